@@ -1,0 +1,1 @@
+//! The Kubernetes kinds of the bot army.

@@ -1,0 +1,1 @@
+//! The operator: schedules runners, coordinates them, merges what they measure.

@@ -1,0 +1,1 @@
+//! The leaves that do something: one module for each, behind one trait.

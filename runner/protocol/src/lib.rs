@@ -1,0 +1,1 @@
+//! What a runner and the coordinator say to each other, as plain data.

@@ -1,0 +1,1 @@
+//! What bots measure: histograms, counters, their exact merge, thresholds and the result. Pure.

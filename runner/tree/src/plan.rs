@@ -1,0 +1,156 @@
+//! A compiled tree: a flat arena that any number of bots share.
+
+use crate::action::Call;
+use crate::ast;
+use crate::compile;
+use crate::finding::{Finding, Path};
+use crate::notation::Trees;
+use crate::template::{RunScope, Template};
+
+/// A leaf of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeafId(pub(crate) u32);
+
+impl LeafId {
+    /// The leaf's place in [`Plan::leaves`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+pub(crate) type NodeId = u32;
+
+/// No node.
+pub(crate) const NONE: NodeId = u32::MAX;
+
+/// What a node does; its children stand in the plan's table of children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Sequence,
+    Select,
+    /// `slot` counts the visits, so that each draws anew.
+    Random {
+        slot: u32,
+    },
+    /// `weights` is where the running sums of the children's weights begin.
+    RandomWeighted {
+        slot: u32,
+        weights: u32,
+    },
+    /// `slot` counts the runs that are left.
+    RepeatN {
+        times: u32,
+        slot: u32,
+    },
+    RepeatUntilSucceed,
+    RepeatUntilFail,
+    Negate,
+    AlwaysSucceed,
+    AlwaysFail,
+    Leaf(u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeRecord {
+    pub(crate) op: Op,
+    pub(crate) parent: NodeId,
+    /// Which child of its parent it is.
+    pub(crate) place: u32,
+    /// Where its children begin in the table of children, and how many there are.
+    pub(crate) first: u32,
+    pub(crate) len: u32,
+}
+
+/// A leaf with all that is needed to run and to report it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeafRecord {
+    /// The name of its row: its label, or the action with its arguments as written.
+    pub name: String,
+    /// The name without arguments.
+    pub base: String,
+    /// Whether it does something to the target.
+    pub measured: bool,
+    /// What it does.
+    pub call: Call,
+    /// Where it is defined.
+    pub path: Path,
+    pub(crate) node: NodeId,
+    /// Counts the visits of a leaf that draws.
+    pub(crate) slot: u32,
+}
+
+/// A compiled tree.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(crate) nodes: Vec<NodeRecord>,
+    pub(crate) children: Vec<NodeId>,
+    /// Running sums of weights, for the nodes that draw by weight.
+    pub(crate) weights: Vec<u64>,
+    pub(crate) leaves: Vec<LeafRecord>,
+    pub(crate) slots: u32,
+    pub(crate) seed: u64,
+}
+
+impl Plan {
+    /// Compiles a tree that stands alone (one of an editor project).
+    pub fn compile(root: &ast::Node) -> Result<Self, Vec<Finding>> {
+        compile::compile(root, &Trees::new())
+    }
+
+    /// Compiles the tree `entry` of a document; the others may be its subtrees.
+    pub fn compile_entry(trees: &Trees, entry: &str) -> Result<Self, Vec<Finding>> {
+        let root = trees.get(entry).ok_or_else(|| vec![compile::no_such_tree(entry, trees)])?;
+        compile::compile(root, trees)
+    }
+
+    /// Sets the seed from which all draws of all bots follow.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Puts in what is the same for the whole run, so that no bot looks it up.
+    #[must_use]
+    pub fn fold(mut self, run: &RunScope) -> Self {
+        for leaf in &mut self.leaves {
+            leaf.call = fold_call(leaf.call.clone(), run);
+        }
+        self
+    }
+
+    /// All leaves; [`LeafId::index`] is the place in this list.
+    pub fn leaves(&self) -> &[LeafRecord] {
+        &self.leaves
+    }
+
+    /// One leaf.
+    pub fn leaf(&self, id: LeafId) -> &LeafRecord {
+        &self.leaves[id.index()]
+    }
+}
+
+fn fold_call(call: Call, run: &RunScope) -> Call {
+    use crate::action::Wait;
+    use crate::http::Body;
+    let fold = |t: Template| t.fold(run);
+    match call {
+        Call::Error(t) => Call::Error(fold(t)),
+        Call::Log(t) => Call::Log(fold(t)),
+        Call::Set(values) => Call::Set(values.into_iter().map(|(k, t)| (k, fold(t))).collect()),
+        Call::Own { name, args } => Call::Own { name, args: args.into_iter().map(fold).collect() },
+        Call::Wait(Wait::Rendered(t)) => Call::Wait(Wait::Rendered(fold(t))),
+        Call::Http(mut http) => {
+            http.url = http.url.fold(run);
+            http.headers = http.headers.into_iter().map(|(k, t)| (k, fold(t))).collect();
+            http.expect.json = http.expect.json.into_iter().map(|(p, t)| (p, fold(t))).collect();
+            http.body = match http.body {
+                Body::Empty => Body::Empty,
+                Body::Json(t) => Body::Json(fold(t)),
+                Body::Text(t) => Body::Text(fold(t)),
+            };
+            Call::Http(http)
+        }
+        other @ (Call::Wait(_) | Call::SucceedRate(_) | Call::Done) => other,
+    }
+}

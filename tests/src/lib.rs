@@ -1,0 +1,1 @@
+//! Tests that span crates, up to a real cluster.
