@@ -1,1 +1,8 @@
 //! Runs behavior trees: in a pod of an army, or here and now.
+//!
+//! [`engine`] turns a run into live bots, [`target`] is a small shop to try them on, and
+//! [`command`] is what the command line offers.
+
+pub mod command;
+pub mod engine;
+pub mod target;

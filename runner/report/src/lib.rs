@@ -1,1 +1,30 @@
 //! What bots measure: histograms, counters, their exact merge, thresholds and the result. Pure.
+//!
+//! The way of a number: a worker's [`Recorder`] keeps a [`Series`] (a [`Histogram`] per
+//! [`Outcome`]) for each row of the plan; a drain makes [`Totals`]; a [`Delta`] carries them to the
+//! coordinator, which adds them up; [`Threshold`]s judge the sum, [`RunResult`] states it and
+//! [`summary()`] shows it. Adding is exact at every step, so the figures of an army are those one
+//! recorder would have had.
+
+mod bounded;
+mod delta;
+mod histogram;
+mod outcome;
+mod quantity;
+mod recorder;
+mod result;
+mod series;
+mod summary;
+mod terminal;
+mod threshold;
+mod totals;
+
+pub use delta::{Delta, MAX_SLICES, Slice};
+pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MergeError, QUANTILE_ONE};
+pub use outcome::Outcome;
+pub use recorder::Recorder;
+pub use result::{ActionResult, BotCounts, Facts, Figures, Gap, RunOutcome, RunResult, ThresholdResult};
+pub use series::Series;
+pub use summary::summary;
+pub use threshold::{Judgement, MAX_EXPECT_BYTES, ParseError, Threshold};
+pub use totals::{MAX_NAME_BYTES, MAX_ROWS, OTHER, OTHER_CONTROL, Row, RowInfo, Totals};

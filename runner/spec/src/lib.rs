@@ -1,1 +1,13 @@
-//! What a BotRun says, as plain types shared by file and cluster, and what makes it valid.
+//! What a `BotRun` says, as plain types shared by file and cluster, and what makes it valid.
+//!
+//! [`BotRunSpec`] is what a user writes; [`shape`] compares a document with its schema, telling all
+//! differences at once; [`Run::check`] turns it into something that can be run. [`file`] reads the
+//! documents that people hand to the command line.
+
+pub mod file;
+pub mod run;
+pub mod shape;
+pub mod types;
+
+pub use run::{Overrides, Refill, Run, RunThreshold};
+pub use types::{BotRunSpec, EnvVar, RefillSpec, RunnersSpec, ThresholdSpec, Time};

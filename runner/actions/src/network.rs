@@ -1,0 +1,197 @@
+//! Connections to targets: names resolved, sockets opened, kept alive for one bot.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How long an answer of the resolver is used again. The system's resolver does not tell the
+/// answer's own time to live.
+const NAME_LIFETIME: Duration = Duration::from_secs(5);
+/// Most names that a worker remembers.
+const MAX_NAMES: usize = 10_000;
+/// Most idle connections that a bot keeps, one for each place it talks to.
+const MAX_IDLE: usize = 6;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address names no host.
+    #[error("the address {0} is not complete; write http://HOST:PORT/PATH")]
+    Address(String),
+    /// The name has no address.
+    #[error("the name {0} cannot be resolved: {1}; check the target and the DNS of this machine")]
+    Resolve(String, std::io::Error),
+    /// Nothing answers there.
+    #[error("no connection to {0}: {1}; check that the target is up and reachable")]
+    Connect(String, std::io::Error),
+    /// The certificate or the handshake is wrong.
+    #[error("TLS with {0} failed: {1}; check the certificate of the target")]
+    Tls(String, std::io::Error),
+    /// The peer does not speak HTTP.
+    #[error("{0} does not speak HTTP/1: {1}")]
+    Handshake(String, hyper::Error),
+    /// This machine's TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// What the bots of one worker share: names and the settings of TLS.
+#[derive(Clone)]
+pub struct Network {
+    tls: TlsConnector,
+    names: Rc<RefCell<HashMap<String, Name>>>,
+    /// Requests that were sent, to be taken by the worker.
+    sent: Rc<Cell<u64>>,
+}
+
+struct Name {
+    addresses: Vec<SocketAddr>,
+    resolved: Instant,
+    /// Which address the next connection goes to: all of them are used in turn.
+    next: usize,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("names", &self.names.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// The network of a worker.
+    pub fn new() -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), names: Rc::default(), sent: Rc::default() })
+    }
+
+    /// How many requests were sent since this was last asked.
+    pub fn take_sent(&self) -> u64 {
+        self.sent.take()
+    }
+
+    pub(crate) fn count_sent(&self) {
+        self.sent.set(self.sent.get() + 1);
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, Error> {
+        let address = self.resolve(origin).await?;
+        let connect = |e| Error::Connect(format!("{} ({address})", origin.authority()), e);
+        let stream = TcpStream::connect(address).await.map_err(connect)?;
+        stream.set_nodelay(true).map_err(connect)?;
+        if origin.tls {
+            let name =
+                ServerName::try_from(origin.host.clone()).map_err(|_| Error::Address(origin.authority()))?;
+            let tls = self.tls.connect(name, stream).await.map_err(|e| Error::Tls(origin.authority(), e))?;
+            speak(tls, origin).await
+        } else {
+            speak(stream, origin).await
+        }
+    }
+
+    async fn resolve(&self, origin: &Origin) -> Result<SocketAddr, Error> {
+        if let Ok(ip) = origin.host.trim_start_matches('[').trim_end_matches(']').parse() {
+            return Ok(SocketAddr::new(ip, origin.port));
+        }
+        let authority = origin.authority();
+        if let Some(address) = self.remembered(&authority) {
+            return Ok(address);
+        }
+        let failed = |e| Error::Resolve(origin.host.clone(), e);
+        let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await.map_err(failed)?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        let first = addresses.first().copied();
+        let nothing = || failed(std::io::Error::other("the name has no address"));
+        let mut names = self.names.borrow_mut();
+        if names.len() >= MAX_NAMES {
+            names.clear();
+        }
+        names.insert(authority, Name { addresses, resolved: Instant::now(), next: 1 });
+        first.ok_or_else(nothing)
+    }
+
+    fn remembered(&self, authority: &str) -> Option<SocketAddr> {
+        let mut names = self.names.borrow_mut();
+        let name = names.get_mut(authority).filter(|n| n.resolved.elapsed() < NAME_LIFETIME)?;
+        let address = name.addresses.get(name.next % name.addresses.len().max(1)).copied();
+        name.next = name.next.wrapping_add(1);
+        address
+    }
+}
+
+async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|e| Error::Handshake(origin.authority(), e))?;
+    tokio::task::spawn_local(async move {
+        // An error of the connection reaches the request that is waiting on it.
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// Where a connection goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) tls: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Origin {
+    pub(crate) fn of(uri: &http::Uri) -> Result<Self, Error> {
+        let incomplete = || Error::Address(uri.to_string());
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(incomplete()),
+        };
+        let host = uri.host().filter(|h| !h.is_empty()).ok_or_else(incomplete)?.to_owned();
+        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
+    }
+
+    fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+/// The idle connections of one bot.
+#[derive(Debug, Default)]
+pub struct Connections(RefCell<Vec<(Origin, SendRequest<Full<Bytes>>)>>);
+
+impl Connections {
+    /// An idle connection that is still open, if there is one.
+    pub(crate) fn take(&self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
+        let mut idle = self.0.borrow_mut();
+        idle.retain(|(_, sender)| !sender.is_closed());
+        let found = idle.iter().position(|(o, _)| o == origin)?;
+        Some(idle.swap_remove(found).1)
+    }
+
+    /// Keeps a connection whose answer has been read to its end.
+    pub(crate) fn keep(&self, origin: Origin, sender: SendRequest<Full<Bytes>>) {
+        let mut idle = self.0.borrow_mut();
+        if idle.len() >= MAX_IDLE {
+            idle.remove(0);
+        }
+        idle.push((origin, sender));
+    }
+}

@@ -1,0 +1,128 @@
+//! Reading with bounds: what comes over the network decides neither how long a list nor how long
+//! a name becomes.
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A list of at most `MAX` items; the first beyond ends the reading.
+pub(crate) fn list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from.deserialize_seq(List::<T, MAX>(PhantomData))
+}
+
+/// A mapping of at most `ENTRIES` entries under names of at most `NAME` bytes, each name once.
+pub(crate) fn map<'de, D, T, const ENTRIES: usize, const NAME: usize>(
+    from: D,
+) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from.deserialize_map(Map::<T, ENTRIES, NAME>(PhantomData))
+}
+
+/// Text of at most `MAX` bytes.
+pub(crate) fn text<'de, D, const MAX: usize>(from: D) -> Result<String, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(from)?;
+    check_length::<D::Error>(&text, MAX)?;
+    Ok(text)
+}
+
+fn check_length<E: Error>(text: &str, max: usize) -> Result<(), E> {
+    if text.len() > max {
+        return Err(E::custom(format_args!("a name of {} bytes; at most {max} are allowed", text.len())));
+    }
+    Ok(())
+}
+
+struct List<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        // Grown as items arrive: a size announced by the sender reserves nothing.
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            if list.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            list.push(item);
+        }
+        Ok(list)
+    }
+}
+
+struct Map<T, const ENTRIES: usize, const NAME: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const ENTRIES: usize, const NAME: usize> Visitor<'de>
+    for Map<T, ENTRIES, NAME>
+{
+    type Value = BTreeMap<String, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a mapping of at most {ENTRIES} entries")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if map.len() == ENTRIES {
+                return Err(A::Error::invalid_length(ENTRIES + 1, &self));
+            }
+            check_length::<A::Error>(&name, NAME)?;
+            let value = entries.next_value()?;
+            if map.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name occurs twice in a mapping; each may occur once"));
+            }
+        }
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer, StrDeserializer};
+
+    fn read_list(length: u64) -> Result<Vec<u64>, ValueError> {
+        list::<_, u64, 3>(SeqDeserializer::new(0..length))
+    }
+
+    fn read_map(names: &[&'static str]) -> Result<BTreeMap<String, u64>, ValueError> {
+        let entries = names.iter().map(|name| (*name, 1_u64));
+        map::<_, u64, 2, 4>(MapDeserializer::new(entries))
+    }
+
+    #[test]
+    fn lists_end_at_their_bound() {
+        assert_eq!(read_list(3), Ok(vec![0, 1, 2]));
+        assert!(read_list(4).is_err());
+    }
+
+    #[test]
+    fn maps_bound_entries_and_names() {
+        assert_eq!(read_map(&["a", "four"]).unwrap().len(), 2);
+        assert!(read_map(&["a", "b", "c"]).is_err());
+        assert!(read_map(&["fiver"]).unwrap_err().to_string().contains("5 bytes"));
+        assert!(read_map(&["a", "a"]).unwrap_err().to_string().contains("twice"));
+    }
+
+    #[test]
+    fn text_is_bounded_in_bytes() {
+        assert_eq!(text::<_, 4>(StrDeserializer::<ValueError>::new("µµ")).unwrap(), "µµ");
+        assert!(text::<_, 3>(StrDeserializer::<ValueError>::new("µµ")).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! What a runner reports at a time: the totals since its last report, by second.
+
+use crate::bounded;
+use crate::histogram::MergeError;
+use crate::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+/// Most slices in one delta: ten minutes, far beyond what a runner keeps without a coordinator.
+pub const MAX_SLICES: usize = 600;
+
+/// What was counted in one second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Whole seconds since T0, the common start of the army.
+    pub second: u64,
+    /// What was counted in it.
+    pub totals: Totals,
+}
+
+/// One report of one runner. It is applied once: its key is (run, index, pod UID, sequence).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Number of this report in its pod, growing by one.
+    pub sequence: u64,
+    /// What was counted, by second; at most [`MAX_SLICES`].
+    #[serde(deserialize_with = "bounded::list::<_, _, MAX_SLICES>")]
+    pub slices: Vec<Slice>,
+    /// Bots alive at the time of the report.
+    pub alive: u32,
+}
+
+impl Delta {
+    /// Sum of the slices.
+    pub fn totals(&self) -> Result<Totals, MergeError> {
+        let mut sum = Totals::default();
+        for slice in &self.slices {
+            sum.merge(&slice.totals)?;
+        }
+        Ok(sum)
+    }
+
+    /// Adds all slices to `totals`, or none of them when one does not fit.
+    pub fn merge_into(&self, totals: &mut Totals) -> Result<(), MergeError> {
+        totals.merge(&self.totals()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn delta(requests: &[u64]) -> Delta {
+        let totals = |requests| Totals { requests, ..Totals::default() };
+        let slices = requests.iter().zip(40..).map(|(n, second)| Slice { second, totals: totals(*n) });
+        Delta { sequence: 3, slices: slices.collect(), alive: 9 }
+    }
+
+    #[test]
+    fn all_slices_are_added() {
+        let mut totals = Totals { requests: 1, ..Totals::default() };
+        delta(&[10, 20]).merge_into(&mut totals).unwrap();
+        assert_eq!(totals.requests, 31);
+    }
+
+    #[test]
+    fn none_is_added_when_one_does_not_fit() {
+        let mut totals = Totals { requests: 1, ..Totals::default() };
+        for bad in [delta(&[10, u64::MAX]), delta(&[10, u64::MAX - 10])] {
+            assert!(bad.merge_into(&mut totals).is_err());
+            assert_eq!(totals.requests, 1);
+        }
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let full = delta(&[1; MAX_SLICES]);
+        let mut value = serde_json::to_value(&full).unwrap();
+        assert_eq!(serde_json::from_value::<Delta>(value.clone()).unwrap(), full);
+        let slices = value["slices"].as_array_mut().unwrap();
+        slices.push(slices[0].clone());
+        assert!(serde_json::from_value::<Delta>(value).unwrap_err().to_string().contains("at most 600"));
+        let none = json!({"sequence": 0, "slices": [], "alive": 0});
+        assert_eq!(serde_json::from_value::<Delta>(none).unwrap(), Delta::default());
+    }
+}

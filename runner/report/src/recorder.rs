@@ -1,0 +1,156 @@
+//! What one worker thread owns: counting without locks, handed over by draining.
+
+use crate::outcome::Outcome;
+use crate::series::Series;
+use crate::totals::{OTHER, Row, RowInfo, Totals};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+
+/// Counts what one worker thread does; nothing in it is shared with another thread but the names.
+#[derive(Debug)]
+pub struct Recorder {
+    rows: Arc<[RowInfo]>,
+    series: Vec<Series>,
+    /// Executions of a row the plan does not have.
+    stray: Series,
+    highest_us: u64,
+    /// Requests, bots and iterations since the last drain; its rows stay empty.
+    counters: Totals,
+}
+
+impl Recorder {
+    /// A recorder for the rows of a plan and latencies up to `highest_us` microseconds.
+    ///
+    /// Rows of the same name become one, measured if one of them is.
+    pub fn new(rows: Arc<[RowInfo]>, highest_us: u64) -> Self {
+        let series = vec![Series::new(highest_us); rows.len()];
+        let (rows, stray) = (settle(rows), Series::new(highest_us));
+        Self { rows, series, stray, highest_us, counters: Totals::default() }
+    }
+
+    /// Counts an execution of `row` (its place in the plan's rows) that took `us` microseconds. A
+    /// place beyond the plan is a fault of the caller; it is counted in the row [`OTHER`], not lost.
+    #[inline]
+    pub fn record(&mut self, row: usize, outcome: Outcome, us: u64) {
+        self.series.get_mut(row).unwrap_or(&mut self.stray).record(outcome, us);
+    }
+
+    /// Counts a request when it is sent.
+    #[inline]
+    pub fn count_request(&mut self) {
+        self.count_requests(1);
+    }
+
+    /// Counts `n` requests.
+    #[inline]
+    pub fn count_requests(&mut self, n: u64) {
+        self.counters.requests = self.counters.requests.saturating_add(n);
+    }
+
+    /// Counts the start of a bot.
+    #[inline]
+    pub fn bot_started(&mut self) {
+        self.counters.bots_started = self.counters.bots_started.saturating_add(1);
+    }
+
+    /// Counts the end of an iteration.
+    #[inline]
+    pub fn iteration(&mut self) {
+        self.counters.iterations = self.counters.iterations.saturating_add(1);
+    }
+
+    /// What was counted since the last drain, with the rows where anything was; counting starts anew.
+    pub fn drain(&mut self) -> Totals {
+        let mut totals = mem::take(&mut self.counters);
+        for (info, series) in self.rows.iter().zip(&mut self.series) {
+            if !series.is_empty() {
+                let series = mem::replace(series, Series::new(self.highest_us));
+                let row = Row { base: info.base.clone(), measured: info.measured, series };
+                totals.absorb_row(&info.name, Cow::Owned(row));
+            }
+        }
+        if !self.stray.is_empty() {
+            let series = mem::replace(&mut self.stray, Series::new(self.highest_us));
+            totals.absorb_row(OTHER, Cow::Owned(Row { base: OTHER.to_owned(), measured: true, series }));
+        }
+        totals
+    }
+}
+
+/// One description for each name, so that every drain describes a row alike, whichever of its
+/// actions ran.
+fn settle(rows: Arc<[RowInfo]>) -> Arc<[RowInfo]> {
+    let mut by_name: BTreeMap<&str, (bool, &str)> = BTreeMap::new();
+    for row in rows.iter() {
+        let (measured, base) = by_name.entry(&row.name).or_insert((row.measured, &row.base));
+        *measured |= row.measured;
+        *base = (*base).min(&row.base);
+    }
+    if by_name.len() == rows.len() {
+        return rows;
+    }
+    let settled = rows.iter().map(|row| {
+        let (measured, base) = by_name.get(row.name.as_str()).copied().unwrap_or((row.measured, &row.base));
+        RowInfo { name: row.name.clone(), base: base.to_owned(), measured }
+    });
+    settled.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorder(rows: &[(&str, &str, bool)]) -> Recorder {
+        let rows = rows.iter().map(|(name, base, measured)| RowInfo {
+            name: (*name).to_owned(),
+            base: (*base).to_owned(),
+            measured: *measured,
+        });
+        Recorder::new(rows.collect(), 1_000_000)
+    }
+
+    #[test]
+    fn a_drain_holds_what_came_since_the_last() {
+        let mut recorder = recorder(&[("a(1)", "a", true), ("b", "b", true), ("wait(1)", "wait", false)]);
+        recorder.record(0, Outcome::Succeed, 5);
+        recorder.record(2, Outcome::Succeed, 1_000);
+        recorder.count_request();
+        recorder.count_requests(4);
+        recorder.bot_started();
+        recorder.iteration();
+        let first = recorder.drain();
+        assert_eq!((first.requests, first.bots_started, first.iterations), (5, 1, 1));
+        assert_eq!(first.rows.keys().collect::<Vec<_>>(), ["a(1)", "wait(1)"]);
+        assert_eq!((first.rows["a(1)"].base.as_str(), first.rows["wait(1)"].measured), ("a", false));
+        assert_eq!(first.rows["a(1)"].series.highest(), 1_000_000);
+
+        assert_eq!(recorder.drain(), Totals::default());
+        recorder.record(0, Outcome::Error, 6);
+        let second = recorder.drain();
+        assert_eq!(second.rows["a(1)"].series.count(Outcome::Succeed), 0);
+        assert_eq!(second.rows["a(1)"].series.count(Outcome::Error), 1);
+    }
+
+    #[test]
+    fn rows_of_one_name_are_one_and_described_alike() {
+        let mut recorder = recorder(&[("x", "wait", false), ("x", "http", true)]);
+        recorder.record(0, Outcome::Succeed, 1);
+        let control_only = recorder.drain();
+        assert_eq!((control_only.rows["x"].base.as_str(), control_only.rows["x"].measured), ("http", true));
+        recorder.record(0, Outcome::Succeed, 1);
+        recorder.record(1, Outcome::Fail, 2);
+        assert_eq!(recorder.drain().rows["x"].series.measured_count(), 2);
+    }
+
+    #[test]
+    fn a_row_beyond_the_plan_is_counted_all_the_same() {
+        let mut recorder = recorder(&[("a", "a", true)]);
+        recorder.record(1, Outcome::Crash, 3);
+        let totals = recorder.drain();
+        assert_eq!(totals.rows[OTHER].series.count(Outcome::Crash), 1);
+        assert_eq!(totals.total().measured_count(), 1);
+        assert_eq!(recorder.drain(), Totals::default());
+    }
+}

@@ -1,0 +1,284 @@
+//! What a run came to: the one type that summary, status, JSON and every other report is made from.
+
+use crate::outcome::Outcome;
+use crate::series::Series;
+use crate::totals::Totals;
+use serde::{Deserialize, Serialize};
+
+/// How a run ended; apart from its phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RunOutcome {
+    /// It ran to its end and all thresholds hold.
+    Passed,
+    /// It ran to its end and a threshold does not hold.
+    Failed,
+    /// It was ended early by a threshold.
+    Aborted,
+    /// It could not run, or not to its end.
+    Errored,
+}
+
+impl RunOutcome {
+    /// The word used in JSON and in text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "Passed",
+            Self::Failed => "Failed",
+            Self::Aborted => "Aborted",
+            Self::Errored => "Errored",
+        }
+    }
+}
+
+/// Numbers of bots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BotCounts {
+    /// Started in all.
+    pub started: u64,
+    /// Alive at the time of the result.
+    pub alive: u32,
+}
+
+/// Counts and latencies of one action, or of all. Latencies are in microseconds, over succeed, fail,
+/// error and crash; absent when `count` is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// Executions that ended by themselves: `succeed + fail + error + crash`.
+    pub count: u64,
+    /// Executions that succeeded.
+    pub succeed: u64,
+    /// Executions that failed.
+    pub fail: u64,
+    /// Executions that ended with an error.
+    pub error: u64,
+    /// Executions that panicked.
+    pub crash: u64,
+    /// Executions stopped before their end; not in `count`.
+    pub cancelled: u64,
+    /// Median in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_us: Option<u64>,
+    /// 95th percentile in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_us: Option<u64>,
+    /// 99th percentile in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_us: Option<u64>,
+    /// Greatest latency in microseconds, exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_us: Option<u64>,
+}
+
+impl Figures {
+    /// The figures of a series.
+    pub fn of(series: &Series) -> Self {
+        let latency = series.latency();
+        Self {
+            count: series.measured_count(),
+            succeed: series.count(Outcome::Succeed),
+            fail: series.count(Outcome::Fail),
+            error: series.count(Outcome::Error),
+            crash: series.count(Outcome::Crash),
+            cancelled: series.count(Outcome::Cancelled),
+            p50_us: latency.quantile(0.50),
+            p95_us: latency.quantile(0.95),
+            p99_us: latency.quantile(0.99),
+            max_us: latency.max(),
+        }
+    }
+
+    /// Executions that failed: `fail + error + crash`.
+    pub fn failures(&self) -> u64 {
+        [self.error, self.crash].into_iter().fold(self.fail, u64::saturating_add)
+    }
+}
+
+/// What one action did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionResult {
+    /// Its row's name: `Shop.buy(42, "a")`.
+    pub name: String,
+    /// Whether `total` counts it; control leaves are not measured.
+    pub measured: bool,
+    /// Its figures, beside its name in JSON.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// A threshold and how the run stands to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdResult {
+    /// The threshold as written: `p(95) < 500ms`.
+    pub expect: String,
+    /// The action it is about; absent when it is about all measured ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The measured value as text with its unit: `412.3ms`, `1.24%`, `1024`, `no samples`.
+    pub value: String,
+    /// Whether it holds.
+    pub passed: bool,
+}
+
+/// What could not be known: a runner was lost with what it had not reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Index of the runner.
+    pub index: u32,
+    /// UID of the lost pod.
+    #[serde(rename = "podUID")]
+    pub pod_uid: String,
+    /// Start of the gap, in whole seconds since T0.
+    pub from: u64,
+    /// End of the gap, in whole seconds since T0, not included.
+    pub until: u64,
+    /// Bots of the runner at its last report.
+    pub bots: u32,
+    /// Why the pod was lost.
+    pub reason: String,
+}
+
+/// What a run came to. Numbers are integers, names are camelCase in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Bots started and alive.
+    pub bots: BotCounts,
+    /// Requests sent, each redirect one.
+    pub requests: u64,
+    /// Passes of the root that ended.
+    pub iterations: u64,
+    /// Time from T0 to the end, in milliseconds.
+    pub duration_ms: u64,
+    /// All rows, sorted by name.
+    pub actions: Vec<ActionResult>,
+    /// Sum of the measured actions.
+    pub total: Figures,
+    /// The thresholds in the order of the run's definition.
+    pub thresholds: Vec<ThresholdResult>,
+    /// What could not be known; empty when nothing was lost.
+    pub gaps: Vec<Gap>,
+}
+
+/// What a result needs beside what was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// How the run ended.
+    pub outcome: RunOutcome,
+    /// Bots alive.
+    pub alive: u32,
+    /// Time from T0 to the end, in milliseconds.
+    pub duration_ms: u64,
+    /// The judged thresholds.
+    pub thresholds: Vec<ThresholdResult>,
+    /// What could not be known.
+    pub gaps: Vec<Gap>,
+}
+
+impl RunResult {
+    /// The result of what was counted and what is known beside it.
+    pub fn build(totals: &Totals, facts: Facts) -> Self {
+        let Facts { outcome, alive, duration_ms, thresholds, gaps } = facts;
+        let actions = totals.rows.iter().map(|(name, row)| ActionResult {
+            name: name.clone(),
+            measured: row.measured,
+            figures: Figures::of(&row.series),
+        });
+        Self {
+            outcome,
+            bots: BotCounts { started: totals.bots_started, alive },
+            requests: totals.requests,
+            iterations: totals.iterations,
+            duration_ms,
+            actions: actions.collect(),
+            total: Figures::of(&totals.total()),
+            thresholds,
+            gaps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totals::RowInfo;
+    use serde_json::json;
+
+    fn result() -> RunResult {
+        let mut totals = Totals { requests: 5, bots_started: 2, iterations: 4, ..Totals::default() };
+        let mut add = |name: &str, measured, samples: &[(Outcome, u64)]| {
+            let mut series = Series::default();
+            for (outcome, us) in samples {
+                series.record(*outcome, *us);
+            }
+            let info = RowInfo { name: name.to_owned(), base: name.to_owned(), measured };
+            totals.add(&info, series).unwrap();
+        };
+        add("wait", false, &[(Outcome::Succeed, 5_000_000)]);
+        add(
+            "buy",
+            true,
+            &[(Outcome::Succeed, 10), (Outcome::Fail, 20), (Outcome::Error, 30), (Outcome::Crash, 40)],
+        );
+        add("ask", true, &[(Outcome::Cancelled, 7)]);
+        let threshold = |action: Option<&str>| ThresholdResult {
+            expect: "count > 3".to_owned(),
+            action: action.map(str::to_owned),
+            value: "4".to_owned(),
+            passed: true,
+        };
+        let thresholds = vec![threshold(None), threshold(Some("buy"))];
+        let gap = Gap {
+            index: 1,
+            pod_uid: "u".to_owned(),
+            from: 3,
+            until: 4,
+            bots: 9,
+            reason: "Evicted".to_owned(),
+        };
+        let facts =
+            Facts { outcome: RunOutcome::Passed, alive: 1, duration_ms: 1_500, thresholds, gaps: vec![gap] };
+        RunResult::build(&totals, facts)
+    }
+
+    #[test]
+    fn the_form_is_fixed() {
+        let expected = json!({
+            "outcome": "Passed",
+            "bots": {"started": 2, "alive": 1},
+            "requests": 5,
+            "iterations": 4,
+            "durationMs": 1500,
+            "actions": [
+                {"name": "ask", "measured": true, "count": 0, "succeed": 0, "fail": 0, "error": 0, "crash": 0, "cancelled": 1},
+                {"name": "buy", "measured": true, "count": 4, "succeed": 1, "fail": 1, "error": 1, "crash": 1, "cancelled": 0,
+                 "p50Us": 20, "p95Us": 40, "p99Us": 40, "maxUs": 40},
+                {"name": "wait", "measured": false, "count": 1, "succeed": 1, "fail": 0, "error": 0, "crash": 0, "cancelled": 0,
+                 "p50Us": 5_000_000, "p95Us": 5_000_000, "p99Us": 5_000_000, "maxUs": 5_000_000},
+            ],
+            "total": {"count": 4, "succeed": 1, "fail": 1, "error": 1, "crash": 1, "cancelled": 1,
+                      "p50Us": 20, "p95Us": 40, "p99Us": 40, "maxUs": 40},
+            "thresholds": [
+                {"expect": "count > 3", "value": "4", "passed": true},
+                {"expect": "count > 3", "action": "buy", "value": "4", "passed": true},
+            ],
+            "gaps": [{"index": 1, "podUID": "u", "from": 3, "until": 4, "bots": 9, "reason": "Evicted"}],
+        });
+        assert_eq!(serde_json::to_value(result()).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<RunResult>(expected).unwrap(), result());
+    }
+
+    #[test]
+    fn names_of_outcomes_are_those_in_json() {
+        for outcome in [RunOutcome::Passed, RunOutcome::Failed, RunOutcome::Aborted, RunOutcome::Errored] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
+    }
+
+    #[test]
+    fn failures_are_fail_error_and_crash() {
+        assert_eq!(result().total.failures(), 3);
+    }
+}

@@ -1,0 +1,147 @@
+//! The summary people see at the end of a run in a terminal.
+
+use crate::quantity;
+use crate::result::{ActionResult, Figures, Gap, RunResult, ThresholdResult};
+use crate::terminal::{escape, shorten};
+use std::iter;
+
+/// Widest line, in characters, where the numbers allow.
+const WIDTH: usize = 110;
+
+/// Narrowest column of names: less tells none apart.
+const MIN_NAME: usize = 20;
+
+/// Widest expectation and action of a threshold: both, a mark and a value fit a line.
+const MAX_TEXT: usize = 40;
+
+/// Widest reason of a gap; with it a line holds the 36 characters of a UID.
+const MAX_REASON: usize = 24;
+
+const HEADINGS: [&str; 10] =
+    ["count", "succeed", "fail", "error", "crash", "cancelled", "p50", "p95", "p99", "max"];
+
+/// The result as text: outcome, counts, a table of actions (measured ones, their total, then control
+/// leaves apart), thresholds and gaps.
+///
+/// Lines end with a line feed and are at most 110 characters wide unless the numbers need more; long
+/// names lose their middle, and control characters in them are escaped.
+pub fn summary(result: &RunResult) -> String {
+    let mut lines = headline(result);
+    lines.extend(table(result));
+    lines.extend(thresholds(&result.thresholds));
+    lines.extend(gaps(&result.gaps));
+    lines.into_iter().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}
+
+fn headline(result: &RunResult) -> Vec<String> {
+    let RunResult { outcome, bots, requests, iterations, duration_ms, total, .. } = result;
+    let rate = quantity::rate(*requests, *duration_ms).map_or_else(String::new, |rate| format!(" ({rate})"));
+    let share = match total.count {
+        0 => String::new(),
+        count => format!(" ({})", quantity::share(total.failures().min(count), count)),
+    };
+    vec![
+        format!("outcome     {}", outcome.name()),
+        format!("duration    {}", quantity::span(*duration_ms)),
+        format!("bots        {} started, {} alive", bots.started, bots.alive),
+        format!("iterations  {iterations}"),
+        format!("requests    {requests}{rate}"),
+        format!("failures    {} of {} actions{share}", total.failures(), total.count),
+    ]
+}
+
+/// A line of the table: a name and its numbers.
+type Line = (String, [String; 10]);
+
+fn table(result: &RunResult) -> Vec<String> {
+    let of = |action: &ActionResult| (escape(&action.name), cells(&action.figures));
+    let (measured, control): (Vec<_>, Vec<_>) = result.actions.iter().partition(|action| action.measured);
+    let measured: Vec<Line> = measured.into_iter().map(of).collect();
+    let control: Vec<Line> = control.into_iter().map(of).collect();
+    let heading = ("action".to_owned(), HEADINGS.map(str::to_owned));
+    let total = ("total".to_owned(), cells(&result.total));
+
+    let all = || iter::once(&heading).chain(&measured).chain(iter::once(&total)).chain(&control);
+    let widths: [usize; 10] =
+        std::array::from_fn(|column| all().map(|(_, cells)| cells[column].len()).max().unwrap_or(0));
+    let numbers: usize = widths.iter().map(|width| width + 2).sum();
+    let longest = all().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let name_width = longest.min(WIDTH.saturating_sub(numbers).max(MIN_NAME));
+    let show = |(name, cells): &Line| {
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("  {cell:>width$}"));
+        format!("{:<name_width$}{}", shorten(name, name_width), cells.collect::<String>())
+    };
+
+    let mut lines = vec![String::new(), show(&heading)];
+    lines.extend(measured.iter().map(show));
+    lines.push(show(&total));
+    if !control.is_empty() {
+        lines.extend([String::new(), "control leaves, not in the total".to_owned()]);
+        lines.extend(control.iter().map(show));
+    }
+    lines
+}
+
+fn cells(figures: &Figures) -> [String; 10] {
+    let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), quantity::latency);
+    [
+        figures.count.to_string(),
+        figures.succeed.to_string(),
+        figures.fail.to_string(),
+        figures.error.to_string(),
+        figures.crash.to_string(),
+        figures.cancelled.to_string(),
+        latency(figures.p50_us),
+        latency(figures.p95_us),
+        latency(figures.p99_us),
+        latency(figures.max_us),
+    ]
+}
+
+fn thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
+    let rows = thresholds.iter().map(|threshold| {
+        let mark = if threshold.passed { "✓" } else { "✗" };
+        let action = threshold.action.as_deref().unwrap_or("all measured actions");
+        [
+            mark.to_owned(),
+            text(&threshold.expect, MAX_TEXT),
+            text(&threshold.value, MAX_TEXT),
+            text(action, MAX_TEXT),
+        ]
+    });
+    section("thresholds", rows.collect())
+}
+
+fn gaps(gaps: &[Gap]) -> Vec<String> {
+    let rows = gaps.iter().map(|gap| {
+        [
+            format!("runner {}", gap.index),
+            format!("{}s to {}s", gap.from, gap.until),
+            format!("{} bots", gap.bots),
+            format!("{} (pod {})", text(&gap.reason, MAX_REASON), text(&gap.pod_uid, MAX_TEXT)),
+        ]
+    });
+    section("gaps: what these runners did in these seconds is not counted", rows.collect())
+}
+
+fn text(text: &str, width: usize) -> String {
+    shorten(&escape(text), width)
+}
+
+/// A title and rows with aligned columns; nothing when there are no rows.
+fn section(title: &str, rows: Vec<[String; 4]>) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let widths: [usize; 4] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let show = |row: [String; 4]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:<width$}"));
+        cells.collect::<String>()
+    };
+    let title = [String::new(), title.to_owned()];
+    title.into_iter().chain(rows.into_iter().map(show)).collect()
+}
+
+#[cfg(test)]
+mod tests;

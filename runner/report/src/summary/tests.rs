@@ -1,0 +1,107 @@
+use super::*;
+use crate::result::{BotCounts, RunOutcome};
+
+fn action(name: &str, measured: bool, figures: Figures) -> ActionResult {
+    ActionResult { name: name.to_owned(), measured, figures }
+}
+
+fn figures(counts: [u64; 5], latencies: [u64; 4]) -> Figures {
+    let [succeed, fail, error, crash, cancelled] = counts;
+    let [p50_us, p95_us, p99_us, max_us] = latencies.map(Some);
+    let count = succeed + fail + error + crash;
+    Figures { count, succeed, fail, error, crash, cancelled, p50_us, p95_us, p99_us, max_us }
+}
+
+fn threshold(expect: &str, action: Option<&str>, value: &str, passed: bool) -> ThresholdResult {
+    let action = action.map(str::to_owned);
+    ThresholdResult { expect: expect.to_owned(), action, value: value.to_owned(), passed }
+}
+
+fn sample() -> RunResult {
+    let buy = figures([956, 10, 2, 0, 1], [82_400, 412_300, 2_104_000, 12_345_000]);
+    RunResult {
+        outcome: RunOutcome::Failed,
+        bots: BotCounts { started: 512, alive: 0 },
+        requests: 61_725,
+        iterations: 12_345,
+        duration_ms: 300_000,
+        actions: vec![
+            action("Shop.\u{1b}[31mask", true, Figures { cancelled: 3, ..Figures::default() }),
+            action("Shop.buy(42, \"a\")", true, buy),
+            action(
+                "log(\"a line that is far too long for a column of names\")",
+                false,
+                figures([7, 0, 0, 0, 0], [0, 1, 9, 9]),
+            ),
+            action(
+                "wait(5)",
+                false,
+                figures([12_345, 0, 0, 0, 0], [5_000_191, 5_000_191, 5_000_191, 5_001_000]),
+            ),
+        ],
+        total: Figures { cancelled: 4, ..buy },
+        thresholds: vec![
+            threshold("p(95) < 500ms", None, "412.3ms", true),
+            threshold("fail_rate < 1%", Some("Shop.buy"), "1.24%", false),
+        ],
+        gaps: vec![Gap {
+            index: 3,
+            pod_uid: "6e5c1d9e-3f0b-4a55-9e1c-0a2b3c4d5e6f".to_owned(),
+            from: 12,
+            until: 14,
+            bots: 250,
+            reason: "Evicted".to_owned(),
+        }],
+    }
+}
+
+#[test]
+fn reads_as_agreed() {
+    let text = summary(&sample());
+    assert_eq!(text, include_str!("golden.txt"), "\n{text}");
+}
+
+#[test]
+fn lines_fit_and_do_nothing_to_the_terminal() {
+    let mut result = sample();
+    let evil = format!("\u{1b}]0;title\u{7}{}\u{202e}", "µ\r".repeat(300));
+    result.actions[1].name.clone_from(&evil);
+    result.thresholds[1] = threshold(&evil, Some(&evil), &"9".repeat(20), false);
+    result.gaps[0].reason.clone_from(&evil);
+    result.gaps[0].pod_uid = "6e5c1d9e-3f0b-4a55-9e1c-0a2b3c4d5e6f".to_owned();
+    for line in summary(&result).lines() {
+        assert!(line.chars().count() <= WIDTH, "{} in {line}", line.chars().count());
+        assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+        assert_eq!(line, line.trim_end());
+    }
+}
+
+#[test]
+fn great_numbers_leave_names_their_least_width() {
+    let mut result = sample();
+    let greatest = figures([u64::MAX / 8; 5], [u64::MAX; 4]);
+    result.actions[2].figures = greatest;
+    result.total = greatest;
+    let text = summary(&result);
+    assert!(text.contains("\nlog(\"a lin…f names\")  "), "{text}");
+}
+
+#[test]
+fn a_run_of_nothing_has_a_summary() {
+    let nothing = RunResult {
+        outcome: RunOutcome::Errored,
+        bots: BotCounts::default(),
+        requests: 0,
+        iterations: 0,
+        duration_ms: 0,
+        actions: Vec::new(),
+        total: Figures::default(),
+        thresholds: Vec::new(),
+        gaps: Vec::new(),
+    };
+    let text = summary(&nothing);
+    assert!(text.contains("requests    0\nfailures    0 of 0 actions\n\naction  "), "{text}");
+    for absent in ["control", "thresholds", "gaps"] {
+        assert!(!text.contains(absent), "{text}");
+    }
+}

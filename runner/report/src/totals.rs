@@ -1,0 +1,226 @@
+//! Everything counted over some time by some recorders, by row, and how it adds up.
+
+use crate::bounded;
+use crate::histogram::MergeError;
+use crate::series::Series;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Most rows with names of their own; what lies beyond is summed.
+pub const MAX_ROWS: usize = 1000;
+
+/// Longest name of a row, in bytes; a longer one is cut.
+pub const MAX_NAME_BYTES: usize = 4096;
+
+/// Sum of the measured rows beyond [`MAX_ROWS`].
+pub const OTHER: &str = "(other)";
+
+/// Sum of the rows of control leaves beyond [`MAX_ROWS`]; apart, so that [`Totals::total`] stays exact.
+pub const OTHER_CONTROL: &str = "(other control)";
+
+/// Rows that may be read: the named ones and the two sums.
+const MAX_ROWS_READ: usize = MAX_ROWS + 2;
+
+/// A row of the plan: what reports call an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowInfo {
+    /// Name as printed, with arguments or as labelled: `Shop.buy(42, "a")`.
+    pub name: String,
+    /// Name without arguments: `Shop.buy`. [`Totals::select`] finds the row by it too.
+    pub base: String,
+    /// Whether it does something, as against control leaves (wait, log, set, done, …).
+    pub measured: bool,
+}
+
+/// What was counted for the actions of one name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Name without arguments, at most [`MAX_NAME_BYTES`].
+    #[serde(deserialize_with = "bounded::text::<_, MAX_NAME_BYTES>")]
+    pub base: String,
+    /// Whether [`Totals::total`] counts it.
+    pub measured: bool,
+    /// Latencies by outcome.
+    pub series: Series,
+}
+
+/// Everything counted over some time by some recorders. Adding is exact, associative and
+/// commutative, whatever the number of rows: of more than [`MAX_ROWS`] names the first in order
+/// keep rows of their own, and the sums [`OTHER`] and [`OTHER_CONTROL`] hold the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Wire")]
+pub struct Totals {
+    /// By name, at most [`MAX_ROWS`] and the two sums.
+    pub rows: BTreeMap<String, Row>,
+    /// Requests sent, each redirect one; to be held against the target's own counter.
+    pub requests: u64,
+    /// Bots started.
+    pub bots_started: u64,
+    /// Passes of the root that ended.
+    pub iterations: u64,
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(deserialize_with = "bounded::map::<_, _, MAX_ROWS_READ, MAX_NAME_BYTES>")]
+    rows: BTreeMap<String, Row>,
+    requests: u64,
+    bots_started: u64,
+    iterations: u64,
+}
+
+impl TryFrom<Wire> for Totals {
+    type Error = MergeError;
+
+    /// Adds to nothing: what is read obeys the same bounds as what is counted.
+    fn try_from(wire: Wire) -> Result<Self, MergeError> {
+        let Wire { rows, requests, bots_started, iterations } = wire;
+        let read = Self { rows, requests, bots_started, iterations };
+        let mut totals = Self::default();
+        totals.check(&read)?;
+        totals.absorb_counters(&read);
+        for (name, row) in read.rows {
+            totals.absorb_row(&name, Cow::Owned(row));
+        }
+        Ok(totals)
+    }
+}
+
+impl Totals {
+    /// Adds everything counted in `other`, exactly. After an error nothing has changed.
+    ///
+    /// Rows of one name are one row. Should two senders describe it differently (they do not, within
+    /// a plan), it is measured if either says so and has the lesser base.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
+        self.check(other)?;
+        self.absorb_counters(other);
+        for (name, row) in &other.rows {
+            self.absorb_row(name, Cow::Borrowed(row));
+        }
+        Ok(())
+    }
+
+    /// Adds a series to the row that `info` describes. After an error nothing has changed.
+    pub fn add(&mut self, info: &RowInfo, series: Series) -> Result<(), MergeError> {
+        let row = Row { base: info.base.clone(), measured: info.measured, series };
+        self.merge(&Self { rows: BTreeMap::from([(info.name.clone(), row)]), ..Self::default() })
+    }
+
+    /// Sum of the measured rows.
+    pub fn total(&self) -> Series {
+        sum(self.rows.values().filter(|row| row.measured))
+    }
+
+    /// What was counted under `name`: the row of exactly this name, or else the sum of the rows
+    /// whose base it is (all calls of `Shop.buy`, whatever their arguments). None if there is neither.
+    pub fn select(&self, name: &str) -> Option<Series> {
+        if let Some(row) = self.rows.get(name) {
+            return Some(row.series.clone());
+        }
+        let mut rows = self.rows.values().filter(|row| row.base == name).peekable();
+        rows.peek()?;
+        Some(sum(rows))
+    }
+
+    /// The merge of one row for what has been checked.
+    pub(crate) fn absorb_row(&mut self, name: &str, row: Cow<'_, Row>) {
+        if row.series.is_empty() {
+            return;
+        }
+        // A user may name a row like our sums; it is summed there, as what it is.
+        if is_sum(name) {
+            self.absorb_named(sum_name(row.measured), row);
+        } else {
+            self.absorb_named(cut(name), row);
+        }
+        let sums = [OTHER, OTHER_CONTROL].into_iter().filter(|sum| self.rows.contains_key(*sum));
+        if self.rows.len() - sums.count() > MAX_ROWS {
+            self.fold_last();
+        }
+    }
+
+    fn absorb_named(&mut self, name: &str, row: Cow<'_, Row>) {
+        let base = if is_sum(name) { name } else { cut(&row.base) };
+        if let Some(own) = self.rows.get_mut(name) {
+            own.measured |= row.measured;
+            if base < own.base.as_str() {
+                base.clone_into(&mut own.base);
+            }
+            own.series.absorb(&row.series);
+        } else {
+            let base = base.to_owned();
+            self.rows.insert(name.to_owned(), Row { base, ..row.into_owned() });
+        }
+    }
+
+    /// Sums the last name in order. A name once folded has [`MAX_ROWS`] names before it in every later
+    /// sum too, so it is folded there as well, and the order of merging does not matter.
+    fn fold_last(&mut self) {
+        let Some(last) = self.rows.keys().rev().find(|name| !is_sum(name)).cloned() else { return };
+        if let Some(row) = self.rows.remove(&last) {
+            self.absorb_named(sum_name(row.measured), Cow::Owned(row));
+        }
+    }
+
+    /// Adds the counters beside the rows, for what has been checked.
+    fn absorb_counters(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.bots_started = self.bots_started.saturating_add(other.bots_started);
+        self.iterations = self.iterations.saturating_add(other.iterations);
+    }
+
+    /// Whether `other` can be added, as a whole.
+    fn check(&self, other: &Self) -> Result<(), MergeError> {
+        self.check_range(other)?;
+        let fits = |own: u64, other: u64, counter| {
+            own.checked_add(other).map(drop).ok_or(MergeError::CountOverflow { counter })
+        };
+        fits(self.requests, other.requests, "requests")?;
+        fits(self.bots_started, other.bots_started, "bots started")?;
+        fits(self.iterations, other.iterations, "iterations")?;
+        // Together, since any row may be summed with any other.
+        if self.sample_count() + other.sample_count() > u128::from(u64::MAX) {
+            return Err(MergeError::CountOverflow { counter: "samples" });
+        }
+        Ok(())
+    }
+
+    /// One plan has one range; rows may move into one sum, so they all share it.
+    fn check_range(&self, other: &Self) -> Result<(), MergeError> {
+        let rows = self.rows.values().chain(other.rows.values());
+        let mut ranges = rows.filter(|row| !row.series.is_empty()).map(|row| row.series.highest());
+        let Some(own) = ranges.next() else { return Ok(()) };
+        match ranges.find(|range| *range != own) {
+            Some(other) => Err(MergeError::RangeMismatch { own, other }),
+            None => Ok(()),
+        }
+    }
+
+    fn sample_count(&self) -> u128 {
+        self.rows.values().map(|row| row.series.sample_count()).sum()
+    }
+}
+
+fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Series {
+    rows.fold(Series::default(), |mut sum, row| {
+        sum.absorb(&row.series);
+        sum
+    })
+}
+
+fn is_sum(name: &str) -> bool {
+    name == OTHER || name == OTHER_CONTROL
+}
+
+const fn sum_name(measured: bool) -> &'static str {
+    if measured { OTHER } else { OTHER_CONTROL }
+}
+
+/// `name` up to [`MAX_NAME_BYTES`], so that no receiver refuses what a long name is part of.
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The documents that people hand to the command line: a `BotRun`, the bare fields of its spec, or
+//! a project of the editor.
+
+use crate::shape;
+use crate::types::BotRunSpec;
+use botarmy_tree::editor::{self, Project};
+use botarmy_tree::yaml::{self, Document};
+use botarmy_tree::{Finding, Path, canonical::canonical, json};
+use serde_json::Value;
+
+/// The group and version of the kinds.
+pub const API_VERSION: &str = "botarmy.dev/v1alpha1";
+/// The kind of a run.
+pub const KIND: &str = "BotRun";
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum File {
+    /// A run.
+    Run {
+        /// Its name, when the file is a manifest.
+        name: Option<String>,
+        /// What it shall do.
+        spec: Box<BotRunSpec>,
+        /// Where the spec lies in the file.
+        path: Path,
+    },
+    /// A project of the editor.
+    Project(Project),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the file holds nothing; write a BotRun, the fields of its spec, or an editor project")]
+    Empty,
+    #[error("the file holds {0} BotRuns; keep one in a file")]
+    Several(usize),
+    #[error("of {0} documents none is a BotRun; add kind: BotRun to the one to run")]
+    NoneOfSeveral(usize),
+    #[error(
+        "expected a mapping at the top, found something else; write a BotRun, the fields of its spec, or an editor project"
+    )]
+    NoMapping,
+    #[error("the kind is {0}, which cannot be run here; write kind: {KIND}")]
+    Kind(String),
+    #[error("the apiVersion is {0}; write apiVersion: {API_VERSION}")]
+    ApiVersion(String),
+    #[error("unknown field {0:?}, expected one of apiVersion, kind, metadata, spec, status")]
+    Unknown(String),
+    #[error("the field spec is missing; add it")]
+    NoSpec,
+    #[error(
+        "a name is lower-case letters, digits, hyphens and dots, at most 253 of them, with a letter or digit at both ends"
+    )]
+    Name,
+    #[error("{0}")]
+    Json(#[from] json::Error),
+}
+
+/// Reads a file; all mistakes of its shape are told at once. What it means is checked by
+/// [`crate::Run::check`].
+pub fn read(text: &str) -> Result<File, Vec<Finding>> {
+    let document = choose(documents(text)?)?;
+    if !document.findings.is_empty() {
+        return Err(document.findings);
+    }
+    let value = document.value;
+    if editor::is_project(&value) {
+        return Project::read(&value).map(File::Project);
+    }
+    if value.get("kind").is_some() || value.get("apiVersion").is_some() {
+        return manifest(value);
+    }
+    let mut value = value;
+    canonical(&mut value);
+    let spec = shape::read(&value, &Path::top())?;
+    Ok(File::Run { name: None, spec: Box::new(spec), path: Path::top() })
+}
+
+/// The documents of a text. What begins like JSON is read as JSON, unless only YAML can be meant.
+fn documents(text: &str) -> Result<Vec<Document>, Vec<Finding>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let begins_like_json = text.trim_start().starts_with(['{', '[']);
+    if !begins_like_json || text.len() > yaml::MAX_BYTES {
+        return yaml::read(text).map_err(|f| vec![f]);
+    }
+    match json::read(text) {
+        Ok(value) => Ok(vec![Document { value, findings: vec![] }]),
+        Err(error) => yaml::read(text).map_err(|_| vec![Finding::new(&Path::top(), &Error::Json(error))]),
+    }
+}
+
+fn choose(mut documents: Vec<Document>) -> Result<Document, Vec<Finding>> {
+    let wrong = |e: &Error| vec![Finding::new(&Path::top(), e)];
+    if documents.is_empty() {
+        return Err(wrong(&Error::Empty));
+    }
+    if documents.len() == 1 {
+        let document = documents.remove(0);
+        let readable = document.value.is_object() || !document.findings.is_empty();
+        return if readable { Ok(document) } else { Err(wrong(&Error::NoMapping)) };
+    }
+    let count = documents.len();
+    let is_run = |d: &Document| d.value.get("kind").is_some_and(|k| k == KIND);
+    let mut runs: Vec<Document> = documents.into_iter().filter(is_run).collect();
+    match runs.len() {
+        1 => Ok(runs.remove(0)),
+        0 => Err(wrong(&Error::NoneOfSeveral(count))),
+        n => Err(wrong(&Error::Several(n))),
+    }
+}
+
+fn manifest(mut value: Value) -> Result<File, Vec<Finding>> {
+    canonical(&mut value);
+    let mut findings = Vec::new();
+    let mut note = |path: &Path, error: &Error| findings.push(Finding::new(path, error));
+    let top = Path::top();
+    let text = |field: &str| value.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
+    if value["kind"] != KIND {
+        note(&top.field("kind"), &Error::Kind(text("kind")));
+    }
+    if value["apiVersion"] != API_VERSION {
+        note(&top.field("apiVersion"), &Error::ApiVersion(text("apiVersion")));
+    }
+    for name in value.as_object().into_iter().flat_map(|m| m.keys()) {
+        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&name.as_str()) {
+            note(&top, &Error::Unknown(name.clone()));
+        }
+    }
+    let name = value["metadata"].get("name");
+    if name.is_some_and(|n| !n.as_str().is_some_and(is_object_name)) {
+        note(&top.field("metadata").field("name"), &Error::Name);
+    }
+    let path = top.field("spec");
+    let Some(spec) = value.get("spec") else {
+        note(&top, &Error::NoSpec);
+        return Err(findings);
+    };
+    match shape::read(spec, &path) {
+        Ok(spec) if findings.is_empty() => {
+            let name = name.and_then(Value::as_str).map(str::to_owned);
+            Ok(File::Run { name, spec: Box::new(spec), path })
+        }
+        Ok(_) => Err(findings),
+        Err(more) => Err(findings.into_iter().chain(more).collect()),
+    }
+}
+
+/// A DNS subdomain, as names of objects are (RFC 1123).
+fn is_object_name(name: &str) -> bool {
+    let part = |p: &str| {
+        !p.is_empty()
+            && !p.starts_with('-')
+            && !p.ends_with('-')
+            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Vec<String> {
+        read(text).expect_err(text).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_three_kinds_of_files_are_told_apart() {
+        let manifest =
+            "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\nmetadata: {name: a}\nspec: {trees: {T: done}}\n";
+        assert!(
+            matches!(read(manifest), Ok(File::Run { name: Some(n), path, .. }) if n == "a" && path.to_string() == "spec")
+        );
+        let several = format!("kind: Service\nmode: 0755\n---\n{manifest}---\nkind: Other\n");
+        assert!(matches!(read(&several), Ok(File::Run { .. })));
+        assert!(matches!(read("trees: {T: done}"), Ok(File::Run { name: None, path, .. }) if path.is_top()));
+        assert!(
+            matches!(read(r#"{"trees": {"T": "done"}, "bots": 2.0, "seed": null}"#), Ok(File::Run { spec, .. }) if spec.bots == Some(2))
+        );
+        assert!(matches!(read("{trees: {T: done}}"), Ok(File::Run { .. })));
+        assert!(matches!(read(r#"{"data": {"trees": [{"title": "a"}]}}"#), Ok(File::Project(_))));
+        assert!(matches!(read(r#"{"trees": [{"title": "a"}]}"#), Ok(File::Project(_))));
+    }
+
+    #[test]
+    fn files_that_cannot_be_run_say_why() {
+        let run = "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\nspec: {trees: {T: done}}\n";
+        for (text, part) in [
+            (String::new(), "(top): the file holds nothing"),
+            ("# only a remark\n---\n".into(), "(top): the file holds nothing"),
+            ("- a".into(), "(top): expected a mapping at the top"),
+            ("just text".into(), "(top): expected a mapping at the top"),
+            ("kind: Pod".into(), "kind: the kind is \"Pod\""),
+            ("kind: BotRun\nspec: {}".into(), "apiVersion: the apiVersion is missing"),
+            (format!("{run}---\n{run}"), "(top): the file holds 2 BotRuns"),
+            ("a: 1\n---\nb: 1".into(), "(top): of 2 documents none is a BotRun"),
+            ("apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\n".into(), "(top): the field spec is missing"),
+            (format!("{run}sepc: {{}}\n"), "(top): unknown field \"sepc\""),
+            (format!("metadata: {{name: A_b}}\n{run}"), "metadata.name: a name is"),
+            ("trees: {T: done}\nbots: yes".into(), "bots: YAML 1.1 and YAML 1.2"),
+            ("{\"a\": 1,}x".into(), "(top): not valid JSON"),
+            ("a: [".into(), "(top): not valid YAML"),
+            (
+                "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\nspec: {trees: {}, bost: 1}\n".into(),
+                "spec: unknown field \"bost\"",
+            ),
+        ] {
+            let findings = refused(&text);
+            assert!(findings.iter().any(|f| f.starts_with(part)), "{text}: {part} is not in {findings:#?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The fields of a `BotRun`, as a user writes them.
+
+#![allow(clippy::doc_markdown, reason = "kubectl explain shows these texts, where backticks are noise")]
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// What a `BotRun` shall do. Every field has a default or may be left out, but for `trees`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BotRunSpec {
+    /// The address of what is tested: http://host:port or https://host:port, with a path if need be. Templates
+    /// write it as {{ target }}.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub target: Option<String>,
+
+    /// Behavior trees by name. The schema leaves them open, because a tree contains trees; the operator checks
+    /// them and tells mistakes in the condition Accepted.
+    #[schemars(schema_with = "open_mapping")]
+    pub trees: Map<String, Value>,
+
+    /// The name of the tree that the bots walk. May be left out when there is one tree, or one called root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tree: Option<String>,
+
+    /// How many bots are alive at once. Can be changed while the run goes on; 0 only then. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub bots: Option<i32>,
+
+    /// How long the run goes on, such as 5m or 1h30m; a bare number is seconds. Without it and without
+    /// iterations the run goes on until it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Time")]
+    pub duration: Option<Time>,
+
+    /// How many passes of the tree all bots make together before the run ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
+    pub iterations: Option<i64>,
+
+    /// How fast bots that ended are replaced. Without it they are replaced at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refill: Option<RefillSpec>,
+
+    /// Over how many pods the bots are spread. Default: one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runners: Option<RunnersSpec>,
+
+    /// What must hold for the run to pass, over all runners together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub thresholds: Vec<ThresholdSpec>,
+
+    /// Where all randomness comes from: the same seed gives each bot the same walk. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: Option<i64>,
+
+    /// Named texts, which templates write as {{ env.NAME }}.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub env: Vec<EnvVar>,
+
+    /// Anything, which templates write as {{ custom.NAME }}.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "open_mapping")]
+    pub custom: Map<String, Value>,
+
+    /// True ends the run early: bots end, results are kept. It cannot be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stop: bool,
+
+    /// A pod template (metadata and spec), merged over that of the runner pods.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "open_mapping")]
+    pub template: Map<String, Value>,
+}
+
+/// How fast bots that ended are replaced, over all runners together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefillSpec {
+    /// At most so many replacements in each interval.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: i32,
+    /// The length of an interval, such as 5s.
+    pub every: Time,
+}
+
+/// Over how many pods the bots are spread.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnersSpec {
+    /// So many pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub count: Option<i32>,
+    /// As many pods as it takes for none to have more bots than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub bots_per_runner: Option<i32>,
+}
+
+/// What must hold for the run to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ThresholdSpec {
+    /// A comparison such as p(95) < 500ms, fail_rate < 1% or count > 1000.
+    #[schemars(length(min = 1, max = 256))]
+    pub expect: String,
+    /// The action it is about: its row's name, or the name without arguments for all of its rows. Without it,
+    /// all actions that do something to the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub action: Option<String>,
+}
+
+/// A named text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnvVar {
+    /// The name: letters, digits and underscores, not beginning with a digit.
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// The text. Default: empty.
+    #[serde(default)]
+    #[schemars(length(max = 32768))]
+    pub value: String,
+}
+
+/// A time as it is written: text such as 250ms or 1m30s, or a whole number of seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Time {
+    /// Seconds.
+    Seconds(i64),
+    /// A number with its unit.
+    Text(String),
+}
+
+impl From<&str> for Time {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl Time {
+    /// The time as JSON, as it stood in the document.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Seconds(seconds) => Value::from(*seconds),
+            Self::Text(text) => Value::from(text.as_str()),
+        }
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // The bound of the length holds for text; a number is bounded when it is read.
+        json_schema!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32})
+    }
+}
+
+fn open_mapping(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic"})
+}

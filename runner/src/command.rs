@@ -1,0 +1,66 @@
+//! The command line.
+
+mod input;
+mod progress;
+mod run;
+mod target;
+mod trace;
+mod validate;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs behavior trees: in a pod of an army, or here and now.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check files without running them: exit 0, or 1 with one error a line on stderr.
+    Validate(validate::Args),
+    /// Print the leaf that a bot stands on at the start and after each outcome.
+    Trace(trace::Args),
+    /// Run an army here and now, without a cluster.
+    #[command(after_help = run::EXIT_CODES)]
+    Run(run::Args),
+    /// Serve a small shop to try bots on.
+    Target(target::Args),
+}
+
+/// How a command ended, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well.
+    Passed = 0,
+    /// The input is wrong; nothing was started.
+    Invalid = 1,
+    /// The run was made, and a threshold does not hold.
+    ThresholdsFailed = 99,
+    /// A second interrupt ended it at once.
+    Interrupted = 130,
+}
+
+/// Reads the command line and does what it says. A wrong command line ends with exit code 2.
+pub fn main() -> ExitCode {
+    let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    let exit = match Cli::parse().command {
+        Command::Validate(args) => validate::validate(&args),
+        Command::Trace(args) => trace::trace(&args),
+        Command::Run(args) => run::run(args),
+        Command::Target(args) => target::target(&args),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// A file that is given on the command line.
+#[derive(Debug, clap::Args)]
+struct FileArg {
+    /// A BotRun, the fields of its spec, or an editor project; YAML or JSON.
+    file: PathBuf,
+}

@@ -1,0 +1,151 @@
+//! From a file's name to something that can be run, or a list of what is wrong.
+
+use botarmy_spec::file::{self, File};
+use botarmy_spec::{BotRunSpec, Overrides, Run};
+use botarmy_tree::editor::{Options, Project};
+use botarmy_tree::notation::{self, Trees};
+use botarmy_tree::{Actions, Finding, Path, Plan, compile, yaml};
+use serde_json::Value;
+use std::fmt;
+use std::io::Read;
+use std::path::Path as FilePath;
+
+/// What is wrong with a file, one line for each mistake: `FILE: PATH: message`.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    file: String,
+    findings: Vec<Finding>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.findings.iter().try_for_each(|finding| writeln!(f, "{}: {finding}", self.file))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("is larger than {max} bytes; move data into files of its own", max = yaml::MAX_BYTES)]
+    TooLarge,
+    #[error("is not text in UTF-8: {0}")]
+    NoText(#[from] std::string::FromUtf8Error),
+}
+
+/// A file that was read, with the name it goes by in messages.
+pub(super) struct Input {
+    shown: String,
+    /// What the run is called when the file gives no name.
+    stem: String,
+    file: File,
+}
+
+impl Input {
+    /// Reads a file; all mistakes of its shape are told.
+    pub(super) fn read(path: &FilePath) -> Result<Self, Refusal> {
+        let shown = path.display().to_string();
+        let text = read_text(path)
+            .map_err(|e| Refusal { file: shown.clone(), findings: vec![Finding::new(&Path::top(), &e)] })?;
+        let file = file::read(&text).map_err(|findings| Refusal { file: shown.clone(), findings })?;
+        let stem = path.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
+        Ok(Self { shown, stem, file })
+    }
+
+    fn refuse(&self, findings: Vec<Finding>) -> Refusal {
+        Refusal { file: self.shown.clone(), findings }
+    }
+
+    /// Checks all of it: a run with its trees, or every tree of a project that one would start with.
+    pub(super) fn check(&self, actions: &Actions) -> Result<(), Refusal> {
+        let findings = match &self.file {
+            File::Run { name, spec, path } => {
+                Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions).err()
+            }
+            File::Project(project) => check_project(project, actions),
+        };
+        findings.map_or(Ok(()), |f| Err(self.refuse(f)))
+    }
+
+    /// Compiles one tree for a trace.
+    pub(super) fn plan(&self, tree: Option<&str>, options: &Options) -> Result<Plan, Refusal> {
+        let actions = Actions::built_in().opaque();
+        let plan = match &self.file {
+            File::Run { spec, path, .. } => plan_of_spec(spec, path, tree, &actions),
+            File::Project(project) => plan_of_project(project, tree, options, &actions),
+        };
+        plan.map_err(|f| self.refuse(f))
+    }
+
+    /// Whether it is a project of the editor.
+    pub(super) fn is_project(&self) -> bool {
+        matches!(self.file, File::Project(_))
+    }
+
+    /// Makes a run of it, with what the command line says in its place.
+    pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
+        let Self { shown, stem, file } = self;
+        let actions = Actions::built_in();
+        let run = match file {
+            File::Run { name, mut spec, path } => {
+                overrides.apply(&mut spec);
+                Run::check(&spec, name.as_deref().unwrap_or(&stem), &path, &actions)
+            }
+            File::Project(project) => {
+                let plan =
+                    plan_of_project(&project, overrides.tree.as_deref(), &Options::default(), &actions);
+                let mut spec = BotRunSpec::default();
+                overrides.apply(&mut spec);
+                Run::with_plan(&spec, &stem, &Path::top(), plan)
+            }
+        };
+        run.map_err(|findings| Refusal { file: shown, findings })
+    }
+}
+
+fn read_text(path: &FilePath) -> Result<String, Error> {
+    let most = yaml::MAX_BYTES as u64;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(Error::TooLarge) } else { Ok(String::from_utf8(bytes)?) }
+}
+
+fn check_project(project: &Project, actions: &Actions) -> Option<Vec<Finding>> {
+    let mut findings: Vec<Finding> = Vec::new();
+    for title in project.top_titles() {
+        let plan = project.tree(title, &Options::default(), actions).and_then(|node| Plan::compile(&node));
+        for finding in plan.err().unwrap_or_default() {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+    }
+    (!findings.is_empty()).then_some(findings)
+}
+
+fn plan_of_spec(
+    spec: &BotRunSpec,
+    path: &Path,
+    tree: Option<&str>,
+    actions: &Actions,
+) -> Result<Plan, Vec<Finding>> {
+    let trees: Trees = notation::read(&Value::Object(spec.trees.clone()), &path.field("trees"), actions)?;
+    let broken = compile::check(&trees);
+    if !broken.is_empty() {
+        return Err(broken);
+    }
+    let entry = compile::entry(&trees, tree.or(spec.tree.as_deref()))
+        .map_err(|f| vec![f.within(&path.field("tree"))])?;
+    let seed = spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
+    Ok(Plan::compile_entry(&trees, entry)?.with_seed(seed))
+}
+
+fn plan_of_project(
+    project: &Project,
+    tree: Option<&str>,
+    options: &Options,
+    actions: &Actions,
+) -> Result<Plan, Vec<Finding>> {
+    let title = project.entry(tree).map_err(|f| vec![f])?;
+    project.tree(title, options, actions).and_then(|node| Plan::compile(&node))
+}

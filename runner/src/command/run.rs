@@ -1,0 +1,226 @@
+//! `runner run`: an army here and now.
+
+use super::input::Input;
+use super::progress::Progress;
+use super::{Exit, FileArg};
+use crate::engine::{Army, Share};
+use crate::target::{Knobs, Shop};
+use botarmy_report::{Facts, RunOutcome, RunResult, ThresholdResult, Totals, summary};
+use botarmy_spec::{Overrides, Run};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
+     99 thresholds failed, 130 second interrupt.";
+
+/// How long what is in flight may take to end once the run is over.
+const GRACE_PERIOD: Duration = Duration::from_secs(30);
+/// How often measures are taken.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often a run that is ending is looked at.
+const ENDING_INTERVAL: Duration = Duration::from_millis(10);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    file: FileArg,
+    /// The tree to run.
+    #[arg(long)]
+    tree: Option<String>,
+    /// The address of what is tested.
+    #[arg(long, value_name = "URL", conflicts_with = "demo_target")]
+    target: Option<String>,
+    /// Test a small shop that is started for it.
+    #[arg(long)]
+    demo_target: bool,
+    /// Bots alive at once.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    bots: Option<i32>,
+    /// How long, such as 30s or 5m.
+    #[arg(long, value_name = "D", allow_hyphen_values = true)]
+    duration: Option<String>,
+    /// How many passes of the tree over all bots.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    iterations: Option<i64>,
+    /// The seed of all draws.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    /// Write the result as JSON into this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Army(#[from] crate::engine::Error),
+    #[error("{0}")]
+    Shop(#[from] crate::target::Error),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(#[from] std::io::Error),
+    #[error("the result cannot be written to {0}: {1}")]
+    Out(String, std::io::Error),
+}
+
+pub(super) fn run(args: Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let result = runtime.map_err(Error::Runtime).and_then(|runtime| {
+        let exit = runtime.block_on(start(args));
+        // What still runs at a second interrupt is left behind.
+        runtime.shutdown_background();
+        exit
+    });
+    result.unwrap_or_else(|error| {
+        eprintln!("{}", error.to_string().trim_end());
+        Exit::Invalid
+    })
+}
+
+async fn start(args: Args) -> Result<Exit, Error> {
+    let refused = |r: super::input::Refusal| Error::Refused(r.to_string());
+    let input = Input::read(&args.file.file).map_err(refused)?;
+    let mut target = args.target;
+    if args.demo_target {
+        let shop = Shop::open(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Knobs::default()).await?;
+        target = Some(format!("http://{}", shop.address()));
+        tokio::spawn(shop.serve(std::future::pending()));
+    }
+    let (tree, bots, duration) = (args.tree, args.bots, args.duration);
+    let overrides = Overrides { tree, target, bots, duration, iterations: args.iterations, seed: args.seed };
+    let run = Arc::new(input.run(overrides).map_err(refused)?);
+    // An output that cannot be written is told before the run, not after it.
+    let out = args.out.map(|path| check_writable(&path).map(|()| path)).transpose()?;
+    let Some(result) = conduct(run).await? else { return Ok(Exit::Interrupted) };
+    println!("{}", summary(&result));
+    if let Some(path) = out {
+        write(&path, &result)?;
+    }
+    Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
+}
+
+fn check_writable(path: &std::path::Path) -> Result<(), Error> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|e| Error::Out(path.display().to_string(), e))
+}
+
+fn write(path: &std::path::Path, result: &RunResult) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(result).map_err(std::io::Error::from);
+    let written = json.and_then(|text| std::fs::write(path, text + "\n"));
+    written.map_err(|e| Error::Out(path.display().to_string(), e))
+}
+
+/// Runs an army to its end; none if a second interrupt cut it short.
+async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let army = Army::start(run.clone(), Share::WHOLE, threads).await?;
+    let started = Instant::now();
+    let mut measured = Measured { totals: Totals::default(), alive: 0, progress: Progress::new(started) };
+
+    let over = async {
+        tokio::select! {
+            () = sleep_for(run.duration) => {}
+            _ = interrupts.recv() => {}
+            _ = terminations.recv() => {}
+        }
+    };
+    measured.until(over, &army, INTERVAL).await;
+    army.stop();
+    let finished = wind_down(&army, &mut measured, &mut interrupts).await;
+    measured.progress.finish();
+    if !finished {
+        return Ok(None);
+    }
+    let duration = started.elapsed();
+    tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
+    Ok(Some(judge(&run, &measured, duration)))
+}
+
+/// Sleeps so long, or for ever.
+async fn sleep_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets the bots end, at last by force; false if a second interrupt came first.
+async fn wind_down(army: &Army, measured: &mut Measured, interrupts: &mut Signal) -> bool {
+    let patience = async {
+        tokio::select! {
+            () = tokio::time::sleep(GRACE_PERIOD) => true,
+            _ = interrupts.recv() => false,
+        }
+    };
+    match measured.until(patience, army, ENDING_INTERVAL).await {
+        None => return true,
+        Some(false) => return false,
+        Some(true) => army.cancel(),
+    }
+    measured.until(interrupts.recv(), army, ENDING_INTERVAL).await.is_none()
+}
+
+struct Measured {
+    totals: Totals,
+    alive: u32,
+    progress: Progress,
+}
+
+impl Measured {
+    /// Takes measures until nothing more will come (none) or something else happens (that).
+    async fn until<T>(
+        &mut self,
+        happens: impl Future<Output = T>,
+        army: &Army,
+        interval: Duration,
+    ) -> Option<T> {
+        let mut happens = std::pin::pin!(happens);
+        loop {
+            tokio::select! {
+                happened = &mut happens => return Some(happened),
+                () = tokio::time::sleep(interval) => {}
+            }
+            // Outside of the select: a drain that is dropped half way would lose what was drained.
+            let snapshot = army.drain().await;
+            if let Err(error) = self.totals.merge(&snapshot.totals) {
+                tracing::error!("measures cannot be added: {error}");
+            }
+            self.alive = snapshot.alive;
+            if snapshot.finished {
+                return None;
+            }
+            self.progress.show(&self.totals, self.alive);
+        }
+    }
+}
+
+fn judge(run: &Run, measured: &Measured, duration: Duration) -> RunResult {
+    let totals = &measured.totals;
+    let mut thresholds = Vec::with_capacity(run.thresholds.len());
+    for threshold in &run.thresholds {
+        let series = match &threshold.action {
+            Some(action) => totals.select(action).unwrap_or_default(),
+            None => totals.total(),
+        };
+        let judgement = threshold.threshold.evaluate(&series);
+        thresholds.push(ThresholdResult {
+            expect: threshold.expect.clone(),
+            action: threshold.action.clone(),
+            value: judgement.value,
+            passed: judgement.passed,
+        });
+    }
+    let passed = thresholds.iter().all(|t| t.passed);
+    let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    RunResult::build(
+        totals,
+        Facts { outcome, alive: measured.alive, duration_ms, thresholds, gaps: Vec::new() },
+    )
+}

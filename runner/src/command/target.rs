@@ -1,0 +1,50 @@
+//! `runner target`.
+
+use super::Exit;
+use crate::target::{Error, Knobs, Shop};
+use botarmy_tree::duration;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen; port 0 is any free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// How long each answer takes at least, such as 20ms.
+    #[arg(long, default_value = "0s", value_parser = duration::parse)]
+    latency: Duration,
+    /// How many of a thousand answers are 500 instead.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    failures_per_thousand: u32,
+}
+
+pub(super) fn target(args: &Args) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let served = runtime.map_err(|e| Error::Listen(args.listen, e)).and_then(|r| r.block_on(serve(args)));
+    match served {
+        Ok(()) => Exit::Passed,
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Invalid
+        }
+    }
+}
+
+async fn serve(args: &Args) -> Result<(), Error> {
+    let shop = Shop::open(args.listen, Knobs::new(args.latency, args.failures_per_thousand)).await?;
+    println!("the shop is open at http://{}", shop.address());
+    shop.serve(stop_signal()).await
+}
+
+/// Completes at the first SIGINT or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}

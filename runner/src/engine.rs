@@ -1,0 +1,14 @@
+//! Live bots: an army of them on a few threads.
+//!
+//! Each worker is a thread with a runtime of its own; a bot is one task of one worker and shares
+//! nothing on its way but the count of iterations. [`Army`] is the handle by which a run is
+//! steered and its measures are taken.
+
+mod army;
+mod bot;
+mod refill;
+pub mod share;
+mod worker;
+
+pub use army::{Army, Error, Snapshot};
+pub use share::Share;

@@ -1,0 +1,154 @@
+//! The shop's pages, its carts, and its count of requests.
+
+use super::Knobs;
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Largest request, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// Most carts that are remembered, and most items in one.
+const MAX_CARTS: usize = 1_000_000;
+const MAX_ITEMS: usize = 100;
+/// What is on sale: name and price in cents.
+const GOODS: [(&str, u64); 4] = [("tea", 450), ("mug", 1200), ("kettle", 3900), ("biscuits", 275)];
+
+/// What the shop knows.
+#[derive(Debug)]
+struct Books {
+    knobs: Knobs,
+    customers: AtomicU64,
+    carts: Mutex<HashMap<String, Vec<usize>>>,
+    served: Mutex<BTreeMap<String, u64>>,
+}
+
+pub(super) fn routes(knobs: Knobs) -> Router {
+    let books = Arc::new(Books {
+        knobs,
+        customers: AtomicU64::new(0),
+        carts: Mutex::default(),
+        served: Mutex::default(),
+    });
+    Router::new()
+        .route("/login", post(log_in))
+        .route("/catalogue", get(catalogue))
+        .route("/cart", get(look_into_cart).post(put_into_cart))
+        .route("/checkout", post(check_out))
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such page") })
+        .layer(from_fn_with_state(books.clone(), count))
+        .route("/stats", get(stats))
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(books)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refused(status: StatusCode, reason: &str) -> Response {
+    (status, Json(json!({"error": reason}))).into_response()
+}
+
+/// Counts a request once it is fully read, then is as slow and unreliable as it was told to be.
+async fn count(
+    State(books): State<Arc<Books>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broken");
+    };
+    let route = path.as_ref().map_or("(other)", MatchedPath::as_str);
+    let route = format!("{} {route}", parts.method);
+    *locked(&books.served).entry(route).or_default() += 1;
+    if !books.knobs.latency.is_zero() {
+        tokio::time::sleep(books.knobs.latency).await;
+    }
+    if books.knobs.fails() {
+        return refused(StatusCode::INTERNAL_SERVER_ERROR, "out of order");
+    }
+    next.run(Request::from_parts(parts, Body::from(body))).await
+}
+
+async fn stats(State(books): State<Arc<Books>>) -> Json<Value> {
+    let served = locked(&books.served).clone();
+    Json(json!({"requests": served.values().sum::<u64>(), "routes": served}))
+}
+
+async fn log_in(State(books): State<Arc<Books>>) -> Json<Value> {
+    let number = books.customers.fetch_add(1, Ordering::Relaxed) + 1;
+    let token = format!("customer-{number}");
+    let mut carts = locked(&books.carts);
+    if carts.len() >= MAX_CARTS {
+        carts.clear();
+    }
+    carts.insert(token.clone(), Vec::new());
+    Json(json!({"token": token}))
+}
+
+async fn catalogue() -> Json<Value> {
+    let goods =
+        GOODS.iter().enumerate().map(|(id, (name, cents))| json!({"id": id, "name": name, "cents": cents}));
+    Json(json!({"goods": goods.collect::<Vec<_>>()}))
+}
+
+fn customer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn with_cart(books: &Books, headers: &HeaderMap, act: impl FnOnce(&mut Vec<usize>) -> Response) -> Response {
+    let mut carts = locked(&books.carts);
+    match customer(headers).and_then(|c| carts.get_mut(c)) {
+        Some(cart) => act(cart),
+        None => refused(
+            StatusCode::UNAUTHORIZED,
+            "log in first, and send the token as Authorization: Bearer TOKEN",
+        ),
+    }
+}
+
+fn priced(cart: &[usize]) -> Value {
+    let goods = cart.iter().filter_map(|id| GOODS.get(*id));
+    json!({"items": cart, "count": cart.len(), "total": goods.map(|(_, cents)| cents).sum::<u64>()})
+}
+
+async fn look_into_cart(State(books): State<Arc<Books>>, headers: HeaderMap) -> Response {
+    with_cart(&books, &headers, |cart| Json(priced(cart)).into_response())
+}
+
+async fn put_into_cart(
+    State(books): State<Arc<Books>>,
+    headers: HeaderMap,
+    Json(order): Json<Value>,
+) -> Response {
+    let item = order["item"].as_u64().and_then(|i| usize::try_from(i).ok()).filter(|i| *i < GOODS.len());
+    with_cart(&books, &headers, |cart| match item {
+        Some(_) if cart.len() >= MAX_ITEMS => refused(StatusCode::CONFLICT, "the cart is full"),
+        Some(item) => {
+            cart.push(item);
+            (StatusCode::CREATED, Json(priced(cart))).into_response()
+        }
+        None => refused(StatusCode::UNPROCESSABLE_ENTITY, "item is the id of something on sale"),
+    })
+}
+
+async fn check_out(State(books): State<Arc<Books>>, headers: HeaderMap) -> Response {
+    with_cart(&books, &headers, |cart| {
+        if cart.is_empty() {
+            return refused(StatusCode::CONFLICT, "the cart is empty");
+        }
+        let receipt = priced(cart);
+        cart.clear();
+        Json(receipt).into_response()
+    })
+}
