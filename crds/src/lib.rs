@@ -1,1 +1,48 @@
 //! The Kubernetes kinds of the bot army.
+//!
+//! [`BotRun`] wraps the spec that file and cluster share; its status is what the operator tells.
+//! [`definition`] is the CustomResourceDefinition, whose YAML is committed beside this crate.
+
+mod definition;
+mod status;
+
+pub use definition::{YAML_FILE, definition, to_yaml};
+pub use status::{BotRunStatus, Phase, RunnersStatus};
+
+use botarmy_spec::BotRunSpec;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An army of bots: what it shall do, and what has come of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
+#[kube(
+    group = "botarmy.dev",
+    version = "v1alpha1",
+    kind = "BotRun",
+    plural = "botruns",
+    singular = "botrun",
+    shortname = "br",
+    namespaced,
+    status = "BotRunStatus",
+    derive = "PartialEq",
+    doc = "An army of bots: what it shall do, and what has come of it.",
+    scale(spec_replicas_path = ".spec.bots", status_replicas_path = ".status.bots"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Outcome", type_ = "string", json_path = ".status.outcome"),
+    printcolumn(name = "Bots", type_ = "integer", json_path = ".status.bots"),
+    printcolumn(name = "Runners", type_ = "integer", json_path = ".status.runners.ready"),
+    printcolumn(name = "Actions/s", type_ = "integer", json_path = ".status.actionsPerSecond"),
+    printcolumn(name = "P95", type_ = "string", json_path = ".status.p95"),
+    printcolumn(name = "Errors", type_ = "string", json_path = ".status.errors"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(oldSelf.stop) || !oldSelf.stop || (has(self.stop) && self.stop)",
+    "message": "a stopped run stays stopped; apply it anew under another name",
+}]))]
+pub struct BotRunDefinition {
+    /// The fields that a file can hold as well.
+    #[serde(flatten)]
+    pub run: BotRunSpec,
+}

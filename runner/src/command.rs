@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agent;
 mod input;
 mod progress;
 mod run;
@@ -30,6 +31,8 @@ enum Command {
     Run(run::Args),
     /// Serve a small shop to try bots on.
     Target(target::Args),
+    /// Work for a run of the cluster; for the pods that the operator makes.
+    Agent,
 }
 
 /// How a command ended, as its exit code.
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => trace::trace(&args),
         Command::Run(args) => run::run(args),
         Command::Target(args) => target::target(&args),
+        Command::Agent => agent::agent(),
     };
     ExitCode::from(exit as u8)
 }

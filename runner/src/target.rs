@@ -7,7 +7,12 @@ pub use knobs::Knobs;
 
 use axum::Router;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// How long customers are waited for when the shop closes.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// Why the shop cannot open.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +47,22 @@ impl Shop {
         self.address
     }
 
-    /// Serves until `shutdown`.
+    /// Serves until `shutdown`; then what is in flight may come to its end for a while.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-        axum::serve(self.listener, self.routes).with_graceful_shutdown(shutdown).await.map_err(Error::Serve)
+        let (closing, is_closing) = oneshot::channel::<()>();
+        let shutdown = async move {
+            shutdown.await;
+            drop(closing);
+        };
+        let too_late = async {
+            // It ends when the sender is dropped.
+            let _ = is_closing.await;
+            tokio::time::sleep(GRACE_PERIOD).await;
+        };
+        let served = axum::serve(self.listener, self.routes).with_graceful_shutdown(shutdown);
+        tokio::select! {
+            served = served => served.map_err(Error::Serve),
+            () = too_late => Ok(()),
+        }
     }
 }

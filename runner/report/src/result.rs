@@ -6,7 +6,7 @@ use crate::totals::Totals;
 use serde::{Deserialize, Serialize};
 
 /// How a run ended; apart from its phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum RunOutcome {
     /// It ran to its end and all thresholds hold.
     Passed,
@@ -31,7 +31,7 @@ impl RunOutcome {
 }
 
 /// Numbers of bots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BotCounts {
     /// Started in all.
     pub started: u64,
@@ -41,7 +41,7 @@ pub struct BotCounts {
 
 /// Counts and latencies of one action, or of all. Latencies are in microseconds, over succeed, fail,
 /// error and crash; absent when `count` is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
     /// Executions that ended by themselves: `succeed + fail + error + crash`.
@@ -95,7 +95,7 @@ impl Figures {
 }
 
 /// What one action did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ActionResult {
     /// Its row's name: `Shop.buy(42, "a")`.
     pub name: String,
@@ -107,7 +107,7 @@ pub struct ActionResult {
 }
 
 /// A threshold and how the run stands to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ThresholdResult {
     /// The threshold as written: `p(95) < 500ms`.
     pub expect: String,
@@ -121,7 +121,7 @@ pub struct ThresholdResult {
 }
 
 /// What could not be known: a runner was lost with what it had not reported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Gap {
     /// Index of the runner.
     pub index: u32,
@@ -139,7 +139,7 @@ pub struct Gap {
 }
 
 /// What a run came to. Numbers are integers, names are camelCase in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunResult {
     /// How it ended.

@@ -112,15 +112,14 @@ impl Totals {
         sum(self.rows.values().filter(|row| row.measured))
     }
 
-    /// What was counted under `name`: the row of exactly this name, or else the sum of the rows
-    /// whose base it is (all calls of `Shop.buy`, whatever their arguments). None if there is neither.
+    /// What was counted under `name`: the sum of the rows whose base it is (all calls of `Shop.buy`,
+    /// whatever their arguments), or else the row of exactly this name. None if there is neither.
     pub fn select(&self, name: &str) -> Option<Series> {
-        if let Some(row) = self.rows.get(name) {
-            return Some(row.series.clone());
-        }
         let mut rows = self.rows.values().filter(|row| row.base == name).peekable();
-        rows.peek()?;
-        Some(sum(rows))
+        match rows.peek() {
+            Some(_) => Some(sum(rows)),
+            None => self.rows.get(name).map(|row| row.series.clone()),
+        }
     }
 
     /// The merge of one row for what has been checked.

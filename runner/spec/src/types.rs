@@ -94,6 +94,10 @@ pub struct RefillSpec {
 /// Over how many pods the bots are spread.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.count) && has(self.botsPerRunner))",
+    "message": "count and botsPerRunner exclude each other; keep one",
+}]))]
 pub struct RunnersSpec {
     /// So many pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +171,7 @@ impl JsonSchema for Time {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         // The bound of the length holds for text; a number is bounded when it is read.
-        json_schema!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32})
+        json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 32})
     }
 }
 

@@ -1,0 +1,114 @@
+//! The CustomResourceDefinition, made from the types.
+
+use crate::BotRun;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Map, Value};
+
+/// The file beside this crate's manifest that holds the definition.
+pub const YAML_FILE: &str = "botarmy.dev_botruns.yaml";
+
+/// The definition of the kind.
+///
+/// # Errors
+/// Only if the types make a schema that the API server could not read.
+pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut value = serde_json::to_value(BotRun::crd())?;
+    simplify(&mut value);
+    serde_json::from_value(value)
+}
+
+/// The definition as YAML.
+///
+/// # Errors
+/// As [`definition`].
+pub fn to_yaml() -> Result<String, Box<dyn std::error::Error>> {
+    let yaml = serde_yaml::to_string(&definition()?)?;
+    Ok(format!("# Generated from the types of the crate botarmy-crds by `make crds`; not to be edited.\n{yaml}"))
+}
+
+/// Takes out what the API server warns about or does not need: absent is said by leaving a field
+/// out, never by null, and unsigned formats are unknown to it (the bounds say the same).
+fn simplify(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if is_schema(fields) {
+                fields.remove("nullable");
+                let unsigned = fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint"));
+                if unsigned {
+                    fields.insert("format".into(), "int64".into());
+                }
+            }
+            fields.values_mut().for_each(simplify);
+        }
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        _ => {}
+    }
+}
+
+/// Whether this is a schema rather than a mapping whose keys are names of fields.
+fn is_schema(fields: &Map<String, Value>) -> bool {
+    fields.get("type").is_some_and(Value::is_string) || fields.contains_key("x-kubernetes-int-or-string")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_definition_is_current() {
+        let committed = include_str!("../botarmy.dev_botruns.yaml");
+        assert_eq!(committed, to_yaml().unwrap(), "run `make crds` and commit the result");
+    }
+
+    #[test]
+    fn the_definition_keeps_its_promises() {
+        let yaml = to_yaml().unwrap();
+        assert!(yaml.len() < 200_000, "{} bytes", yaml.len());
+        for word in ["$ref", "nullable", "format: uint", "type: number"] {
+            assert!(!yaml.contains(word), "{word}");
+        }
+        let crd = definition().unwrap();
+        let version = &crd.spec.versions[0];
+        let columns: Vec<&str> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
+        assert_eq!(columns, ["Phase", "Outcome", "Bots", "Runners", "Actions/s", "P95", "Errors", "Age"]);
+        let scale = version.subresources.as_ref().unwrap().scale.as_ref().unwrap();
+        assert_eq!((scale.spec_replicas_path.as_str(), scale.status_replicas_path.as_str()), (".spec.bots", ".status.bots"));
+    }
+
+    /// Every field is documented, and every list and text of the spec is bounded.
+    #[test]
+    fn every_field_is_documented_and_bounded() {
+        let crd = serde_json::to_value(definition().unwrap()).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        let mut complaints = Vec::new();
+        walk("spec", &schema["spec"], &mut complaints);
+        walk("status", &schema["status"], &mut complaints);
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    fn walk(path: &str, schema: &Value, complaints: &mut Vec<String>) {
+        // What the cluster's own types bring along is the API server's to document and to bound.
+        if path.contains("conditions[]") {
+            return;
+        }
+        let lacks = |key: &str| schema.get(key).is_none();
+        if path.contains('.') && !path.ends_with("[]") && lacks("description") {
+            complaints.push(format!("{path}: no description"));
+        }
+        if path.starts_with("spec") {
+            if schema["type"] == "string" && lacks("maxLength") && lacks("enum") {
+                complaints.push(format!("{path}: no maxLength"));
+            }
+            if schema["type"] == "array" && lacks("maxItems") {
+                complaints.push(format!("{path}: no maxItems"));
+            }
+        }
+        for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+            walk(&format!("{path}.{name}"), inner, complaints);
+        }
+        if let Some(items) = schema.get("items") {
+            walk(&format!("{path}[]"), items, complaints);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the operator tells of a run.
+
+#![allow(clippy::doc_markdown, reason = "kubectl explain shows these texts, where backticks are noise")]
+
+use botarmy_report::{RunOutcome, RunResult};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Not looked at yet, or refused.
+    #[default]
+    Pending,
+    /// Its pods are being started.
+    Scheduled,
+    /// Its bots are at work.
+    Running,
+    /// It is over; outcome tells how it ended.
+    Finished,
+}
+
+/// What has come of a run so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BotRunStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the run stands.
+    #[serde(default)]
+    pub phase: Phase,
+    /// How the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
+    /// What is true of the run: Accepted, Running, Complete, and Failed unless it passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Bots alive at the last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub bots: Option<i32>,
+    /// The pods that the bots are spread over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runners: Option<RunnersStatus>,
+    /// When the bots began their work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// A digest of what was accepted; a later change of it does not change the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub plan_digest: Option<String>,
+    /// Measured actions in each second, lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub actions_per_second: Option<i64>,
+    /// The time below which 95 of 100 measured actions stayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub p95: Option<String>,
+    /// The share of measured actions that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub errors: Option<String>,
+    /// The figures so far, merged over all runners; those of the whole run once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RunResult>,
+}
+
+/// The pods of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnersStatus {
+    /// How many there shall be.
+    #[schemars(range(min = 0))]
+    pub desired: i32,
+    /// How many have checked in and are at work.
+    #[schemars(range(min = 0))]
+    pub ready: i32,
+    /// How many have handed over all of their measures.
+    #[schemars(range(min = 0))]
+    pub finished: i32,
+}
+
+/// Conditions are a map by type, so that several writers keep out of each other's way.
+fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<Vec<Condition>>();
+    schema.insert("x-kubernetes-list-type".into(), "map".into());
+    schema.insert("x-kubernetes-list-map-keys".into(), serde_json::json!(["type"]));
+    schema.insert("maxItems".into(), 16.into());
+    schema
+}

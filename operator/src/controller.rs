@@ -1,0 +1,164 @@
+//! The loop: for each `BotRun` that changes or is at work, one reconcile.
+//!
+//! A reconcile is a pipeline: dereference (client) → validate → build → apply (client) → observe →
+//! status (one write at the end, only if something changed).
+
+mod apply;
+mod build;
+mod dereference;
+mod observe;
+mod status;
+mod validate;
+
+use crate::Settings;
+use crate::armies::Armies;
+use botarmy_crds::{BotRun, Phase};
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{WatchStreamExt, predicates, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The manager of the fields that this controller writes.
+pub const FIELD_MANAGER: &str = "botarmy-operator";
+/// Reconciles at the same time.
+const CONCURRENCY: u16 = 16;
+/// How often a run at work is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Why a reconcile did not come to its end; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused a call.
+    #[error("{0} failed: {1}")]
+    Api(&'static str, kube::Error),
+    /// The API server did not answer.
+    #[error("{0} failed: no answer in time")]
+    Timeout(&'static str),
+    /// The checkpoint of an earlier operator cannot be read.
+    #[error("{0}")]
+    Checkpoint(#[from] crate::checkpoint::Error),
+    /// An object has no name or no namespace.
+    #[error("the object has no {0}, which the API server always gives")]
+    Incomplete(&'static str),
+    /// Something cannot be written as JSON.
+    #[error("an object cannot be built: {0}")]
+    Build(#[from] serde_json::Error),
+}
+
+/// What each reconcile is given.
+pub struct Context {
+    client: Client,
+    settings: Settings,
+    armies: Arc<Armies>,
+    /// The certificate that runners check the coordinator with.
+    authority: String,
+    recorder: Recorder,
+    /// How often a run has failed in a row.
+    failures: Mutex<HashMap<ObjectRef<DeserializeGuard<BotRun>>, u32>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// The context of a controller.
+    pub fn new(client: Client, settings: Settings, armies: Arc<Armies>, authority: String) -> Self {
+        let recorder = Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER));
+        Self { client, settings, armies, authority, recorder, failures: Mutex::default() }
+    }
+}
+
+/// The deletion mark of an object: a predicate on the generation alone can miss it.
+fn deletion_mark<K: Resource>(object: &K) -> Option<u64> {
+    Some(u64::from(object.meta().deletion_timestamp.is_some()))
+}
+
+/// Runs the loop until the process is told to end.
+pub async fn run(context: Arc<Context>) {
+    use kube::runtime::Predicate;
+    let runs: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
+    let jobs: Api<Job> = Api::all(context.client.clone());
+    let (reader, writer) = reflector::store();
+    let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
+        .applied_objects()
+        .default_backoff()
+        .predicate_filter(predicates::generation.combine(deletion_mark), Default::default());
+    let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
+        .touched_objects()
+        .default_backoff()
+        .predicate_filter(predicates::resource_version, Default::default());
+    Controller::for_stream(main, reader)
+        .owns_stream(owned_jobs)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .shutdown_on_signal()
+        .run(reconcile, on_error, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!("{error}");
+            }
+        })
+        .await;
+}
+
+/// One run, once.
+async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>) -> Result<Action, Error> {
+    let run = match &guarded.0 {
+        Ok(run) => run,
+        Err(invalid) => {
+            tracing::error!("{} cannot be read: {}", guarded.name_any(), invalid.error);
+            return Ok(Action::await_change());
+        }
+    };
+    let uid = run.uid().ok_or(Error::Incomplete("UID"))?;
+    let over = run.status.as_ref().is_some_and(|s| s.phase == Phase::Finished);
+    if run.meta().deletion_timestamp.is_some() || over {
+        context.armies.lock().remove(&uid);
+        if over {
+            status::keep_generation(&context, run).await?;
+        }
+        return Ok(Action::await_change());
+    }
+    let found = dereference::dereference(&context, run, &uid).await?;
+    match validate::validate(&context, run, &uid, found) {
+        Ok(accepted) => {
+            let objects = build::build(&context, run, &uid, &accepted)?;
+            let applied = apply::apply(&context, run, objects).await?;
+            let observed = observe::observe(&context, run, &uid, applied);
+            status::write(&context, run, observed).await?;
+        }
+        Err(refused) => status::write(&context, run, observe::refused(run, &refused)).await?,
+    }
+    context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(&*guarded));
+    Ok(Action::requeue(LOOK))
+}
+
+/// Each run backs off on its own, twice as long after each failure in a row.
+fn on_error(run: Arc<DeserializeGuard<BotRun>>, error: &Error, context: Arc<Context>) -> Action {
+    tracing::warn!("{}/{}: {error}", run.namespace().unwrap_or_default(), run.name_any());
+    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures.entry(ObjectRef::from_obj(&*run)).or_default();
+    let wait = FIRST_BACKOFF.saturating_mul(1 << (*count).min(10)).min(LONGEST_BACKOFF);
+    *count += 1;
+    Action::requeue(wait)
+}
+
+/// How long a call to the API server may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A call to the API server, with an end.
+async fn call<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    let answer = tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|_| Error::Timeout(what))?;
+    answer.map_err(|e| Error::Api(what, e))
+}

@@ -1,0 +1,28 @@
+//! Step 1: reads what there is already of the run.
+
+use super::{Context, Error, call};
+use crate::armies::Checkpoint;
+use crate::checkpoint;
+use botarmy_crds::BotRun;
+use k8s_openapi::api::batch::v1::Job;
+use kube::{Api, ResourceExt};
+
+/// What there is.
+pub(super) struct Found {
+    /// The run's Job, if it was made.
+    pub(super) job: Option<Job>,
+    /// What an earlier operator wrote, if this one does not know the run.
+    pub(super) checkpoint: Option<Checkpoint>,
+}
+
+pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> Result<Found, Error> {
+    let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
+    let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
+    let known = context.armies.lock().contains_key(uid);
+    let checkpoint = match (&job, known) {
+        (Some(_), false) => checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?,
+        _ => None,
+    };
+    Ok(Found { job, checkpoint })
+}

@@ -1,0 +1,74 @@
+//! Step 6: the one write of a reconcile, only if something changed.
+
+use super::{Context, Error, FIELD_MANAGER, call};
+use botarmy_crds::{BotRun, BotRunStatus, Phase};
+use jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+use std::time::Duration;
+
+/// Between two writes that tell nothing but newer figures.
+const FIGURES_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes a status if it tells something new. Figures alone are new every five seconds.
+pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus) -> Result<(), Error> {
+    let before = run.status.clone().unwrap_or_default();
+    let transition = without_figures(&before) != without_figures(&status);
+    if status == before || (!transition && !figures_are_due(run)) {
+        return Ok(());
+    }
+    patch(context, run, &status).await?;
+    if status.phase != before.phase {
+        tell(context, run, &status).await;
+    }
+    Ok(())
+}
+
+/// Keeps the observed generation current after the end.
+pub(super) async fn keep_generation(context: &Context, run: &BotRun) -> Result<(), Error> {
+    let mut status = run.status.clone().unwrap_or_default();
+    if status.observed_generation == run.metadata.generation {
+        return Ok(());
+    }
+    status.observed_generation = run.metadata.generation;
+    for condition in &mut status.conditions {
+        condition.observed_generation = run.metadata.generation;
+    }
+    patch(context, run, &status).await
+}
+
+async fn patch(context: &Context, run: &BotRun, status: &BotRunStatus) -> Result<(), Error> {
+    let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let runs: Api<BotRun> = Api::namespaced(context.client.clone(), &namespace);
+    let body = json!({"apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()), "status": status});
+    let manager = PatchParams::apply(FIELD_MANAGER).force();
+    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body))).await.map(drop)
+}
+
+fn without_figures(status: &BotRunStatus) -> BotRunStatus {
+    BotRunStatus { bots: None, actions_per_second: None, p95: None, errors: None, result: None, ..status.clone() }
+}
+
+/// The last write is known from the managed fields, so that a new operator keeps the rhythm.
+fn figures_are_due(run: &BotRun) -> bool {
+    let ours = run.managed_fields().iter().filter(|f| f.manager.as_deref() == Some(FIELD_MANAGER));
+    let last = ours.filter(|f| f.subresource.as_deref() == Some("status")).filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
+    last.is_none_or(|last| Timestamp::now().duration_since(last) >= jiff::SignedDuration::try_from(FIGURES_EVERY).unwrap_or_default())
+}
+
+async fn tell(context: &Context, run: &BotRun, status: &BotRunStatus) {
+    let failed = status.outcome.is_some_and(|o| o != botarmy_report::RunOutcome::Passed);
+    let told = status.conditions.iter().find(|c| c.type_ == "Complete").filter(|_| status.phase == Phase::Finished);
+    let event = Event {
+        type_: if failed { EventType::Warning } else { EventType::Normal },
+        reason: told.map_or_else(|| format!("{:?}", status.phase), |c| c.reason.clone()),
+        note: told.map(|c| c.message.chars().take(1000).collect()),
+        action: "Reconcile".into(),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder.publish(&event, &run.object_ref(&())).await {
+        tracing::warn!("an event cannot be told: {error}");
+    }
+}

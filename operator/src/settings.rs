@@ -1,0 +1,42 @@
+//! What the one who installs the operator decides.
+
+use std::net::SocketAddr;
+
+/// Schedules armies of bots and merges what they measure.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "operator", version)]
+pub struct Settings {
+    /// The namespace that the operator runs in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "botarmy")]
+    pub namespace: String,
+    /// The image of the runners.
+    #[arg(long)]
+    pub image: String,
+    /// When the image of the runners is pulled: Always, IfNotPresent or Never.
+    #[arg(long, default_value = "IfNotPresent")]
+    pub image_pull_policy: String,
+    /// The Service by which runners find the coordinator.
+    #[arg(long, default_value = "botarmy-coordinator")]
+    pub service: String,
+    /// The Secret that keeps the certificate authority.
+    #[arg(long, env = "CA_SECRET", default_value = "botarmy-ca")]
+    pub ca_secret: String,
+    /// Where runners are listened to.
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+    /// Where health, readiness and metrics are told.
+    #[arg(long, default_value = "0.0.0.0:8081")]
+    pub health: SocketAddr,
+}
+
+impl Settings {
+    /// The DNS name by which runners find the coordinator.
+    pub fn coordinator_host(&self) -> String {
+        format!("{}.{}.svc", self.service, self.namespace)
+    }
+
+    /// The address by which runners find the coordinator.
+    pub fn coordinator_address(&self) -> String {
+        format!("https://{}:{}", self.coordinator_host(), self.listen.port())
+    }
+}

@@ -1,0 +1,97 @@
+//! Measures that are not yet safe with the coordinator.
+
+use super::is_worth_telling;
+use botarmy_report::{Delta, Slice, Totals};
+use std::collections::VecDeque;
+
+/// Most deltas that wait; above it the newest two are added up, so that nothing is lost while the
+/// coordinator is away.
+const MAX_WAITING: usize = 300;
+/// Most deltas of one check-in.
+const MAX_SENT: usize = 30;
+
+/// Deltas in the order of their numbers, from 1.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Delta>,
+    last: u64,
+    /// The highest number that may have reached the coordinator: what was sent never changes.
+    sent: u64,
+}
+
+impl Outbox {
+    /// Adds what was measured in a second since the start.
+    pub(super) fn add(&mut self, totals: Totals, second: u64, alive: u32) {
+        if !is_worth_telling(&totals) {
+            return;
+        }
+        if self.waiting.len() >= MAX_WAITING
+            && let Some(newest) = self.waiting.back_mut().filter(|d| d.sequence > self.sent)
+            && let Some(slice) = newest.slices.last_mut()
+        {
+            match slice.totals.merge(&totals) {
+                Ok(()) => return,
+                Err(error) => tracing::error!("measures cannot be added up: {error}"),
+            }
+        }
+        self.last += 1;
+        self.waiting.push_back(Delta { sequence: self.last, slices: vec![Slice { second, totals }], alive });
+    }
+
+    /// What to send now, oldest first.
+    pub(super) fn pending(&mut self) -> Vec<Delta> {
+        let pending: Vec<Delta> = self.waiting.iter().take(MAX_SENT).cloned().collect();
+        self.sent = self.sent.max(pending.last().map_or(0, |d| d.sequence));
+        pending
+    }
+
+    /// Forgets what is safe.
+    pub(super) fn settle(&mut self, durable: u64) {
+        while self.waiting.front().is_some_and(|d| d.sequence <= durable) {
+            self.waiting.pop_front();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(n: u64) -> Totals {
+        Totals { requests: n, ..Totals::default() }
+    }
+
+    #[test]
+    fn what_is_not_durable_is_sent_again() {
+        let mut outbox = Outbox::default();
+        outbox.add(Totals::default(), 0, 1);
+        assert!(outbox.is_empty(), "nothing was measured");
+        outbox.add(requests(1), 0, 1);
+        outbox.add(requests(2), 1, 1);
+        let sequences = |o: &mut Outbox| o.pending().iter().map(|d| d.sequence).collect::<Vec<_>>();
+        assert_eq!(sequences(&mut outbox), [1, 2]);
+        outbox.settle(1);
+        assert_eq!(sequences(&mut outbox), [2]);
+        outbox.settle(2);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_long_absence_loses_nothing_and_changes_nothing_that_was_sent() {
+        let mut outbox = Outbox::default();
+        for second in 0..1000 {
+            outbox.add(requests(1), second, 1);
+            if second == 10 {
+                outbox.pending();
+            }
+        }
+        assert_eq!(outbox.waiting.len(), MAX_WAITING);
+        let sum: u64 = outbox.waiting.iter().flat_map(|d| &d.slices).map(|s| s.totals.requests).sum();
+        assert_eq!(sum, 1000);
+        assert_eq!(outbox.pending()[5].slices[0].totals.requests, 1);
+    }
+}
