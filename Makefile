@@ -1,9 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt deny cluster-parts cluster-up cluster-down
+.PHONY: help demo test check fmt deny crds image e2e cluster-parts cluster-up cluster-down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## See an army at work: here at once, then on a real local cluster
+	@examples/demo
 
 test: ## Run every test there is, the test cluster included
 	@tests/cluster/install
@@ -17,6 +20,15 @@ fmt: ## Format the sources
 
 deny: ## Check licences, bans and sources of dependencies
 	tests/tools/cargo-deny check bans licenses sources
+
+crds: ## Write the definition of the kinds anew
+	cargo run --quiet -p botarmy-crds -- crds
+
+image: ## Build the image of operator and runner, without a daemon
+	operator/image/build
+
+e2e: ## Run only the end-to-end tests
+	tests/e2e/run
 
 cluster-parts: ## Build the programs of the test cluster (once, 15 to 20 minutes)
 	tests/cluster/build

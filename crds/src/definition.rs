@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition, made from the types.
+//! The custom resource definition, made from the types.
 
 use crate::BotRun;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -24,7 +24,9 @@ pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
 /// As [`definition`].
 pub fn to_yaml() -> Result<String, Box<dyn std::error::Error>> {
     let yaml = serde_yaml::to_string(&definition()?)?;
-    Ok(format!("# Generated from the types of the crate botarmy-crds by `make crds`; not to be edited.\n{yaml}"))
+    Ok(format!(
+        "# Generated from the types of the crate botarmy-crds by `make crds`; not to be edited.\n{yaml}"
+    ))
 }
 
 /// Takes out what the API server warns about or does not need: absent is said by leaving a field
@@ -34,7 +36,8 @@ fn simplify(value: &mut Value) {
         Value::Object(fields) => {
             if is_schema(fields) {
                 fields.remove("nullable");
-                let unsigned = fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint"));
+                let unsigned =
+                    fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint"));
                 if unsigned {
                     fields.insert("format".into(), "int64".into());
                 }
@@ -70,10 +73,14 @@ mod tests {
         }
         let crd = definition().unwrap();
         let version = &crd.spec.versions[0];
-        let columns: Vec<&str> = version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
+        let columns: Vec<&str> =
+            version.additional_printer_columns.iter().flatten().map(|c| c.name.as_str()).collect();
         assert_eq!(columns, ["Phase", "Outcome", "Bots", "Runners", "Actions/s", "P95", "Errors", "Age"]);
         let scale = version.subresources.as_ref().unwrap().scale.as_ref().unwrap();
-        assert_eq!((scale.spec_replicas_path.as_str(), scale.status_replicas_path.as_str()), (".spec.bots", ".status.bots"));
+        assert_eq!(
+            (scale.spec_replicas_path.as_str(), scale.status_replicas_path.as_str()),
+            (".spec.bots", ".status.bots")
+        );
     }
 
     /// Every field is documented, and every list and text of the spec is bounded.

@@ -1,7 +1,9 @@
 //! The Kubernetes kinds of the bot army.
 //!
 //! [`BotRun`] wraps the spec that file and cluster share; its status is what the operator tells.
-//! [`definition`] is the CustomResourceDefinition, whose YAML is committed beside this crate.
+//! [`definition`] is the custom resource definition, whose YAML is committed beside this crate.
+
+#![allow(clippy::duplicated_attributes, reason = "printer columns repeat their keys")]
 
 mod definition;
 mod status;

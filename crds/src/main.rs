@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let written = botarmy_crds::to_yaml().and_then(|yaml| match std::env::args_os().nth(1) {
-        Some(folder) => Ok(std::fs::write(std::path::Path::new(&folder).join(botarmy_crds::YAML_FILE), yaml)?),
+        Some(folder) => {
+            Ok(std::fs::write(std::path::Path::new(&folder).join(botarmy_crds::YAML_FILE), yaml)?)
+        }
         None => {
             print!("{yaml}");
             Ok(())

@@ -94,7 +94,12 @@ pub enum Refusal {
 impl Army {
     /// An army that has not begun.
     pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run) -> Self {
-        let state = Checkpoint { spec: spec.clone(), totals: Totals::default(), pods: BTreeMap::new(), start_at_ms: None };
+        let state = Checkpoint {
+            spec: spec.clone(),
+            totals: Totals::default(),
+            pods: BTreeMap::new(),
+            start_at_ms: None,
+        };
         Self::restore(namespace, name, run, state)
     }
 
@@ -104,7 +109,15 @@ impl Army {
             // What was written is all that is known now.
             pod.durable = pod.applied;
         }
-        Self { namespace: namespace.into(), name: name.into(), bots: run.bots, stop: state.spec.stop, run, state, heard_ms: 0 }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            bots: run.bots,
+            stop: state.spec.stop,
+            run,
+            state,
+            heard_ms: 0,
+        }
     }
 
     /// Takes what a runner says and answers with its orders. A delta is applied once, however often
@@ -116,7 +129,14 @@ impl Army {
         if said.index >= self.run.runners {
             return Err(Refusal::Index(said.index, self.run.runners));
         }
-        let new = Pod { index: said.index, stage: said.stage, applied: 0, durable: 0, alive: 0, round_trip_ms: UNKNOWN_ROUND_TRIP_MS };
+        let new = Pod {
+            index: said.index,
+            stage: said.stage,
+            applied: 0,
+            durable: 0,
+            alive: 0,
+            round_trip_ms: UNKNOWN_ROUND_TRIP_MS,
+        };
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or(new);
         for delta in &said.deltas {
             if delta.sequence <= pod.applied {
@@ -217,16 +237,25 @@ impl Army {
     pub fn result(&self, now_ms: u64) -> RunResult {
         let totals = &self.state.totals;
         let judge = |t: &botarmy_spec::RunThreshold| {
-            let series = t.action.as_ref().map_or_else(|| totals.total(), |a| totals.select(a).unwrap_or_default());
+            let series =
+                t.action.as_ref().map_or_else(|| totals.total(), |a| totals.select(a).unwrap_or_default());
             let judgement = t.threshold.evaluate(&series);
-            ThresholdResult { expect: t.expect.clone(), action: t.action.clone(), value: judgement.value, passed: judgement.passed }
+            ThresholdResult {
+                expect: t.expect.clone(),
+                action: t.action.clone(),
+                value: judgement.value,
+                passed: judgement.passed,
+            }
         };
         let thresholds: Vec<ThresholdResult> = self.run.thresholds.iter().map(judge).collect();
         let passed = thresholds.iter().all(|t| t.passed);
         let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
         let end = if self.is_over() { self.heard_ms } else { now_ms };
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
-        RunResult::build(totals, Facts { outcome, alive: self.alive(), duration_ms, thresholds, gaps: Vec::new() })
+        RunResult::build(
+            totals,
+            Facts { outcome, alive: self.alive(), duration_ms, thresholds, gaps: Vec::new() },
+        )
     }
 }
 

@@ -4,7 +4,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::sync::Arc;
 
@@ -69,7 +72,9 @@ impl Authority {
         };
         match secrets.create(&PostParams::default(), &secret).await {
             Ok(_) => Ok(made),
-            Err(kube::Error::Api(status)) if status.code == 409 => Self::from_secret(&secrets.get(name).await.map_err(failed)?),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Self::from_secret(&secrets.get(name).await.map_err(failed)?)
+            }
             Err(error) => Err(failed(error)),
         }
     }

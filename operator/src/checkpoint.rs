@@ -62,14 +62,19 @@ pub fn unpack(packed: &[u8]) -> Result<Checkpoint, Error> {
 /// Reads the checkpoint of a run, if there is one.
 pub async fn read(client: Client, namespace: &str, run: &str) -> Result<Option<Checkpoint>, Error> {
     let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let map = tokio::time::timeout(TIMEOUT, maps.get_opt(&name(run))).await.map_err(|_| Error::Timeout(name(run)))?;
+    let map = tokio::time::timeout(TIMEOUT, maps.get_opt(&name(run)))
+        .await
+        .map_err(|_| Error::Timeout(name(run)))?;
     let map = map.map_err(|e| Error::Api(name(run), e))?;
     map.and_then(|m| m.binary_data?.remove(KEY)).map(|packed| unpack(&packed.0)).transpose()
 }
 
 async fn write(client: Client, namespace: &str, run: &str, packed: Vec<u8>) -> Result<(), Error> {
     let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let data = ConfigMap { binary_data: Some([(KEY.to_owned(), ByteString(packed))].into()), ..ConfigMap::default() };
+    let data = ConfigMap {
+        binary_data: Some([(KEY.to_owned(), ByteString(packed))].into()),
+        ..ConfigMap::default()
+    };
     // A merge, not an apply: the object is made by the controller, which gives it its owner. One
     // that is gone belongs to a run that is being deleted, and must not come back.
     let (name, how, patch) = (name(run), PatchParams::default(), Patch::Merge(&data));

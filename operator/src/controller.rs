@@ -81,24 +81,25 @@ impl Context {
 }
 
 /// The deletion mark of an object: a predicate on the generation alone can miss it.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a predicate")]
 fn deletion_mark<K: Resource>(object: &K) -> Option<u64> {
     Some(u64::from(object.meta().deletion_timestamp.is_some()))
 }
 
 /// Runs the loop until the process is told to end.
 pub async fn run(context: Arc<Context>) {
-    use kube::runtime::Predicate;
+    use kube::runtime::{Predicate, PredicateConfig};
     let runs: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
     let jobs: Api<Job> = Api::all(context.client.clone());
     let (reader, writer) = reflector::store();
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
         .applied_objects()
         .default_backoff()
-        .predicate_filter(predicates::generation.combine(deletion_mark), Default::default());
+        .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default());
     let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
         .touched_objects()
         .default_backoff()
-        .predicate_filter(predicates::resource_version, Default::default());
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
     Controller::for_stream(main, reader)
         .owns_stream(owned_jobs)
         .with_config(Config::default().concurrency(CONCURRENCY))
@@ -123,19 +124,28 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
     };
     let uid = run.uid().ok_or(Error::Incomplete("UID"))?;
     let over = run.status.as_ref().is_some_and(|s| s.phase == Phase::Finished);
-    if run.meta().deletion_timestamp.is_some() || over {
+    if run.meta().deletion_timestamp.is_some() {
         context.armies.lock().remove(&uid);
-        if over {
-            status::keep_generation(&context, run).await?;
-        }
         return Ok(Action::await_change());
     }
     let found = dereference::dereference(&context, run, &uid).await?;
+    if over {
+        status::keep_generation(&context, run).await?;
+        if found.runners_are_gone() {
+            context.armies.lock().remove(&uid);
+            return Ok(Action::await_change());
+        }
+        // A runner that has not heard yet that its measures are safe must still be answered.
+        if let Err(refused) = validate::validate(&context, run, &uid, found) {
+            tracing::debug!("{}: {refused:?}", run.name_any());
+        }
+        return Ok(Action::requeue(LOOK));
+    }
     match validate::validate(&context, run, &uid, found) {
         Ok(accepted) => {
             let objects = build::build(&context, run, &uid, &accepted)?;
             let applied = apply::apply(&context, run, objects).await?;
-            let observed = observe::observe(&context, run, &uid, applied);
+            let observed = observe::observe(&context, run, &uid, &applied);
             status::write(&context, run, observed).await?;
         }
         Err(refused) => status::write(&context, run, observe::refused(run, &refused)).await?,
@@ -144,6 +154,7 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
     Ok(Action::requeue(LOOK))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]
 /// Each run backs off on its own, twice as long after each failure in a row.
 fn on_error(run: Arc<DeserializeGuard<BotRun>>, error: &Error, context: Arc<Context>) -> Action {
     tracing::warn!("{}/{}: {error}", run.namespace().unwrap_or_default(), run.name_any());

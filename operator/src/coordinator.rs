@@ -48,9 +48,18 @@ fn refuse(status: StatusCode, reason: &impl ToString) -> Response {
     (status, reason.to_string()).into_response()
 }
 
-async fn check_in(State(coordinator): State<Coordinator>, headers: HeaderMap, Json(said): Json<CheckIn>) -> Response {
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    let Some(token) = token else { return refuse(StatusCode::UNAUTHORIZED, &"send the pod's token as Authorization: Bearer TOKEN") };
+async fn check_in(
+    State(coordinator): State<Coordinator>,
+    headers: HeaderMap,
+    Json(said): Json<CheckIn>,
+) -> Response {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "));
+    let Some(token) = token else {
+        return refuse(StatusCode::UNAUTHORIZED, &"send the pod's token as Authorization: Bearer TOKEN");
+    };
     if let Err(error) = coordinator.reviewer.check(token, &said).await {
         tracing::warn!("a check-in for {}/{} is refused: {error}", said.run.namespace, said.run.name);
         return refuse(error.status(), &error);
@@ -86,7 +95,9 @@ pub async fn serve(listener: TcpListener, tls: Arc<rustls::ServerConfig>, routes
                 return;
             };
             let service = TowerToHyperService::new(routes);
-            let served = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let served = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
             if let Err(error) = served {
                 tracing::debug!("a connection ended: {error}");
             }

@@ -12,7 +12,7 @@ pub struct Settings {
     /// The image of the runners.
     #[arg(long)]
     pub image: String,
-    /// When the image of the runners is pulled: Always, IfNotPresent or Never.
+    /// When the image of the runners is pulled: `Always`, `IfNotPresent` or `Never`.
     #[arg(long, default_value = "IfNotPresent")]
     pub image_pull_policy: String,
     /// The Service by which runners find the coordinator.

@@ -26,7 +26,9 @@ const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not started by the operator.
-    #[error("the environment variable {0} is missing or wrong; this command is for the pods that the operator makes")]
+    #[error(
+        "the environment variable {0} is missing or wrong; this command is for the pods that the operator makes"
+    )]
     Environment(&'static str),
     /// The coordinator cannot be talked to.
     #[error("{0}")]
@@ -60,7 +62,11 @@ impl Identity {
         let need = |name: &'static str| get(name).filter(|v| !v.is_empty()).ok_or(Error::Environment(name));
         Ok(Self {
             coordinator: need(env::COORDINATOR)?,
-            run: RunRef { namespace: need(env::NAMESPACE)?, name: need(env::NAME)?, uid: need(env::RUN_UID)? },
+            run: RunRef {
+                namespace: need(env::NAMESPACE)?,
+                name: need(env::NAME)?,
+                uid: need(env::RUN_UID)?,
+            },
             index: need(env::INDEX)?.parse().map_err(|_| Error::Environment(env::INDEX))?,
             pod_uid: need(env::POD_UID)?,
         })
@@ -76,6 +82,7 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         heard: Instant::now(),
         round_trip: None,
         epoch: 0,
+        unknown: false,
     };
     let (run, share, start, orders) = agent.wait_for_start().await?;
     tokio::time::sleep_until(start.into()).await;
@@ -95,6 +102,8 @@ struct Agent {
     heard: Instant,
     round_trip: Option<Duration>,
     epoch: u64,
+    /// The coordinator says that it does not know the run.
+    unknown: bool,
 }
 
 impl Agent {
@@ -119,11 +128,13 @@ impl Agent {
             Ok(orders) => {
                 self.heard = Instant::now();
                 self.epoch = orders.epoch;
+                self.unknown = false;
                 self.round_trip = Some(sent.elapsed());
                 self.outbox.settle(orders.durable);
                 Some((orders, sent))
             }
             Err(error) => {
+                self.unknown = error.is_unknown_run();
                 tracing::warn!("the coordinator cannot be reached: {error}");
                 None
             }
@@ -144,7 +155,9 @@ impl Agent {
             {
                 let name = &self.identity.run.name;
                 let run = Run::check(&plan.spec, name, &Path::top().field("spec"), &Actions::built_in());
-                let run = run.map_err(|f| Error::Plan(f.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+                let run = run.map_err(|f| {
+                    Error::Plan(f.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+                })?;
                 let share = Share { index: self.identity.index, of: plan.runners };
                 let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
                 return Ok((run, share, start, orders));
@@ -159,12 +172,18 @@ impl Agent {
         let ends = run.duration.map(|d| start + d);
         let mut ending: Option<Instant> = None;
         let mut abandoned = false;
+        let mut terminated = false;
         loop {
-            let until_end = ends.filter(|_| ending.is_none()).map(|e| e.saturating_duration_since(Instant::now()));
-            let pause = if ending.is_some() { INTERVAL / 10 } else { INTERVAL.min(until_end.unwrap_or(INTERVAL)) };
+            let until_end =
+                ends.filter(|_| ending.is_none()).map(|e| e.saturating_duration_since(Instant::now()));
+            let pause =
+                if ending.is_some() { INTERVAL / 10 } else { INTERVAL.min(until_end.unwrap_or(INTERVAL)) };
             let told_to_end = tokio::select! {
                 () = tokio::time::sleep(pause) => ends.is_some_and(|e| Instant::now() >= e),
-                _ = terminations.recv() => true,
+                _ = terminations.recv() => {
+                    terminated = true;
+                    true
+                }
             };
             let snapshot = army.drain().await;
             self.outbox.add(snapshot.totals, start.elapsed().as_secs(), snapshot.alive);
@@ -183,6 +202,8 @@ impl Agent {
             }
             match (snapshot.finished, self.outbox.is_empty(), abandoned) {
                 (true, true, _) if orders.is_some() => return Ok(()),
+                // The run was deleted: nobody is left who wants the rest.
+                (true, ..) if terminated && self.unknown => return Ok(()),
                 (true, _, true) => return Err(Error::LeaseOver(LEASE)),
                 _ => {}
             }

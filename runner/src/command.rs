@@ -2,8 +2,10 @@
 
 mod agent;
 mod input;
+mod output;
 mod progress;
 mod run;
+mod summary;
 mod target;
 mod trace;
 mod validate;
@@ -29,6 +31,8 @@ enum Command {
     /// Run an army here and now, without a cluster.
     #[command(after_help = run::EXIT_CODES)]
     Run(run::Args),
+    /// Print a result as a table: one that `run --out` wrote, or that of a BotRun as JSON.
+    Summary(summary::Args),
     /// Serve a small shop to try bots on.
     Target(target::Args),
     /// Work for a run of the cluster; for the pods that the operator makes.
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::validate(&args),
         Command::Trace(args) => trace::trace(&args),
         Command::Run(args) => run::run(args),
+        Command::Summary(args) => summary::summary(&args),
         Command::Target(args) => target::target(&args),
         Command::Agent => agent::agent(),
     };

@@ -41,7 +41,12 @@ pub(super) fn managed_by_selector() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-pub(super) fn build(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Result<Objects, Error> {
+pub(super) fn build(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    accepted: &Accepted,
+) -> Result<Objects, Error> {
     let metadata = metadata(run, uid)?;
     let named = |name: String| {
         let mut metadata = metadata.clone();
@@ -54,9 +59,13 @@ pub(super) fn build(context: &Context, run: &BotRun, uid: &str, accepted: &Accep
     let checkpoint = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named(checkpoint::name(&run.name_any()))});
     let job = match &accepted.job {
         Some(_) => None,
-        None => Some(serde_json::from_value(job(context, run, uid, accepted, named(run.name_any())))?),
+        None => Some(serde_json::from_value(job(context, run, uid, accepted, &named(run.name_any())))?),
     };
-    Ok(Objects { trust: serde_json::from_value(trust)?, checkpoint: serde_json::from_value(checkpoint)?, job })
+    Ok(Objects {
+        trust: serde_json::from_value(trust)?,
+        checkpoint: serde_json::from_value(checkpoint)?,
+        job,
+    })
 }
 
 fn metadata(run: &BotRun, uid: &str) -> Result<Value, Error> {
@@ -72,7 +81,7 @@ fn trust_name(run: &BotRun) -> String {
     format!("{}-trust", run.name_any())
 }
 
-fn job(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted, metadata: Value) -> Value {
+fn job(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted, metadata: &Value) -> Value {
     json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
         "spec": {
@@ -160,7 +169,9 @@ fn overlay(base: &mut Value, over: &Value) {
                 }
             }
         }
-        (Value::Array(base), Value::Array(over)) if base.iter().chain(over).all(|i| i.get("name").is_some()) => {
+        (Value::Array(base), Value::Array(over))
+            if base.iter().chain(over).all(|i| i.get("name").is_some()) =>
+        {
             for item in over {
                 match base.iter_mut().find(|b| b["name"] == item["name"]) {
                     Some(inner) => overlay(inner, item),
@@ -179,7 +190,10 @@ mod tests {
     #[test]
     fn named_items_are_merged_and_others_replaced() {
         let mut base = json!({"spec": {"containers": [{"name": "runner", "image": "a", "env": [{"name": "A", "value": "1"}]}], "x": [1]}});
-        overlay(&mut base, &json!({"spec": {"containers": [{"name": "runner", "env": [{"name": "A", "value": "2"}, {"name": "B"}]}, {"name": "s"}], "x": [2]}}));
+        overlay(
+            &mut base,
+            &json!({"spec": {"containers": [{"name": "runner", "env": [{"name": "A", "value": "2"}, {"name": "B"}]}, {"name": "s"}], "x": [2]}}),
+        );
         assert_eq!(
             base,
             json!({"spec": {"containers": [

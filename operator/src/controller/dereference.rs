@@ -15,6 +15,17 @@ pub(super) struct Found {
     pub(super) checkpoint: Option<Checkpoint>,
 }
 
+impl Found {
+    /// Whether no runner will check in any more.
+    pub(super) fn runners_are_gone(&self) -> bool {
+        let conditions = self.job.as_ref().and_then(|j| j.status.as_ref()?.conditions.as_ref());
+        let ended = conditions.is_some_and(|all| {
+            all.iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
+        });
+        self.job.is_none() || ended
+    }
+}
+
 pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> Result<Found, Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);

@@ -27,12 +27,17 @@ pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
     }
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     set(&mut status, run, "Accepted", false, "Invalid", &message);
-    finish(&mut status, run, RunOutcome::Errored, "the run was refused; correct it, delete it and apply it anew");
+    finish(
+        &mut status,
+        run,
+        RunOutcome::Errored,
+        "the run was refused; correct it, delete it and apply it anew",
+    );
     status
 }
 
 /// The status of a run that is at work or has ended.
-pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, applied: Applied) -> BotRunStatus {
+pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, applied: &Applied) -> BotRunStatus {
     let mut status = begin(run);
     let armies = context.armies.lock();
     let Some(army) = armies.get(uid) else { return status };
@@ -115,7 +120,11 @@ fn set(status: &mut BotRunStatus, run: &BotRun, kind: &str, holds: bool, reason:
     };
     match status.conditions.iter_mut().find(|c| c.type_ == kind) {
         Some(known) => {
-            let since = if known.status == state { known.last_transition_time.clone() } else { condition.last_transition_time.clone() };
+            let since = if known.status == state {
+                known.last_transition_time.clone()
+            } else {
+                condition.last_transition_time.clone()
+            };
             *known = Condition { last_transition_time: since, ..condition };
         }
         None => status.conditions.push(condition),

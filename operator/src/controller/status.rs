@@ -44,23 +44,40 @@ async fn patch(context: &Context, run: &BotRun, status: &BotRunStatus) -> Result
     let runs: Api<BotRun> = Api::namespaced(context.client.clone(), &namespace);
     let body = json!({"apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()), "status": status});
     let manager = PatchParams::apply(FIELD_MANAGER).force();
-    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body))).await.map(drop)
+    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body)))
+        .await
+        .map(drop)
 }
 
 fn without_figures(status: &BotRunStatus) -> BotRunStatus {
-    BotRunStatus { bots: None, actions_per_second: None, p95: None, errors: None, result: None, ..status.clone() }
+    BotRunStatus {
+        bots: None,
+        actions_per_second: None,
+        p95: None,
+        errors: None,
+        result: None,
+        ..status.clone()
+    }
 }
 
 /// The last write is known from the managed fields, so that a new operator keeps the rhythm.
 fn figures_are_due(run: &BotRun) -> bool {
     let ours = run.managed_fields().iter().filter(|f| f.manager.as_deref() == Some(FIELD_MANAGER));
-    let last = ours.filter(|f| f.subresource.as_deref() == Some("status")).filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
-    last.is_none_or(|last| Timestamp::now().duration_since(last) >= jiff::SignedDuration::try_from(FIGURES_EVERY).unwrap_or_default())
+    let last = ours
+        .filter(|f| f.subresource.as_deref() == Some("status"))
+        .filter_map(|f| f.time.as_ref())
+        .map(|t| t.0)
+        .max();
+    last.is_none_or(|last| {
+        Timestamp::now().duration_since(last)
+            >= jiff::SignedDuration::try_from(FIGURES_EVERY).unwrap_or_default()
+    })
 }
 
 async fn tell(context: &Context, run: &BotRun, status: &BotRunStatus) {
     let failed = status.outcome.is_some_and(|o| o != botarmy_report::RunOutcome::Passed);
-    let told = status.conditions.iter().find(|c| c.type_ == "Complete").filter(|_| status.phase == Phase::Finished);
+    let told =
+        status.conditions.iter().find(|c| c.type_ == "Complete").filter(|_| status.phase == Phase::Finished);
     let event = Event {
         type_: if failed { EventType::Warning } else { EventType::Normal },
         reason: told.map_or_else(|| format!("{:?}", status.phase), |c| c.reason.clone()),

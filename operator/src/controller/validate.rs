@@ -4,6 +4,7 @@ use super::Context;
 use super::build::PROTECTED;
 use super::dereference::Found;
 use crate::armies::Army;
+use base64::Engine;
 use botarmy_crds::BotRun;
 use botarmy_spec::{BotRunSpec, Run};
 use botarmy_tree::{Actions, Finding, Path};
@@ -35,7 +36,12 @@ enum Error {
 const MAX_NAME: usize = 50;
 
 /// Accepts the run, making its army if it has none, or tells all that is wrong.
-pub(super) fn validate(context: &Context, run: &BotRun, uid: &str, found: Found) -> Result<Accepted, Vec<Finding>> {
+pub(super) fn validate(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    found: Found,
+) -> Result<Accepted, Vec<Finding>> {
     let path = Path::top().field("spec");
     let spec = canonical(&run.spec.run);
     let mut armies = context.armies.lock();
@@ -95,9 +101,9 @@ fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, 
     findings
 }
 
-/// A digest of what may not change once it was accepted.
+/// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
     let frozen = BotRunSpec { bots: None, stop: false, ..spec.clone() };
     let json = serde_json::to_vec(&frozen).unwrap_or_default();
-    Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect()
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

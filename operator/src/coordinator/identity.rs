@@ -79,7 +79,8 @@ impl Reviewer {
     /// Checks that a caller is the runner it says it is.
     pub async fn check(&self, token: &str, said: &CheckIn) -> Result<(), Error> {
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.remembered().get(&key).filter(|(at, _)| at.elapsed() < LIFETIME).map(|(_, r)| r.clone());
+        let known =
+            self.remembered().get(&key).filter(|(at, _)| at.elapsed() < LIFETIME).map(|(_, r)| r.clone());
         let runner = match known {
             Some(runner) => runner,
             None => {
@@ -107,15 +108,22 @@ impl Reviewer {
     }
 
     async fn review(&self, token: &str) -> Result<Runner, Error> {
-        let spec = TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: Some(token.to_owned()) };
+        let spec =
+            TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: Some(token.to_owned()) };
         let review = TokenReview { spec, ..TokenReview::default() };
-        let review = Api::<TokenReview>::all(self.client.clone()).create(&PostParams::default(), &review).await?;
+        let review =
+            Api::<TokenReview>::all(self.client.clone()).create(&PostParams::default(), &review).await?;
         let status = review.status.filter(|s| s.authenticated == Some(true)).ok_or(Error::Token)?;
         let (namespace, pod_name, pod_uid) = status.user.as_ref().and_then(bound_pod).ok_or(Error::Token)?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let pod = pods.get_opt(&pod_name).await?.filter(|p| p.uid().as_deref() == Some(&pod_uid)).ok_or(Error::Token)?;
+        let pod = pods
+            .get_opt(&pod_name)
+            .await?
+            .filter(|p| p.uid().as_deref() == Some(&pod_uid))
+            .ok_or(Error::Token)?;
         let run_uid = pod.labels().get(RUN_UID_LABEL).cloned().ok_or(Error::Token)?;
-        let index = pod.annotations().get(INDEX_ANNOTATION).and_then(|i| i.parse().ok()).ok_or(Error::Token)?;
+        let index =
+            pod.annotations().get(INDEX_ANNOTATION).and_then(|i| i.parse().ok()).ok_or(Error::Token)?;
         Ok(Runner { namespace, pod_uid, run_uid, index })
     }
 }
@@ -134,7 +142,8 @@ mod tests {
 
     #[test]
     fn only_a_token_of_a_pod_names_one() {
-        let extra = |key: &str, value: &str| (format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
+        let extra =
+            |key: &str, value: &str| (format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
         let mut user = UserInfo {
             username: Some("system:serviceaccount:shop:default".into()),
             extra: Some([extra("pod-name", "p"), extra("pod-uid", "u")].into()),

@@ -1,13 +1,13 @@
 //! The action `http`: one request, its answer looked at and kept as the tree says.
 
-use crate::network::{self, Network, Origin};
+use crate::network::{self, Network, Origin, Outgoing};
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_tree::draw::Draw;
 use botarmy_tree::http::{self as options, Body};
 use botarmy_tree::template::{self, Scope};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -94,20 +94,7 @@ impl Http {
             None => self.network.connect(&origin).await?,
         };
         sender.ready().await?;
-        let sent = sender.try_send_request(request);
-        let response = match sent.await {
-            Ok(response) => {
-                self.network.count_sent();
-                response
-            }
-            Err(mut error) => {
-                // What comes back untouched never left, and the target cannot have counted it.
-                if error.take_message().is_none() {
-                    self.network.count_sent();
-                }
-                return Err(error.into_error().into());
-            }
-        };
+        let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let reads = self.options.reads_json() && self.options.expect.allows(status);
         let body =
@@ -119,7 +106,7 @@ impl Http {
         self.look_into(body.as_deref(), bot.scope)
     }
 
-    fn build(&self, uri: &http::Uri, scope: Scope<'_>) -> Result<http::Request<Full<Bytes>>, Failure> {
+    fn build(&self, uri: &http::Uri, scope: Scope<'_>) -> Result<http::Request<Outgoing>, Failure> {
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let host = uri.authority().map_or("", http::uri::Authority::as_str);
         let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -129,7 +116,7 @@ impl Http {
             .header(HOST, host)
             .header(USER_AGENT, concat!("botarmy/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "*/*")
-            .body(Full::default())?;
+            .body(())?;
         let body = match &self.options.body {
             Body::Empty => Bytes::new(),
             Body::Json(value) => {
@@ -149,8 +136,7 @@ impl Http {
             let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
             request.headers_mut().insert(name, value);
         }
-        *request.body_mut() = Full::new(body);
-        Ok(request)
+        Ok(request.map(|()| self.network.outgoing(body)))
     }
 
     /// Compares and keeps what the tree asks for.

@@ -2,14 +2,18 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -85,12 +89,13 @@ impl Network {
         self.sent.take()
     }
 
-    pub(crate) fn count_sent(&self) {
-        self.sent.set(self.sent.get() + 1);
+    /// A body for a request, which is counted when it leaves.
+    pub(crate) fn outgoing(&self, body: Bytes) -> Outgoing {
+        Outgoing { body: Full::new(body), left: Cell::new(false), sent: self.sent.clone() }
     }
 
     /// Opens a connection.
-    pub(crate) async fn connect(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, Error> {
+    pub(crate) async fn connect(&self, origin: &Origin) -> Result<SendRequest<Outgoing>, Error> {
         let address = self.resolve(origin).await?;
         let connect = |e| Error::Connect(format!("{} ({address})", origin.authority()), e);
         let stream = TcpStream::connect(address).await.map_err(connect)?;
@@ -135,7 +140,7 @@ impl Network {
     }
 }
 
-async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, Error>
+async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Outgoing>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -146,6 +151,40 @@ where
         let _ = connection.await;
     });
     Ok(sender)
+}
+
+/// The body of a request, by which the request is counted at the moment it leaves.
+///
+/// hyper asks a body whether it is at its end when it writes the head, and not before. So a request
+/// that is given up earlier is not counted, and one that is given up later was: the target has got it.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    body: Full<Bytes>,
+    left: Cell<bool>,
+    sent: Rc<Cell<u64>>,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if !self.left.replace(true) {
+            self.sent.set(self.sent.get() + 1);
+        }
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Where a connection goes to.
@@ -175,11 +214,11 @@ impl Origin {
 
 /// The idle connections of one bot.
 #[derive(Debug, Default)]
-pub struct Connections(RefCell<Vec<(Origin, SendRequest<Full<Bytes>>)>>);
+pub struct Connections(RefCell<Vec<(Origin, SendRequest<Outgoing>)>>);
 
 impl Connections {
     /// An idle connection that is still open, if there is one.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<SendRequest<Full<Bytes>>> {
+    pub(crate) fn take(&self, origin: &Origin) -> Option<SendRequest<Outgoing>> {
         let mut idle = self.0.borrow_mut();
         idle.retain(|(_, sender)| !sender.is_closed());
         let found = idle.iter().position(|(o, _)| o == origin)?;
@@ -187,7 +226,7 @@ impl Connections {
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(crate) fn keep(&self, origin: Origin, sender: SendRequest<Full<Bytes>>) {
+    pub(crate) fn keep(&self, origin: Origin, sender: SendRequest<Outgoing>) {
         let mut idle = self.0.borrow_mut();
         if idle.len() >= MAX_IDLE {
             idle.remove(0);

@@ -85,6 +85,8 @@ impl Overrides {
 enum Error {
     #[error("a run starts with at least one bot; write bots: 1 or more")]
     NoBots,
+    #[error("at most {MAX_BOTS} bots are allowed, not {0}")]
+    TooManyBots(u32),
     #[error("{0:?} is not an address; write http://HOST:PORT or https://HOST:PORT")]
     Target(String),
     #[error("{0}")]
@@ -105,6 +107,8 @@ enum Error {
     NoRow(String, String),
 }
 
+/// Most bots of a run.
+pub const MAX_BOTS: u32 = 1_000_000;
 /// Most runners of a run.
 pub const MAX_RUNNERS: u32 = 1000;
 
@@ -191,10 +195,14 @@ impl Check<'_> {
 
     fn bots(&mut self, spec: &BotRunSpec) -> u32 {
         let bots = spec.bots.map_or(Some(1), |b| u32::try_from(b).ok()).filter(|b| *b > 0);
-        if bots.is_none() {
-            self.note(&self.path.field("bots"), &Error::NoBots);
+        let place = self.path.field("bots");
+        match bots {
+            None => self.note(&place, &Error::NoBots),
+            // The schema says so too; the command line does not pass through it.
+            Some(bots) if bots > MAX_BOTS => self.note(&place, &Error::TooManyBots(bots)),
+            Some(bots) => return bots,
         }
-        bots.unwrap_or(1)
+        1
     }
 
     fn time(&mut self, field: &str, time: Option<&Time>) -> Option<Duration> {

@@ -45,6 +45,13 @@ pub enum Error {
     Timeout,
 }
 
+impl Error {
+    /// Whether the coordinator answered that it does not know the run.
+    pub(super) fn is_unknown_run(&self) -> bool {
+        matches!(self, Self::Refused(404, _))
+    }
+}
+
 pub(super) struct Link {
     host: String,
     authority: String,
@@ -54,13 +61,15 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(address: &str) -> Result<Self, Error> {
         let authority = address.strip_prefix("https://").map(|a| a.trim_end_matches('/'));
-        let authority = authority.filter(|a| !a.is_empty()).ok_or_else(|| Error::Address(address.to_owned()))?;
+        let authority =
+            authority.filter(|a| !a.is_empty()).ok_or_else(|| Error::Address(address.to_owned()))?;
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         Ok(Self { host: host.to_owned(), authority: authority.to_owned(), connection: None })
     }
 
     pub(super) async fn post(&mut self, check_in: &CheckIn) -> Result<Orders, Error> {
-        let result = tokio::time::timeout(TIMEOUT, self.exchange(check_in)).await.unwrap_or(Err(Error::Timeout));
+        let result =
+            tokio::time::timeout(TIMEOUT, self.exchange(check_in)).await.unwrap_or(Err(Error::Timeout));
         if result.is_err() {
             // What a broken exchange left behind must not be taken for the next answer.
             self.connection = None;

@@ -1,6 +1,7 @@
 //! `runner agent`.
 
 use super::Exit;
+use super::output::complain;
 use crate::agent::{Error, Identity, run};
 
 pub(super) fn agent() -> Exit {
@@ -10,7 +11,7 @@ pub(super) fn agent() -> Exit {
     match worked {
         Ok(()) => Exit::Passed,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error);
             Exit::Invalid
         }
     }

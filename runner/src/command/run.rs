@@ -1,6 +1,7 @@
 //! `runner run`: an army here and now.
 
 use super::input::Input;
+use super::output::{complain, say};
 use super::progress::Progress;
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
@@ -76,7 +77,7 @@ pub(super) fn run(args: Args) -> Exit {
         exit
     });
     result.unwrap_or_else(|error| {
-        eprintln!("{}", error.to_string().trim_end());
+        complain(&error);
         Exit::Invalid
     })
 }
@@ -96,7 +97,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     // An output that cannot be written is told before the run, not after it.
     let out = args.out.map(|path| check_writable(&path).map(|()| path)).transpose()?;
     let Some(result) = conduct(run).await? else { return Ok(Exit::Interrupted) };
-    println!("{}", summary(&result));
+    say(&summary(&result));
     if let Some(path) = out {
         write(&path, &result)?;
     }
@@ -185,6 +186,7 @@ impl Measured {
             tokio::select! {
                 happened = &mut happens => return Some(happened),
                 () = tokio::time::sleep(interval) => {}
+                () = army.worker_finished() => {}
             }
             // Outside of the select: a drain that is dropped half way would lose what was drained.
             let snapshot = army.drain().await;

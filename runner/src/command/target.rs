@@ -1,6 +1,7 @@
 //! `runner target`.
 
 use super::Exit;
+use super::output::{complain, say};
 use crate::target::{Error, Knobs, Shop};
 use botarmy_tree::duration;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ pub(super) fn target(args: &Args) -> Exit {
     match served {
         Ok(()) => Exit::Passed,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error);
             Exit::Invalid
         }
     }
@@ -33,7 +34,7 @@ pub(super) fn target(args: &Args) -> Exit {
 
 async fn serve(args: &Args) -> Result<(), Error> {
     let shop = Shop::open(args.listen, Knobs::new(args.latency, args.failures_per_thousand)).await?;
-    println!("the shop is open at http://{}", shop.address());
+    say(&format_args!("the shop is open at http://{}", shop.address()));
     shop.serve(stop_signal()).await
 }
 

@@ -1,10 +1,10 @@
 //! `runner trace`.
 
 use super::input::Input;
+use super::output::{complain, say};
 use super::{Exit, FileArg};
 use botarmy_tree::editor::Options;
 use botarmy_tree::{literal, trace as walk};
-use std::io::Write;
 
 /// A trace follows the first bot of an army.
 const BOT: u64 = 1;
@@ -48,18 +48,17 @@ enum Error {
 pub(super) fn trace(args: &Args) -> Exit {
     match lines(args) {
         Ok(lines) => {
-            // A reader that closes the pipe early has seen what it wanted.
-            let _ = std::io::stdout().write_all(lines.as_bytes());
+            say(&lines.join("\n"));
             Exit::Passed
         }
         Err(error) => {
-            eprintln!("{}", error.to_string().trim_end());
+            complain(&error);
             Exit::Invalid
         }
     }
 }
 
-fn lines(args: &Args) -> Result<String, Error> {
+fn lines(args: &Args) -> Result<Vec<String>, Error> {
     let outcomes = walk::outcomes(&args.outcomes)?;
     let context = match &args.context {
         Some(text) => literal::parse(text)?.pairs().ok_or(Error::ContextKind)?,
@@ -75,7 +74,7 @@ fn lines(args: &Args) -> Result<String, Error> {
         plan = plan.with_seed(seed);
     }
     let leaves = walk::trace(&plan, BOT, &outcomes)?;
-    Ok(leaves.into_iter().flat_map(|leaf| [one_line(&plan.leaf(leaf).name), "\n".to_owned()]).collect())
+    Ok(leaves.into_iter().map(|leaf| one_line(&plan.leaf(leaf).name)).collect())
 }
 
 /// A name in one line: line breaks and other control characters of labels are escaped.

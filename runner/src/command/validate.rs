@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::input::Input;
+use super::output::complain;
 use botarmy_tree::Actions;
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ pub(super) fn validate(args: &Args) -> Exit {
     let mut exit = Exit::Passed;
     for file in &args.files {
         if let Err(refusal) = Input::read(file).and_then(|input| input.check(&actions)) {
-            eprint!("{refusal}");
+            complain(&refusal);
             exit = Exit::Invalid;
         }
     }

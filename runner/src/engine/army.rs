@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Why an army cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,8 @@ pub(super) struct Common {
     /// None: no end by iterations.
     pub(super) iterations_left: Option<AtomicU64>,
     refill: Option<Mutex<Gate>>,
+    /// A worker has nothing left to do.
+    pub(super) finished: Notify,
 }
 
 impl Common {
@@ -66,6 +68,7 @@ impl Common {
 #[derive(Debug)]
 pub struct Army {
     share: Share,
+    common: Arc<Common>,
     workers: Vec<(mpsc::UnboundedSender<Command>, JoinHandle<()>)>,
 }
 
@@ -78,8 +81,9 @@ impl Army {
             bots_begun: AtomicU64::new(0),
             iterations_left: run.iterations.map(|n| AtomicU64::new(share.part(n))),
             refill: run.refill.map(|refill| Mutex::new(Gate::new(refill, share))),
+            finished: Notify::new(),
         });
-        let mut army = Self { share, workers: Vec::new() };
+        let mut army = Self { share, common: common.clone(), workers: Vec::new() };
         for index in 0..threads.max(1) {
             let (commands, receiver) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
@@ -118,6 +122,11 @@ impl Army {
         for (commands, _) in &self.workers {
             let _ = commands.send(command());
         }
+    }
+
+    /// Waits until a worker has nothing left to do: then a drain may tell that all is over.
+    pub async fn worker_finished(&self) {
+        self.common.finished.notified().await;
     }
 
     /// Takes what was measured since the last time.

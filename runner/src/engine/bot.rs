@@ -94,8 +94,12 @@ pub(super) async fn run(local: Rc<Local>, id: u64, stop: Rc<Stop>) {
         stop,
         local,
     };
-    life.local.recorder.borrow_mut().bot_started();
+    let mut begun = false;
     while !life.stop.asked() && life.local.take_iteration() {
+        // One that finds nothing left to do was never started.
+        if !std::mem::replace(&mut begun, true) {
+            life.local.recorder.borrow_mut().bot_started();
+        }
         match life.iteration().await {
             End::Root => life.local.recorder.borrow_mut().iteration(),
             End::Bot => {

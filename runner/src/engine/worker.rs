@@ -94,9 +94,11 @@ impl Local {
     fn snapshot(&self) -> Snapshot {
         let mut recorder = self.recorder.borrow_mut();
         recorder.count_requests(self.network.take_sent());
-        let alive = self.alive();
-        let over = self.stopping.get() || self.no_iterations_left();
-        Snapshot { totals: recorder.drain(), alive, finished: over && alive == 0 }
+        Snapshot { totals: recorder.drain(), alive: self.alive(), finished: self.finished() }
+    }
+
+    fn finished(&self) -> bool {
+        (self.stopping.get() || self.no_iterations_left()) && self.alive() == 0
     }
 
     fn want(&self, bots: u32) {
@@ -150,10 +152,26 @@ fn start(local: &Rc<Local>) {
     let id = local.common.next_bot_id();
     let stop = Rc::new(Stop::new());
     local.alive.borrow_mut().insert(id, stop.clone());
-    let local = local.clone();
+    let alive = Alive { local: local.clone(), id };
     tokio::task::spawn_local(async move {
-        bot::run(local.clone(), id, stop).await;
-        local.alive.borrow_mut().remove(&id);
-        local.ended.notify_one();
+        bot::run(alive.local.clone(), id, stop).await;
     });
+}
+
+/// A bot among those that are alive, however it ends: one that nobody takes out would keep the run
+/// from ending.
+struct Alive {
+    local: Rc<Local>,
+    id: u64,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let Self { local, id } = self;
+        local.alive.borrow_mut().remove(id);
+        local.ended.notify_one();
+        if local.finished() {
+            local.common.finished.notify_one();
+        }
+    }
 }

@@ -52,8 +52,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child, stdout: impl Read + Send + 'static) -> Self {
-        let stderr = child.stderr.take().expect("stderr is piped");
+    fn new(mut child: Child) -> Self {
+        let stdout = child.stdout.take();
+        Self::reading(child, stdout)
+    }
+
+    fn reading(mut child: Child, stdout: Option<impl Read + Send + 'static>) -> Self {
+        let stderr = child.stderr.take();
         let pid = child.id();
         let (sender, ended) = channel();
         std::thread::spawn(move || {
@@ -94,10 +99,10 @@ impl Drop for Running {
     }
 }
 
-fn read_all(mut from: impl Read) -> String {
+fn read_all(from: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     // What was read before an error is what there is.
-    let _ = from.read_to_end(&mut bytes);
+    let _ = from.map(|mut from| from.read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -111,14 +116,21 @@ pub(crate) fn command(args: &[&str]) -> Command {
 
 /// Starts the program.
 pub(crate) fn start(args: &[&str]) -> Running {
-    let mut child = command(args).spawn().expect("the program starts");
-    let stdout = child.stdout.take().expect("stdout is piped");
-    Running::new(child, stdout)
+    Running::new(command(args).spawn().expect("the program starts"))
 }
 
 /// Runs the program to its end.
 pub(crate) fn runner(args: &[&str]) -> Ended {
     start(args).end()
+}
+
+/// Runs the program to its end; nobody reads what it writes to stdout and stderr.
+pub(crate) fn unread(args: &[&str]) -> Ended {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut program = command(args);
+    program.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+    Running::new(program.spawn().expect("the program starts")).end()
 }
 
 /// A folder that is gone after the test.
@@ -166,7 +178,7 @@ impl Shop {
             stdout
         });
         let line = told.recv_timeout(PATIENCE).expect("the shop tells its address");
-        let program = Running::new(child, reader.join().expect("the reader"));
+        let program = Running::reading(child, reader.join().ok());
         let address = line.trim_end().strip_prefix("the shop is open at http://");
         let address = address.unwrap_or_else(|| panic!("no address: {line:?}"));
         Self { address: address.parse().expect("an address"), program }
@@ -194,18 +206,14 @@ impl Shop {
 }
 
 /// Sends one request and reads its answer to the end.
-pub(crate) fn ask(
-    to: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[&str],
-    body: &str,
-) -> (u16, String) {
+pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(to).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let lines: String = headers.iter().flat_map(|h| [h, "\r\n"]).collect();
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\ncontent-length: {length}\r\n"
+    );
     write!(stream, "{head}{lines}\r\n{body}").expect("the request is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

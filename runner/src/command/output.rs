@@ -1,0 +1,16 @@
+//! Lines for people. A reader that closes the pipe early has seen what it wanted: that is no reason
+//! to end, as `println` would.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// Writes a line to stdout.
+pub(super) fn say(line: &impl Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Writes what is wrong to stderr, as one text without empty lines at its end.
+pub(super) fn complain(what: &impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", what.to_string().trim_end());
+}

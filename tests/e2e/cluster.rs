@@ -1,0 +1,113 @@
+//! The cluster, through kubectl, as its users have it.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn kubectl(args: &[&str], input: Option<&str>) -> Output {
+    let mut command = Command::new(root().join("tests/cluster/kubectl"));
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("kubectl");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(input.unwrap_or_default().as_bytes()).expect("to be read");
+    drop(stdin);
+    child.wait_with_output().expect("an end")
+}
+
+/// A namespace under the strictest rules, gone when the test ends.
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: &str) -> Self {
+        let namespace = Self { name: format!("e2e-{name}") };
+        let manifest = format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n  labels: {{pod-security.kubernetes.io/enforce: restricted}}\n",
+            namespace.name
+        );
+        namespace.apply(&manifest);
+        namespace
+    }
+
+    /// What kubectl prints; its complaint ends the test.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.try_kubectl(args, None);
+        assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    pub(crate) fn try_kubectl(&self, args: &[&str], input: Option<&str>) -> Output {
+        let all: Vec<&str> = ["--namespace", &self.name].into_iter().chain(args.iter().copied()).collect();
+        kubectl(&all, input)
+    }
+
+    pub(crate) fn apply(&self, manifest: &str) {
+        let image = std::env::var("BOTARMY_IMAGE").unwrap_or_else(|_| "localhost/botarmy:dev".into());
+        let manifest = manifest.replace("localhost/botarmy:dev", &image);
+        let output = self.try_kubectl(&["apply", "-f", "-"], Some(&manifest));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub(crate) fn get(&self, what: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"])).expect("JSON")
+    }
+
+    /// Waits until something is so, for two minutes at most.
+    pub(crate) fn eventually<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            if Instant::now() > deadline {
+                let state = self.try_kubectl(&["get", "botruns,jobs,pods,events", "-o", "wide"], None);
+                let status = self.try_kubectl(&["get", "botruns", "-o", "yaml"], None);
+                panic!(
+                    "never: {what}\n{}\n{}",
+                    String::from_utf8_lossy(&state.stdout),
+                    String::from_utf8_lossy(&status.stdout)
+                );
+            }
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
+    }
+
+    /// Opens the shop of the examples.
+    pub(crate) fn open_shop(&self) {
+        let target = std::fs::read_to_string(root().join("examples/target.yaml")).expect("the example");
+        self.apply(&target);
+        self.kubectl(&["rollout", "status", "deployment/target", "--timeout=120s"]);
+    }
+
+    /// The shop's own count.
+    pub(crate) fn shop_stats(&self) -> Value {
+        let path = format!("/api/v1/namespaces/{}/services/target:8080/proxy/stats", self.name);
+        serde_json::from_str(&self.kubectl(&["get", "--raw", &path])).expect("JSON")
+    }
+
+    pub(crate) fn wait_complete(&self, run: &str) -> Value {
+        let name = format!("botrun/{run}");
+        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=120s"]);
+        self.get(&name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        self.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"], None);
+    }
+}
+
+/// The status of a condition, with its message.
+pub(crate) fn condition<'v>(run: &'v Value, kind: &str) -> Option<(&'v str, &'v str)> {
+    let all = run["status"]["conditions"].as_array()?;
+    let found = all.iter().find(|c| c["type"] == kind)?;
+    Some((found["status"].as_str()?, found["message"].as_str()?))
+}

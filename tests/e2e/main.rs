@@ -1,0 +1,167 @@
+//! The whole way on a real cluster: applied with kubectl, run by pods, told in the status.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod cluster;
+
+use base64::Engine;
+use botarmy_operator::checkpoint;
+use cluster::{Namespace, condition, root};
+use serde_json::{Value, json};
+
+fn checkout() -> String {
+    std::fs::read_to_string(root().join("examples/checkout.yaml")).expect("the example")
+}
+
+/// A run of waits, for what needs no target.
+fn waiting(name: &str, spec: &Value) -> String {
+    let mut run = json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},
+        "spec": {"trees": {"T": {"wait": "100ms"}}, "bots": 4, "runners": {"count": 2}},
+    });
+    for (key, value) in spec.as_object().expect("fields") {
+        run["spec"][key] = value.clone();
+    }
+    run.to_string()
+}
+
+#[test]
+fn the_example_runs_and_its_figures_are_the_targets_own() {
+    let namespace = Namespace::new("example");
+    namespace.open_shop();
+    namespace.apply(&checkout());
+    namespace.eventually("bots at work", |n| {
+        (n.get("botrun/checkout")["status"]["phase"] == "Running").then_some(())
+    });
+    let run = namespace.wait_complete("checkout");
+    let status = &run["status"];
+    assert_eq!((&status["phase"], &status["outcome"]), (&json!("Finished"), &json!("Passed")));
+    assert_eq!(status["runners"], json!({"desired": 2, "ready": 2, "finished": 2}));
+    assert_eq!(condition(&run, "Accepted").expect("Accepted").0, "True");
+    assert!(condition(&run, "Failed").is_none());
+
+    let stats = namespace.shop_stats();
+    let result = &status["result"];
+    assert_eq!(result["requests"], stats["requests"]);
+    assert!(result["requests"].as_u64().expect("requests") > 1000, "{result}");
+    let count = |name: &str| {
+        let actions = result["actions"].as_array().expect("actions");
+        actions.iter().find(|a| a["name"] == name).expect(name)["count"].clone()
+    };
+    assert_eq!(count("POST /checkout"), stats["routes"]["POST /checkout"]);
+    assert_eq!(count("Put into cart"), stats["routes"]["POST /cart"]);
+
+    // The histograms that are stored give the same percentile as the status tells.
+    let stored = namespace.get("configmap/checkout-checkpoint");
+    let packed = stored["binaryData"]["checkpoint.json.gz"].as_str().expect("a checkpoint");
+    let packed = base64::engine::general_purpose::STANDARD.decode(packed).expect("base64");
+    let totals = checkpoint::unpack(&packed).expect("a checkpoint").totals;
+    assert_eq!(totals.total().latency().quantile(0.95), result["total"]["p95Us"].as_u64());
+    assert_eq!(totals.requests, result["requests"].as_u64().expect("requests"));
+
+    // Runners leave by themselves once their measures are safe.
+    namespace.eventually("the Job is complete", |n| {
+        let job = n.get("job/checkout");
+        (job["status"]["succeeded"] == 2).then_some(())
+    });
+}
+
+#[test]
+fn bots_are_scaled_and_stopped_while_they_work() {
+    let namespace = Namespace::new("scale");
+    namespace.apply(&waiting("live", &json!({})));
+    let bots = |n: &Namespace, wanted: u64| (n.get("botrun/live")["status"]["bots"] == wanted).then_some(());
+    namespace.eventually("4 bots", |n| bots(n, 4));
+    namespace.kubectl(&["scale", "botrun/live", "--replicas=9"]);
+    namespace.eventually("9 bots", |n| bots(n, 9));
+    namespace.kubectl(&["scale", "botrun/live", "--replicas=3"]);
+    namespace.eventually("3 bots", |n| bots(n, 3));
+    namespace.kubectl(&["patch", "botrun/live", "--type=merge", "--patch", r#"{"spec":{"stop":true}}"#]);
+    let run = namespace.wait_complete("live");
+    assert_eq!(run["status"]["outcome"], "Passed");
+    assert_eq!(run["status"]["bots"], 0);
+}
+
+#[test]
+fn iterations_are_exact_over_two_runners() {
+    let namespace = Namespace::new("iterations");
+    namespace.apply(&waiting("counted", &json!({"iterations": 77})));
+    let run = namespace.wait_complete("counted");
+    assert_eq!(run["status"]["result"]["iterations"], 77);
+}
+
+#[test]
+fn a_threshold_that_fails_fails_the_run_with_its_value() {
+    let namespace = Namespace::new("threshold");
+    let thresholds =
+        json!([{"expect": "p(95) < 1ms", "action": "wait"}, {"expect": "count < 1", "action": "wait"}]);
+    namespace.apply(&waiting("slow", &json!({"iterations": 20, "thresholds": thresholds})));
+    let run = namespace.wait_complete("slow");
+    assert_eq!(run["status"]["outcome"], "Failed");
+    assert_eq!(condition(&run, "Failed").expect("Failed").0, "True");
+    let judged = &run["status"]["result"]["thresholds"];
+    assert_eq!(judged[1]["value"], "20");
+    assert!(judged[0]["value"].as_str().expect("a value").ends_with("ms"), "{judged}");
+    assert!(condition(&run, "Complete").expect("Complete").1.contains("count < 1 is 20"));
+}
+
+#[test]
+fn a_broken_tree_is_refused_with_its_path() {
+    let namespace = Namespace::new("refused");
+    for (name, spec, part) in [
+        (
+            "tree",
+            json!({"trees": {"T": {"sequence": ["done", {"wiat": 1}]}}}),
+            "spec.trees.T.sequence[1]: unknown node \"wiat\"",
+        ),
+        (
+            "action",
+            json!({"trees": {"T": {"action": "Shop.buy"}}}),
+            "spec.trees.T.action: the action \"Shop.buy\" does not exist",
+        ),
+        ("entry", json!({"tree": "U"}), "spec.tree: there is no tree named \"U\""),
+        ("bots", json!({"bots": 0}), "spec.bots: a run starts with at least one bot"),
+        ("time", json!({"duration": "soon"}), "spec.duration: \"soon\" is not a duration"),
+        ("judge", json!({"thresholds": [{"expect": "p(95) < 5"}]}), "spec.thresholds[0].expect: "),
+    ] {
+        namespace.apply(&waiting(name, &spec));
+        let run = namespace.wait_complete(name);
+        let (accepted, message) = condition(&run, "Accepted").expect("Accepted");
+        assert!(accepted == "False" && message.contains(part), "{name}: {message}");
+        assert_eq!(
+            (&run["status"]["phase"], &run["status"]["outcome"]),
+            (&json!("Finished"), &json!("Errored"))
+        );
+        assert!(!namespace.try_kubectl(&["get", "job", name], None).status.success(), "nothing was started");
+    }
+}
+
+#[test]
+fn the_api_server_refuses_what_the_schema_forbids() {
+    let namespace = Namespace::new("schema");
+    for (spec, part) in [
+        (json!({"bost": 3}), "unknown field \"spec.bost\""),
+        (json!({"bots": -1}), "spec.bots"),
+        (json!({"bots": "many"}), "spec.bots"),
+        (json!({"runners": {"count": 1, "botsPerRunner": 1}}), "count and botsPerRunner exclude each other"),
+        (json!({"duration": 1.5}), "spec.duration"),
+    ] {
+        let output = namespace.try_kubectl(&["apply", "-f", "-"], Some(&waiting("bad", &spec)));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(part), "{spec}: {said}");
+    }
+}
+
+#[test]
+fn a_deleted_run_leaves_nothing_behind() {
+    let namespace = Namespace::new("deleted");
+    namespace.apply(&waiting("gone", &json!({})));
+    namespace
+        .eventually("bots at work", |n| (n.get("botrun/gone")["status"]["phase"] == "Running").then_some(()));
+    namespace.kubectl(&["delete", "botrun/gone"]);
+    namespace.eventually("nothing is left", |n| {
+        let left = n.kubectl(&["get", "botruns,jobs,pods,configmaps", "-o", "name", "--ignore-not-found"]);
+        let left: Vec<&str> = left.lines().filter(|l| !l.contains("kube-root-ca.crt")).collect();
+        left.is_empty().then_some(())
+    });
+}

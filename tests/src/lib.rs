@@ -1,1 +1,0 @@
-//! Tests that span crates, up to a real cluster.
