@@ -141,11 +141,12 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
         }
         return Ok(Action::requeue(LOOK));
     }
+    let given_up = found.job_failure();
     match validate::validate(&context, run, &uid, found) {
         Ok(accepted) => {
             let objects = build::build(&context, run, &uid, &accepted)?;
             let applied = apply::apply(&context, run, objects).await?;
-            let observed = observe::observe(&context, run, &uid, &applied);
+            let observed = observe::observe(&context, run, &uid, &applied, given_up.as_deref());
             status::write(&context, run, observed).await?;
         }
         Err(refused) => status::write(&context, run, observe::refused(run, &refused)).await?,

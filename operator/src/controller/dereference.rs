@@ -16,6 +16,14 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Why the Job was given up, if it was.
+    pub(super) fn job_failure(&self) -> Option<String> {
+        let conditions = self.job.as_ref()?.status.as_ref()?.conditions.as_ref()?;
+        let failed = conditions.iter().find(|c| c.type_ == "Failed" && c.status == "True")?;
+        let said = |text: &Option<String>| text.clone().unwrap_or_default();
+        Some(format!("{}: {}", said(&failed.reason), said(&failed.message)))
+    }
+
     /// Whether no runner will check in any more.
     pub(super) fn runners_are_gone(&self) -> bool {
         let conditions = self.job.as_ref().and_then(|j| j.status.as_ref()?.conditions.as_ref());

@@ -37,7 +37,13 @@ pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
 }
 
 /// The status of a run that is at work or has ended.
-pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, applied: &Applied) -> BotRunStatus {
+pub(super) fn observe(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    applied: &Applied,
+    given_up: Option<&str>,
+) -> BotRunStatus {
     let mut status = begin(run);
     let armies = context.armies.lock();
     let Some(army) = armies.get(uid) else { return status };
@@ -50,6 +56,17 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, applied: &Appl
         ready: runners(army.ready()),
         finished: runners(army.finished()),
     });
+    if let Some(reason) = given_up.filter(|_| !army.is_over()) {
+        let mut result = army.result(now);
+        result.outcome = RunOutcome::Errored;
+        figures(&mut status, &result);
+        status.result = army.start_at_ms().map(|_| bounded(result));
+        (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
+        status.completion_time = Some(time(now));
+        set(&mut status, run, "Running", false, "Finished", "the Job was given up");
+        finish(&mut status, run, RunOutcome::Errored, reason);
+        return status;
+    }
     let started = army.start_at_ms().filter(|start| *start <= now);
     let Some(start) = started else {
         status.phase = Phase::Scheduled;

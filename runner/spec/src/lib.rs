@@ -1,7 +1,7 @@
 //! What a `BotRun` says, as plain types shared by file and cluster, and what makes it valid.
 //!
 //! [`BotRunSpec`] is what a user writes; [`shape`] compares a document with its schema, telling all
-//! differences at once; [`Run::check`] turns it into something that can be run. [`file`] reads the
+//! differences at once; [`Run::check`] turns it into something that can be run. [`mod@file`] reads the
 //! documents that people hand to the command line.
 
 pub mod file;
