@@ -36,7 +36,7 @@ mod tests {
     }
 
     /// A mapping has the same text whatever the order it was written in. A dependency that turns on
-    /// serde_json's preserve_order would change that for the whole build.
+    /// `serde_json`'s `preserve_order` would change that for the whole build.
     #[test]
     fn the_order_of_a_mapping_means_nothing() {
         assert_eq!(json!({"b": 1, "a": {"d": 2, "c": 3}}).to_string(), r#"{"a":{"c":3,"d":2},"b":1}"#);
