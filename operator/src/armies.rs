@@ -4,7 +4,7 @@
 //! and the coordinator agree on.
 
 use botarmy_protocol::{CheckIn, Orders, Plan, Stage, VERSION};
-use botarmy_report::{Facts, MergeError, RunOutcome, RunResult, ThresholdResult, Totals};
+use botarmy_report::{MergeError, RunResult, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -235,27 +235,9 @@ impl Army {
 
     /// The result so far, judged by the run's thresholds.
     pub fn result(&self, now_ms: u64) -> RunResult {
-        let totals = &self.state.totals;
-        let judge = |t: &botarmy_spec::RunThreshold| {
-            let series =
-                t.action.as_ref().map_or_else(|| totals.total(), |a| totals.select(a).unwrap_or_default());
-            let judgement = t.threshold.evaluate(&series);
-            ThresholdResult {
-                expect: t.expect.clone(),
-                action: t.action.clone(),
-                value: judgement.value,
-                passed: judgement.passed,
-            }
-        };
-        let thresholds: Vec<ThresholdResult> = self.run.thresholds.iter().map(judge).collect();
-        let passed = thresholds.iter().all(|t| t.passed);
-        let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
         let end = if self.is_over() { self.heard_ms } else { now_ms };
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
-        RunResult::build(
-            totals,
-            Facts { outcome, alive: self.alive(), duration_ms, thresholds, gaps: Vec::new() },
-        )
+        self.run.judge(&self.state.totals, self.alive(), duration_ms)
     }
 }
 

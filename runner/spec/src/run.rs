@@ -1,7 +1,7 @@
 //! A spec that makes sense: its tree compiled, its times and thresholds read.
 
 use crate::types::{BotRunSpec, Time};
-use botarmy_report::Threshold;
+use botarmy_report::{Facts, RunOutcome, RunResult, Threshold, ThresholdResult, Totals};
 use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Path, Plan, compile, duration};
@@ -159,6 +159,26 @@ impl Run {
             }),
             _ => Err(check.findings),
         }
+    }
+}
+
+impl Run {
+    /// The result of what was measured, judged by the thresholds; the same here and on a cluster.
+    pub fn judge(&self, totals: &Totals, alive: u32, duration_ms: u64) -> RunResult {
+        let judge = |t: &RunThreshold| {
+            let selected = t.action.as_ref().map(|action| totals.select(action).unwrap_or_default());
+            let judgement = t.threshold.evaluate(&selected.unwrap_or_else(|| totals.total()));
+            ThresholdResult {
+                expect: t.expect.clone(),
+                action: t.action.clone(),
+                value: judgement.value,
+                passed: judgement.passed,
+            }
+        };
+        let thresholds: Vec<ThresholdResult> = self.thresholds.iter().map(judge).collect();
+        let passed = thresholds.iter().all(|t| t.passed);
+        let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
+        RunResult::build(totals, Facts { outcome, alive, duration_ms, thresholds, gaps: Vec::new() })
     }
 }
 

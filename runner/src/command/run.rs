@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
 use crate::target::{Knobs, Shop};
-use botarmy_report::{Facts, RunOutcome, RunResult, ThresholdResult, Totals, summary};
+use botarmy_report::{RunOutcome, RunResult, Totals, summary};
 use botarmy_spec::{Overrides, Run};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -140,7 +140,11 @@ async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
     }
     let duration = started.elapsed();
     tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
-    Ok(Some(judge(&run, &measured, duration)))
+    Ok(Some(run.judge(
+        &measured.totals,
+        measured.alive,
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+    )))
 }
 
 /// Sleeps so long, or for ever.
@@ -200,29 +204,4 @@ impl Measured {
             self.progress.show(&self.totals, self.alive);
         }
     }
-}
-
-fn judge(run: &Run, measured: &Measured, duration: Duration) -> RunResult {
-    let totals = &measured.totals;
-    let mut thresholds = Vec::with_capacity(run.thresholds.len());
-    for threshold in &run.thresholds {
-        let series = match &threshold.action {
-            Some(action) => totals.select(action).unwrap_or_default(),
-            None => totals.total(),
-        };
-        let judgement = threshold.threshold.evaluate(&series);
-        thresholds.push(ThresholdResult {
-            expect: threshold.expect.clone(),
-            action: threshold.action.clone(),
-            value: judgement.value,
-            passed: judgement.passed,
-        });
-    }
-    let passed = thresholds.iter().all(|t| t.passed);
-    let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
-    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    RunResult::build(
-        totals,
-        Facts { outcome, alive: measured.alive, duration_ms, thresholds, gaps: Vec::new() },
-    )
 }
