@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
+pub(crate) mod army;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,0 +1,137 @@
+//! `runner run`: the result, where it goes, and the exit code.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod common;
+
+use common::army::{GET, Given, SHOPPER, run};
+use common::{Shop, runner, text, unread};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+#[test]
+fn the_result_has_its_form() {
+    let content =
+        format!("{SHOPPER}thresholds: [{{expect: count == 9}}, {{expect: p(95) < 1m, action: Put}}]\n");
+    let done = run(&content, &["--demo-target", "--iterations", "3"]);
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().expect("a mapping").keys().cloned().collect()
+    };
+    let named = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|n| (*n).to_owned()).collect() };
+    let top = named(&[
+        "outcome",
+        "bots",
+        "requests",
+        "iterations",
+        "durationMs",
+        "actions",
+        "total",
+        "thresholds",
+        "gaps",
+    ]);
+    assert!(top.is_subset(&keys(&done.result)), "{:#}", done.result);
+    assert_eq!(keys(&done.result["bots"]), named(&["started", "alive"]));
+    let figures =
+        ["count", "succeed", "fail", "error", "crash", "cancelled", "p50Us", "p95Us", "p99Us", "maxUs"];
+    assert!(named(&figures).is_subset(&keys(&done.result["total"])), "{:#}", done.result);
+    for action in ["POST /login", "Put", "GET /cart"] {
+        assert!(named(&figures).is_subset(&keys(done.action(action))), "{:#}", done.result);
+    }
+    let thresholds = &done.result["thresholds"];
+    assert_eq!(thresholds[0], json!({"expect": "count == 9", "value": "9", "passed": true}));
+    assert_eq!(keys(&thresholds[1]), named(&["expect", "action", "value", "passed"]));
+    assert_eq!((&thresholds[1]["action"], &thresholds[1]["passed"]), (&json!("Put"), &json!(true)));
+    assert_eq!(done.result["gaps"], json!([]));
+    for part in ["Passed", "POST /login", "Put", "GET /cart"] {
+        assert!(done.ended.stdout.contains(part), "{part} is not in {}", done.ended.stdout);
+    }
+}
+
+#[test]
+fn a_threshold_that_does_not_hold_fails_the_run() {
+    let content = "trees: {T: {sequence: [{always_succeed: {http: {get: '{{ target }}/nowhere'}}}, {http: {get: '{{ target }}/catalogue'}}]}}
+thresholds:
+  - {expect: fail_rate < 1%, action: GET /catalogue}
+  - {expect: fail_rate < 1%}
+  - {expect: count > 1000}
+  - {expect: p(95) < 1m}
+  - {expect: fail_rate == 100%, action: GET /nowhere}
+";
+    let done = Given::new(content).run(&["--demo-target", "--iterations", "10"]);
+    assert_eq!((done.ended.code(), &done.result["outcome"]), (99, &json!("Failed")));
+    let told = done.result["thresholds"].as_array().expect("thresholds");
+    let told: Vec<(&Value, &Value)> = told.iter().map(|t| (&t["value"], &t["passed"])).collect();
+    let (yes, no) = (json!(true), json!(false));
+    assert_eq!(told[0], (&json!("0.00%"), &yes));
+    assert_eq!(told[1], (&json!("50.00%"), &no));
+    assert_eq!(told[2], (&json!("20"), &no));
+    assert_eq!(told[3].1, &yes);
+    assert_eq!(told[4], (&json!("100.00%"), &yes));
+    assert!(
+        done.ended.stdout.contains("Failed") && done.ended.stdout.contains("50.00%"),
+        "{}",
+        done.ended.stdout
+    );
+    // A run that did nothing proves nothing.
+    let done =
+        Given::new("trees: {T: done}\nthresholds: [{expect: fail_rate < 1%}]").run(&["--iterations", "1"]);
+    assert_eq!((done.ended.code(), &done.result["thresholds"][0]["value"]), (99, &json!("no samples")));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_before_the_run() {
+    let shop = Shop::open(&[]);
+    let given = Given::new(GET);
+    let nowhere = text(&given.folder.path("nowhere/out.json"));
+    let folder = text(&given.folder.path(""));
+    for out in [&nowhere, &folder] {
+        let args = ["run", &given.file, "--target", &shop.url(), "--iterations", "1", "--out", out];
+        let ended = runner(&args).expect(1);
+        assert!(
+            ended.stderr.starts_with(&format!("the result cannot be written to {out}: ")),
+            "{}",
+            ended.stderr
+        );
+    }
+    assert_eq!(shop.requests(), 0);
+}
+
+#[test]
+fn an_output_that_is_there_is_replaced() {
+    let given = Given::new(GET);
+    std::fs::write(&given.out, "x".repeat(100_000)).expect("an old output");
+    let done = given.run(&["--demo-target", "--iterations", "1"]);
+    assert_eq!(done.number("/iterations"), 1);
+}
+
+#[test]
+fn the_result_is_kept_although_nobody_reads_the_summary() {
+    let given = Given::new("trees: {T: done}\n");
+    unread(&given.args(&["--iterations", "2"])).expect(0);
+    let result = std::fs::read_to_string(&given.out).expect("a result");
+    let result: Value = serde_json::from_str(&result).expect("JSON");
+    assert_eq!(result["iterations"], 2);
+}
+
+#[test]
+fn a_wrong_command_line_is_told() {
+    let given = Given::new("trees: {T: done}\niterations: 1");
+    let file = given.file.as_str();
+    for args in [
+        &[][..],
+        &[file, "more.yaml"],
+        &[file, "--bots", "x"],
+        &[file, "--bots", "99999999999"],
+        &[file, "--iterations", "0"],
+        &[file, "--iterations=-1"],
+        &[file, "--seed=-1"],
+        &[file, "--duration"],
+        &[file, "--demo-target", "--target", "http://127.0.0.1:1"],
+        &[file, "--outt", "x"],
+    ] {
+        let ended = runner(&[&["run"], args].concat()).expect(2);
+        assert!(ended.stderr.starts_with("error: ") && ended.stdout.is_empty(), "{args:?}: {ended:?}");
+    }
+    assert_eq!(runner(&[]).code(), 2);
+    assert_eq!(runner(&["march"]).code(), 2);
+}
