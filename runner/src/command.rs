@@ -4,6 +4,7 @@ mod agent;
 mod input;
 mod output;
 mod progress;
+mod result_file;
 mod run;
 mod summary;
 mod target;

@@ -8,6 +8,8 @@ use common::army::{GET, Given, SHOPPER, run};
 use common::{Shop, runner, text, unread};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn the_result_has_its_form() {
@@ -82,16 +84,22 @@ thresholds:
 fn an_output_that_cannot_be_written_is_told_before_the_run() {
     let shop = Shop::open(&[]);
     let given = Given::new(GET);
-    let nowhere = text(&given.folder.path("nowhere/out.json"));
-    let folder = text(&given.folder.path(""));
-    for out in [&nowhere, &folder] {
-        let args = ["run", &given.file, "--target", &shop.url(), "--iterations", "1", "--out", out];
+    let place = |name: &str| text(&given.folder.path(name));
+    let long = place(&"x".repeat(300));
+    for out in [
+        place("nowhere/out.json"),
+        place("army.yaml/out.json"),
+        place("nothing/"),
+        place(""),
+        long,
+        "/proc/out.json".to_owned(),
+    ] {
+        let args = ["run", &given.file, "--target", &shop.url(), "--iterations", "1", "--out", &out];
         let ended = runner(&args).expect(1);
-        assert!(
-            ended.stderr.starts_with(&format!("the result cannot be written to {out}: ")),
-            "{}",
-            ended.stderr
-        );
+        let stderr = &ended.stderr;
+        assert!(stderr.starts_with(&format!("the result cannot be written to {out}: ")), "{stderr}");
+        assert!(stderr.trim_end().ends_with("; name another file with --out"), "{stderr}");
+        assert_eq!((ended.stdout.as_str(), given.names()), ("", vec!["army.yaml".to_owned()]), "{out}");
     }
     assert_eq!(shop.requests(), 0);
 }
@@ -102,6 +110,49 @@ fn an_output_that_is_there_is_replaced() {
     std::fs::write(&given.out, "x".repeat(100_000)).expect("an old output");
     let done = given.run(&["--demo-target", "--iterations", "1"]);
     assert_eq!(done.number("/iterations"), 1);
+    assert_eq!(given.names(), ["army.yaml", "out.json"]);
+}
+
+#[test]
+fn an_output_is_never_half_there() {
+    let given = Given::new("trees: {T: done}\niterations: 1\n");
+    std::fs::write(&given.out, "old").expect("an old output");
+    let mut before = std::fs::File::open(&given.out).expect("the old output");
+    given.run(&[]);
+    let mut old = String::new();
+    before.read_to_string(&mut old).expect("the old output");
+    assert_eq!(old, "old", "who reads the old one reads it to its end");
+    let mode = std::fs::metadata(&given.out).expect("the new output").permissions().mode();
+    let file = std::fs::metadata(&given.file).expect("any new file").permissions().mode();
+    assert_eq!(mode, file, "others may read it as they may any new file");
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let given = Given::new("trees: {T: done}\niterations: 1\n");
+    let real = given.folder.file("real.json", "old");
+    std::os::unix::fs::symlink(&real, &given.out).expect("a link");
+    assert_eq!(given.run(&[]).number("/iterations"), 1);
+    assert!(std::fs::symlink_metadata(&given.out).expect("the link").is_symlink());
+    assert!(std::fs::read_to_string(&real).expect("the file").contains("iterations"));
+}
+
+#[test]
+fn an_output_may_be_a_pipe() {
+    let given = Given::new("trees: {T: done}\niterations: 1\n");
+    let made = std::process::Command::new("mkfifo").arg(&given.out).status().expect("mkfifo");
+    assert!(made.success());
+    let program = given.start(&[]);
+    let result = std::fs::read_to_string(&given.out).expect("what comes out of the pipe");
+    program.end().expect(0);
+    let result: Value = serde_json::from_str(&result).expect("JSON");
+    assert_eq!(result["iterations"], 1);
+    runner(&["run", &given.file, "--out", "/dev/null"]).expect(0);
+    let ended = runner(&["run", &given.file, "--out", "/dev/full"]).expect(1);
+    assert!(
+        ended.stderr.starts_with("the result cannot be written to /dev/full: No space left"),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -38,5 +38,24 @@ fn a_second_interrupt_ends_it_at_once() {
     let begun = Instant::now();
     program.signal("INT");
     program.end().expect(130);
+    assert_eq!(given.names(), ["army.yaml"], "half a result is none");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_run_that_is_cut_short_leaves_the_old_result() {
+    for (signal, ends) in [("INT", true), ("KILL", false)] {
+        let shop = Shop::open(&["--latency", "1h"]);
+        let given = Given::new(GET);
+        std::fs::write(&given.out, "old").expect("an old result");
+        let program = given.start(&["--target", &shop.url()]);
+        until("the bot hangs", || shop.requests() == 1);
+        program.signal(signal);
+        if ends {
+            program.signal(signal);
+        }
+        drop(program.end());
+        assert_eq!(std::fs::read_to_string(&given.out).expect("the old result"), "old", "{signal}");
+        assert_eq!(given.names(), ["army.yaml", "out.json"], "{signal}");
+    }
 }

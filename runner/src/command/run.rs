@@ -3,6 +3,7 @@
 use super::input::Input;
 use super::output::{complain, say};
 use super::progress::Progress;
+use super::result_file::{self, ResultFile};
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
 use crate::target::{Knobs, Shop};
@@ -49,7 +50,7 @@ pub(super) struct Args {
     /// The seed of all draws.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
-    /// Write the result as JSON into this file.
+    /// Write the result as JSON into this file; a run that is cut short leaves it as it was.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -64,8 +65,8 @@ enum Error {
     Shop(#[from] crate::target::Error),
     #[error("the runtime cannot be started: {0}")]
     Runtime(#[from] std::io::Error),
-    #[error("the result cannot be written to {0}: {1}")]
-    Out(String, std::io::Error),
+    #[error("{0}")]
+    Out(#[from] result_file::Error),
 }
 
 pub(super) fn run(args: Args) -> Exit {
@@ -85,6 +86,8 @@ pub(super) fn run(args: Args) -> Exit {
 async fn start(args: Args) -> Result<Exit, Error> {
     let refused = |r: super::input::Refusal| Error::Refused(r.to_string());
     let input = Input::read(&args.file.file).map_err(refused)?;
+    // An output that cannot be written is told before anything starts, not after the run.
+    let out = args.out.as_deref().map(ResultFile::check).transpose()?;
     let mut target = args.target;
     if args.demo_target {
         let shop = Shop::open(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Knobs::default()).await?;
@@ -94,25 +97,12 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let (tree, bots, duration) = (args.tree, args.bots, args.duration);
     let overrides = Overrides { tree, target, bots, duration, iterations: args.iterations, seed: args.seed };
     let run = Arc::new(input.run(overrides).map_err(refused)?);
-    // An output that cannot be written is told before the run, not after it.
-    let out = args.out.map(|path| check_writable(&path).map(|()| path)).transpose()?;
     let Some(result) = conduct(run).await? else { return Ok(Exit::Interrupted) };
     say(&summary(&result));
-    if let Some(path) = out {
-        write(&path, &result)?;
+    if let Some(out) = out {
+        out.write(&result)?;
     }
     Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
-}
-
-fn check_writable(path: &std::path::Path) -> Result<(), Error> {
-    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    opened.map(drop).map_err(|e| Error::Out(path.display().to_string(), e))
-}
-
-fn write(path: &std::path::Path, result: &RunResult) -> Result<(), Error> {
-    let json = serde_json::to_string_pretty(result).map_err(std::io::Error::from);
-    let written = json.and_then(|text| std::fs::write(path, text + "\n"));
-    written.map_err(|e| Error::Out(path.display().to_string(), e))
 }
 
 /// Runs an army to its end; none if a second interrupt cut it short.

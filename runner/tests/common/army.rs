@@ -63,6 +63,15 @@ impl Given {
         Self { folder, file, out }
     }
 
+    /// What lies in the folder.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path("")).expect("the folder");
+        let mut names: Vec<String> =
+            entries.map(|e| e.expect("a file").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     pub(crate) fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         [&["run", &self.file, "--out", &self.out], more].concat()
     }
