@@ -7,7 +7,7 @@ mod common;
 use common::{Shop, runner};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const JSON: &str = "content-type: application/json";
@@ -39,7 +39,8 @@ fn each_route_is_counted_and_the_count_is_not() {
         ("POST", "/checkout", &[token], "", 200),
         ("DELETE", "/cart", &[], "", 405),
         ("GET", "/nowhere", &[], "", 404),
-        ("GET", "/nowhere/else", &[], "", 404),
+        ("POST", "/nowhere/else", &[], "", 404),
+        ("BREW", "/cart", &[], "", 405),
         ("GET", "/healthz", &[], "", 200),
         ("GET", "/stats", &[], "", 200),
         ("POST", "/stats", &[], "", 405),
@@ -50,10 +51,67 @@ fn each_route_is_counted_and_the_count_is_not() {
     }
     let routes = json!({
         "POST /login": 1, "GET /catalogue": 2, "GET /cart": 2, "POST /cart": 2, "POST /checkout": 1, "DELETE /cart": 1,
-        "GET (other)": 2,
+        "(other)": 3,
     });
-    assert_eq!(shop.stats(), json!({"requests": 11, "routes": routes}));
-    assert_eq!(shop.requests(), 11, "asking for the count changes it");
+    assert_eq!(shop.stats(), json!({"requests": 12, "routes": routes}));
+    assert_eq!(shop.requests(), 12, "asking for the count changes it");
+}
+
+#[test]
+fn what_anybody_makes_up_is_one_row() {
+    let shop = Shop::open(&[]);
+    for n in 0..30 {
+        shop.ask(&format!("BREW{n}"), "/cart", &[], "");
+        shop.ask("GET", &format!("/made/up/{n}"), &[], "");
+        shop.ask(&format!("BREW{n}"), &format!("/made/up/{n}"), &[], "");
+    }
+    assert_eq!(shop.stats(), json!({"requests": 90, "routes": {"(other)": 90}}));
+}
+
+#[test]
+fn a_request_that_is_too_large_is_counted_and_refused() {
+    let shop = Shop::open(&[]);
+    let token = log_in(&shop);
+    let limit = 1 << 20;
+    let order = |size: usize| r#"{"item": 1}"#.to_owned() + &" ".repeat(size - 11);
+    for (size, status) in [(limit, 201), (limit + 1, 413), (5 * limit, 413)] {
+        let (found, body) = shop.ask("POST", "/cart", &[&token, JSON], &order(size));
+        assert_eq!(found, status, "{size}: {body}");
+    }
+    assert_eq!(shop.stats(), json!({"requests": 4, "routes": {"POST /login": 1, "POST /cart": 3}}));
+}
+
+#[test]
+fn a_connection_goes_on_after_a_request_that_is_too_large() {
+    let shop = Shop::open(&[]);
+    let mut stream = TcpStream::connect(shop.address).expect("a connection");
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("a timeout");
+    let body = "x".repeat(2 << 20);
+    write!(stream, "POST /login HTTP/1.1\r\nhost: shop\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .and_then(|()| stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n"))
+        .expect("two requests");
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).expect("two answers");
+    assert!(answers.starts_with("HTTP/1.1 413 ") && answers.contains("HTTP/1.1 200 OK"), "{answers}");
+}
+
+#[test]
+fn a_request_that_breaks_off_is_not_counted() {
+    let shop = Shop::open(&[]);
+    for body in [
+        &b"content-length: 100\r\n\r\n{\"item\""[..],
+        b"content-length: 9000000\r\n\r\n{\"item\"",
+        b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+    ] {
+        let mut stream = TcpStream::connect(shop.address).expect("a connection");
+        stream.write_all(b"POST /cart HTTP/1.1\r\nhost: shop\r\n").expect("a head");
+        stream.write_all(body).expect("half a body");
+        stream.shutdown(Shutdown::Write).expect("no more of it");
+        stream.set_read_timeout(Some(common::PATIENCE)).expect("a timeout");
+        // It is answered or not; then it is over.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(shop.stats(), json!({"requests": 0, "routes": {}}));
 }
 
 #[test]

@@ -1,20 +1,26 @@
 //! The shop's pages, its carts, and its count of requests.
 
 use super::Knobs;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Largest request, in bytes.
+/// Largest request that is looked at, in bytes.
 const MAX_BODY: usize = 1 << 20;
+/// Largest request that is read to its end, only to be counted and refused.
+const MAX_READ: usize = 256 << 20;
+/// The row of all requests that no page of the shop is for.
+const OTHER: &str = "(other)";
 /// Most carts that are remembered, and most items in one.
 const MAX_CARTS: usize = 1_000_000;
 const MAX_ITEMS: usize = 100;
@@ -65,19 +71,51 @@ async fn count(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broken");
+    let Ok(read) = read(body).await else {
+        return refused(StatusCode::BAD_REQUEST, "the request is broken, or far too large");
     };
-    let route = path.as_ref().map_or("(other)", MatchedPath::as_str);
-    let route = format!("{} {route}", parts.method);
-    *locked(&books.served).entry(route).or_default() += 1;
+    *locked(&books.served).entry(row(&parts.method, path.as_ref())).or_default() += 1;
     if !books.knobs.latency.is_zero() {
         tokio::time::sleep(books.knobs.latency).await;
     }
     if books.knobs.fails() {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "out of order");
     }
-    next.run(Request::from_parts(parts, Body::from(body))).await
+    match read {
+        Some(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        None => refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
+    }
+}
+
+/// A request did not come to its end, or would not for long.
+struct Unread;
+
+/// Reads a body to its end: one that breaks off on the way is no request. None of it is kept when it
+/// is too large.
+async fn read(mut body: Body) -> Result<Option<Bytes>, Unread> {
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread)?.into_data() else { continue };
+        length += data.len();
+        if length > MAX_READ {
+            return Err(Unread);
+        }
+        if length > MAX_BODY {
+            kept = BytesMut::new();
+        } else {
+            kept.extend_from_slice(&data);
+        }
+    }
+    Ok((length <= MAX_BODY).then(|| kept.freeze()))
+}
+
+/// Anybody can make up methods and paths, and each row is kept for ever.
+fn row(method: &Method, path: Option<&MatchedPath>) -> String {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    match path {
+        Some(path) if known.contains(method) => format!("{method} {}", path.as_str()),
+        _ => OTHER.to_owned(),
+    }
 }
 
 async fn stats(State(books): State<Arc<Books>>) -> Json<Value> {
