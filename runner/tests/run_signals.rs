@@ -28,18 +28,21 @@ fn the_first_interrupt_ends_it_and_keeps_what_was_measured() {
 
 #[test]
 fn a_second_interrupt_ends_it_at_once() {
-    let shop = Shop::open(&["--latency", "1h"]);
-    let given = Given::new(GET);
-    let mut program = given.start(&["--target", &shop.url(), "--bots", "2"]);
-    until("the bots hang", || shop.requests() == 2);
-    program.signal("INT");
-    let early = program.ended_within(Duration::from_millis(300));
-    assert!(early.is_none(), "requests in flight are waited for: {early:?}");
-    let begun = Instant::now();
-    program.signal("INT");
-    program.end().expect(130);
-    assert_eq!(given.names(), ["army.yaml"], "half a result is none");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let shop = Shop::open(&["--latency", "1h"]);
+        let given = Given::new(GET);
+        let mut program = given.start(&["--target", &shop.url(), "--bots", "2"]);
+        until("the bots hang", || shop.requests() == 2);
+        program.signal(first);
+        let early = program.ended_within(Duration::from_millis(300));
+        assert!(early.is_none(), "requests in flight are waited for: {early:?}");
+        let begun = Instant::now();
+        program.signal(second);
+        let ended = program.end().expect(130);
+        assert_eq!(given.names(), ["army.yaml"], "half a result is none");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(ended.stderr.contains("a second interrupt ends it at once"), "{first}: {}", ended.stderr);
+    }
 }
 
 #[test]
@@ -58,4 +61,18 @@ fn a_run_that_is_cut_short_leaves_the_old_result() {
         assert_eq!(std::fs::read_to_string(&given.out).expect("the old result"), "old", "{signal}");
         assert_eq!(given.names(), ["army.yaml", "out.json"], "{signal}");
     }
+}
+
+#[test]
+fn a_log_is_not_flooded() {
+    let shop = Shop::open(&["--latency", "1500ms"]);
+    let given = Given::new(GET);
+    let mut program = given.start(&["--target", &shop.url(), "--bots", "2", "--duration", "1h"]);
+    assert!(program.ended_within(Duration::from_secs(3)).is_none());
+    program.signal("TERM");
+    let ended = program.end().expect(0);
+    // One line of figures, and that it ends: not one a second, nor each time that the end is looked for.
+    let lines = ended.stderr_lines();
+    assert!(lines.len() == 2 && lines[0].contains(" bots  "), "{lines:#?}");
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\r'), "{:?}", ended.stderr);
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
-     99 thresholds failed, 130 second interrupt.";
+     99 thresholds failed, 130 second interrupt (SIGINT or SIGTERM).";
 
 /// How long what is in flight may take to end once the run is over.
 const GRACE_PERIOD: Duration = Duration::from_secs(30);
@@ -105,10 +105,30 @@ async fn start(args: Args) -> Result<Exit, Error> {
     Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
 }
 
+/// What asks a run to end: Ctrl-C in a terminal, or whoever supervises the program.
+struct Interrupts {
+    from_terminal: Signal,
+    from_supervisor: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> std::io::Result<Self> {
+        let (from_terminal, from_supervisor) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { from_terminal, from_supervisor })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.from_terminal.recv() => {}
+            _ = self.from_supervisor.recv() => {}
+        }
+    }
+}
+
 /// Runs an army to its end; none if a second interrupt cut it short.
 async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut terminations = signal(SignalKind::terminate())?;
+    let mut interrupts = Interrupts::listen()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let army = Army::start(run.clone(), Share::WHOLE, threads).await?;
     let started = Instant::now();
@@ -116,12 +136,13 @@ async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
 
     let over = async {
         tokio::select! {
-            () = sleep_for(run.duration) => {}
-            _ = interrupts.recv() => {}
-            _ = terminations.recv() => {}
+            () = sleep_for(run.duration) => false,
+            () = interrupts.next() => true,
         }
     };
-    measured.until(over, &army, INTERVAL).await;
+    if measured.until(over, &army, INTERVAL).await == Some(true) {
+        measured.progress.say("the run ends; a second interrupt ends it at once, without a result");
+    }
     army.stop();
     let finished = wind_down(&army, &mut measured, &mut interrupts).await;
     measured.progress.finish();
@@ -146,11 +167,11 @@ async fn sleep_for(time: Option<Duration>) {
 }
 
 /// Lets the bots end, at last by force; false if a second interrupt came first.
-async fn wind_down(army: &Army, measured: &mut Measured, interrupts: &mut Signal) -> bool {
+async fn wind_down(army: &Army, measured: &mut Measured, interrupts: &mut Interrupts) -> bool {
     let patience = async {
         tokio::select! {
             () = tokio::time::sleep(GRACE_PERIOD) => true,
-            _ = interrupts.recv() => false,
+            () = interrupts.next() => false,
         }
     };
     match measured.until(patience, army, ENDING_INTERVAL).await {
@@ -158,7 +179,7 @@ async fn wind_down(army: &Army, measured: &mut Measured, interrupts: &mut Signal
         Some(false) => return false,
         Some(true) => army.cancel(),
     }
-    measured.until(interrupts.recv(), army, ENDING_INTERVAL).await.is_none()
+    measured.until(interrupts.next(), army, ENDING_INTERVAL).await.is_none()
 }
 
 struct Measured {
