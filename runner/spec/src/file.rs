@@ -5,7 +5,7 @@ use crate::shape;
 use crate::types::BotRunSpec;
 use botarmy_tree::editor::{self, Project};
 use botarmy_tree::yaml::{self, Document};
-use botarmy_tree::{Finding, Path, canonical::canonical, json};
+use botarmy_tree::{Finding, Findings, Path, canonical::canonical, finding::quoted, json};
 use serde_json::Value;
 
 /// The group and version of the kinds.
@@ -45,7 +45,7 @@ enum Error {
     Kind(String),
     #[error("the apiVersion is {0}; write apiVersion: {API_VERSION}")]
     ApiVersion(String),
-    #[error("unknown field {0:?}, expected one of apiVersion, kind, metadata, spec, status")]
+    #[error("unknown field {0}, expected one of apiVersion, kind, metadata, spec, status")]
     Unknown(String),
     #[error("the field spec is missing; add it")]
     NoSpec,
@@ -57,24 +57,34 @@ enum Error {
     Json(#[from] json::Error),
 }
 
-/// Reads a file; all mistakes of its shape are told at once. What it means is checked by
-/// [`crate::Run::check`].
-pub fn read(text: &str) -> Result<File, Vec<Finding>> {
-    let document = choose(documents(text)?)?;
-    if !document.findings.is_empty() {
-        return Err(document.findings);
-    }
-    let value = document.value;
+/// A file that was read, with all mistakes of its shape.
+#[derive(Debug)]
+pub struct Reading {
+    /// What is sound of it.
+    pub file: File,
+    /// What is wrong. To be told together with what [`crate::Run::check`] finds of its meaning.
+    pub findings: Findings,
+}
+
+/// Reads a file. The error is one that leaves nothing to look at further.
+pub fn read(text: &str) -> Result<Reading, Vec<Finding>> {
+    let Document { mut value, mut findings } = choose(documents(text)?)?;
     if editor::is_project(&value) {
-        return Project::read(&value).map(File::Project);
+        return match Project::read(&value) {
+            Ok(project) => Ok(Reading { file: File::Project(project), findings }),
+            Err(more) => {
+                findings.later(more);
+                Err(findings.into_vec())
+            }
+        };
     }
-    if value.get("kind").is_some() || value.get("apiVersion").is_some() {
-        return manifest(value);
-    }
-    let mut value = value;
     canonical(&mut value);
-    let spec = shape::read(&value, &Path::top())?;
-    Ok(File::Run { name: None, spec: Box::new(spec), path: Path::top() })
+    if value.get("kind").is_some() || value.get("apiVersion").is_some() {
+        return manifest(&value, findings);
+    }
+    let (spec, more) = shape::read(&value, &Path::top());
+    findings.append(more);
+    Ok(Reading { file: File::Run { name: None, spec: Box::new(spec), path: Path::top() }, findings })
 }
 
 /// The documents of a text. What begins like JSON is read as JSON, unless only YAML can be meant.
@@ -85,7 +95,7 @@ fn documents(text: &str) -> Result<Vec<Document>, Vec<Finding>> {
         return yaml::read(text).map_err(|f| vec![f]);
     }
     match json::read(text) {
-        Ok(value) => Ok(vec![Document { value, findings: vec![] }]),
+        Ok(value) => Ok(vec![Document { value, findings: Findings::default() }]),
         Err(error) => yaml::read(text).map_err(|_| vec![Finding::new(&Path::top(), &Error::Json(error))]),
     }
 }
@@ -110,21 +120,20 @@ fn choose(mut documents: Vec<Document>) -> Result<Document, Vec<Finding>> {
     }
 }
 
-fn manifest(mut value: Value) -> Result<File, Vec<Finding>> {
-    canonical(&mut value);
-    let mut findings = Vec::new();
-    let mut note = |path: &Path, error: &Error| findings.push(Finding::new(path, error));
+fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Finding>> {
     let top = Path::top();
+    let mut note = |path: &Path, error: &Error| findings.later(vec![Finding::new(path, error)]);
     let text = |field: &str| value.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
-    if value["kind"] != KIND {
+    let is_run = value["kind"] == KIND;
+    if !is_run {
         note(&top.field("kind"), &Error::Kind(text("kind")));
     }
     if value["apiVersion"] != API_VERSION {
         note(&top.field("apiVersion"), &Error::ApiVersion(text("apiVersion")));
     }
     for name in value.as_object().into_iter().flat_map(|m| m.keys()) {
-        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&name.as_str()) {
-            note(&top, &Error::Unknown(name.clone()));
+        if is_run && !["apiVersion", "kind", "metadata", "spec", "status"].contains(&name.as_str()) {
+            note(&top, &Error::Unknown(quoted(name)));
         }
     }
     let name = value["metadata"].get("name");
@@ -132,18 +141,16 @@ fn manifest(mut value: Value) -> Result<File, Vec<Finding>> {
         note(&top.field("metadata").field("name"), &Error::Name);
     }
     let path = top.field("spec");
-    let Some(spec) = value.get("spec") else {
+    let spec = value.get("spec");
+    if spec.is_none() {
         note(&top, &Error::NoSpec);
-        return Err(findings);
-    };
-    match shape::read(spec, &path) {
-        Ok(spec) if findings.is_empty() => {
-            let name = name.and_then(Value::as_str).map(str::to_owned);
-            Ok(File::Run { name, spec: Box::new(spec), path })
-        }
-        Ok(_) => Err(findings),
-        Err(more) => Err(findings.into_iter().chain(more).collect()),
     }
+    // Of another kind the spec would be something else.
+    let Some(spec) = spec.filter(|_| is_run) else { return Err(findings.into_vec()) };
+    let (spec, more) = shape::read(spec, &path);
+    findings.append(more);
+    let name = name.and_then(Value::as_str).map(str::to_owned);
+    Ok(Reading { file: File::Run { name, spec: Box::new(spec), path }, findings })
 }
 
 /// A DNS subdomain, as names of objects are (RFC 1123).
@@ -162,7 +169,13 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> Vec<String> {
-        read(text).expect_err(text).iter().map(ToString::to_string).collect()
+        let findings = read(text).map_or_else(|f| f, |reading| reading.findings.into_vec());
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    fn file(text: &str) -> Result<File, Vec<Finding>> {
+        let Reading { file, findings } = read(text)?;
+        findings.or(file)
     }
 
     #[test]
@@ -170,17 +183,17 @@ mod tests {
         let manifest =
             "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\nmetadata: {name: a}\nspec: {trees: {T: done}}\n";
         assert!(
-            matches!(read(manifest), Ok(File::Run { name: Some(n), path, .. }) if n == "a" && path.to_string() == "spec")
+            matches!(file(manifest), Ok(File::Run { name: Some(n), path, .. }) if n == "a" && path.to_string() == "spec")
         );
         let several = format!("kind: Service\nmode: 0755\n---\n{manifest}---\nkind: Other\n");
-        assert!(matches!(read(&several), Ok(File::Run { .. })));
-        assert!(matches!(read("trees: {T: done}"), Ok(File::Run { name: None, path, .. }) if path.is_top()));
+        assert!(matches!(file(&several), Ok(File::Run { .. })));
+        assert!(matches!(file("trees: {T: done}"), Ok(File::Run { name: None, path, .. }) if path.is_top()));
         assert!(
-            matches!(read(r#"{"trees": {"T": "done"}, "bots": 2.0, "seed": null}"#), Ok(File::Run { spec, .. }) if spec.bots == Some(2))
+            matches!(file(r#"{"trees": {"T": "done"}, "bots": 2.0, "seed": null}"#), Ok(File::Run { spec, .. }) if spec.bots == Some(2))
         );
-        assert!(matches!(read("{trees: {T: done}}"), Ok(File::Run { .. })));
-        assert!(matches!(read(r#"{"data": {"trees": [{"title": "a"}]}}"#), Ok(File::Project(_))));
-        assert!(matches!(read(r#"{"trees": [{"title": "a"}]}"#), Ok(File::Project(_))));
+        assert!(matches!(file("{trees: {T: done}}"), Ok(File::Run { .. })));
+        assert!(matches!(file(r#"{"data": {"trees": [{"title": "a"}]}}"#), Ok(File::Project(_))));
+        assert!(matches!(file(r#"{"trees": [{"title": "a"}]}"#), Ok(File::Project(_))));
     }
 
     #[test]

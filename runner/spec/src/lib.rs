@@ -9,5 +9,5 @@ pub mod run;
 pub mod shape;
 pub mod types;
 
-pub use run::{Overrides, Refill, Run, RunThreshold};
+pub use run::{Overrides, Refill, Run, RunThreshold, plan};
 pub use types::{BotRunSpec, EnvVar, RefillSpec, RunnersSpec, ThresholdSpec, Time};

@@ -2,7 +2,7 @@
 
 use crate::types::{BotRunSpec, Time};
 use botarmy_report::{Facts, RunOutcome, RunResult, Threshold, ThresholdResult, Totals};
-use botarmy_tree::notation::{self, Trees};
+use botarmy_tree::notation;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Path, Plan, compile, duration};
 use serde_json::Value;
@@ -120,10 +120,7 @@ impl Run {
         path: &Path,
         actions: &Actions,
     ) -> Result<Self, Vec<Finding>> {
-        let trees_path = path.field("trees");
-        let plan = notation::read(&Value::Object(spec.trees.clone()), &trees_path, actions)
-            .and_then(|trees| compile_entry(&trees, spec, path));
-        Self::with_plan(spec, name, path, plan)
+        Self::with_plan(spec, name, path, plan(spec, path, actions))
     }
 
     /// Checks all but the trees, for a plan that comes from elsewhere (an editor project).
@@ -148,7 +145,7 @@ impl Run {
         match plan {
             Some(plan) if check.findings.is_empty() => Ok(Self {
                 name: name.to_owned(),
-                plan: plan.with_seed(spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)).fold(&scope),
+                plan: plan.with_seed(seed(spec)).fold(&scope),
                 scope,
                 bots,
                 duration,
@@ -182,14 +179,23 @@ impl Run {
     }
 }
 
-fn compile_entry(trees: &Trees, spec: &BotRunSpec, path: &Path) -> Result<Plan, Vec<Finding>> {
-    let broken = compile::check(trees);
-    if !broken.is_empty() {
-        return Err(broken);
+/// Compiles the tree that a spec at `path` of its document starts with.
+pub fn plan(spec: &BotRunSpec, path: &Path, actions: &Actions) -> Result<Plan, Vec<Finding>> {
+    let trees = notation::read(&Value::Object(spec.trees.clone()), &path.field("trees"), actions);
+    // The names are known even of trees that are wrong inside.
+    let entry = compile::entry(spec.trees.keys(), spec.tree.as_deref());
+    let entry = entry.map_err(|f| f.within(&path.field("tree")));
+    match (trees, entry) {
+        (Ok(trees), Ok(entry)) => Ok(Plan::compile_entry(&trees, entry)?.with_seed(seed(spec))),
+        (trees, entry) => {
+            let entry = entry.err().filter(|_| !spec.trees.is_empty());
+            Err(trees.err().into_iter().flatten().chain(entry).collect())
+        }
     }
-    let entry =
-        compile::entry(trees, spec.tree.as_deref()).map_err(|f| vec![f.within(&path.field("tree"))])?;
-    Plan::compile_entry(trees, entry)
+}
+
+fn seed(spec: &BotRunSpec) -> u64 {
+    spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)
 }
 
 struct Check<'p> {

@@ -4,14 +4,16 @@
 //! Here every difference is told at once, with its place and what would be right.
 
 use crate::types::BotRunSpec;
-use botarmy_tree::{Finding, Path};
+use botarmy_tree::fields::kind_of;
+use botarmy_tree::finding::{listed, quoted};
+use botarmy_tree::{Finding, Findings, Path};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("unknown field {0:?}, expected one of {1}")]
+    #[error("unknown field {0}, expected one of {1}")]
     Unknown(String, String),
     #[error("the field {0} is missing; add it")]
     Missing(String),
@@ -38,72 +40,113 @@ pub fn schema() -> &'static Value {
     &SCHEMA
 }
 
-/// Reads a spec from a document in canonical form; all differences from the schema are told.
-pub fn read(value: &Value, path: &Path) -> Result<BotRunSpec, Vec<Finding>> {
-    let mut findings = Vec::new();
-    compare(value, schema(), path, &mut findings);
-    if !findings.is_empty() {
-        return Err(findings);
-    }
-    serde_json::from_value(value.clone()).map_err(|e| vec![Finding::new(path, &Error::Decode(e))])
+/// Reads a spec from a document in canonical form; all differences from the schema are told. The
+/// spec holds what fits the schema, so that its meaning can be checked all the same.
+pub fn read(value: &Value, path: &Path) -> (BotRunSpec, Findings) {
+    let mut findings = Findings::default();
+    let mut fields = match value {
+        Value::Object(fields) => sound_fields(fields, schema(), path, &mut findings).0,
+        other => {
+            findings.note_unread(path, &Error::Type(wanted(schema()), kind_of(other)));
+            Map::new()
+        }
+    };
+    // Without trees the other fields are worth a look as well.
+    fields.entry("trees").or_insert_with(|| Value::Object(Map::new()));
+    let spec = serde_json::from_value(Value::Object(fields)).unwrap_or_else(|e| {
+        findings.note(path, &Error::Decode(e));
+        BotRunSpec::default()
+    });
+    (spec, findings)
 }
 
-fn compare(value: &Value, schema: &Value, path: &Path, findings: &mut Vec<Finding>) {
-    let mut note = |error: Error| findings.push(Finding::new(path, &error));
-    if schema.get("x-kubernetes-int-or-string").is_some() {
-        if !value.is_i64() && !value.is_string() {
-            note(Error::Type("text such as 5m or a whole number of seconds".into(), kind_of(value)));
+/// The part of a value that fits the schema; none if nothing of it does, which is told.
+fn sound(value: &Value, schema: &Value, path: &Path, findings: &mut Findings) -> Option<Value> {
+    let error = match value {
+        _ if schema.get("x-kubernetes-int-or-string").is_some() => match value {
+            Value::String(_) => None,
+            whole if whole.is_i64() => None,
+            other => Some(Error::Type("text such as 5m or a whole number of seconds".into(), kind_of(other))),
+        },
+        Value::Object(fields) if allows(schema, "object") => {
+            let (sound, whole) = sound_fields(fields, schema, path, findings);
+            return whole.then_some(Value::Object(sound));
         }
-        return;
-    }
-    match value {
-        Value::Object(fields) if allows(schema, "object") => compare_fields(fields, schema, path, findings),
         Value::Array(items) if allows(schema, "array") => {
-            if let Some(most) = bound(schema, "maxItems").filter(|most| items.len() as u64 > *most) {
-                note(Error::Items(most, items.len()));
-            }
-            for (i, item) in items.iter().enumerate() {
-                compare(item, &schema["items"], &path.index(i), findings);
-            }
+            return sound_items(items, schema, path, findings);
         }
-        Value::String(text) if allows(schema, "string") => {
-            let (least, most) =
-                (bound(schema, "minLength").unwrap_or(0), bound(schema, "maxLength").unwrap_or(u64::MAX));
-            let length = text.chars().count();
-            if !(least..=most).contains(&(length as u64)) {
-                note(Error::Length(least, most, length));
-            }
-        }
+        Value::String(text) if allows(schema, "string") => wrong_length(text, schema),
         Value::Number(number) if number.is_i64() && allows(schema, "integer") => {
-            let number = number.as_i64().unwrap_or_default();
-            if let Some(least) = schema["minimum"].as_i64().filter(|least| number < *least) {
-                note(Error::Below(least, number));
-            }
-            if let Some(most) = schema["maximum"].as_i64().filter(|most| number > *most) {
-                note(Error::Above(most, number));
-            }
+            out_of_bounds(number.as_i64().unwrap_or_default(), schema)
         }
-        Value::Bool(_) if allows(schema, "boolean") => {}
-        other => note(Error::Type(wanted(schema), kind_of(other))),
+        Value::Bool(_) if allows(schema, "boolean") => None,
+        other => Some(Error::Type(wanted(schema), kind_of(other))),
+    };
+    match error {
+        None => Some(value.clone()),
+        Some(error) => {
+            findings.later(vec![Finding::new(path, &error)]);
+            findings.unread(path);
+            None
+        }
     }
 }
 
-fn compare_fields(fields: &Map<String, Value>, schema: &Value, path: &Path, findings: &mut Vec<Finding>) {
-    let Some(known) = schema["properties"].as_object() else { return };
+fn wrong_length(text: &str, schema: &Value) -> Option<Error> {
+    let (least, most) =
+        (bound(schema, "minLength").unwrap_or(0), bound(schema, "maxLength").unwrap_or(u64::MAX));
+    let length = text.chars().count();
+    (!(least..=most).contains(&(length as u64))).then_some(Error::Length(least, most, length))
+}
+
+fn out_of_bounds(number: i64, schema: &Value) -> Option<Error> {
+    let least = schema["minimum"].as_i64().filter(|least| number < *least);
+    let most = schema["maximum"].as_i64().filter(|most| number > *most);
+    least.map(|l| Error::Below(l, number)).or(most.map(|m| Error::Above(m, number)))
+}
+
+fn sound_items(items: &[Value], schema: &Value, path: &Path, findings: &mut Findings) -> Option<Value> {
+    if let Some(most) = bound(schema, "maxItems").filter(|most| items.len() as u64 > *most) {
+        findings.note_unread(path, &Error::Items(most, items.len()));
+        return None;
+    }
+    let each = items.iter().enumerate();
+    let each: Vec<Option<Value>> =
+        each.map(|(i, item)| sound(item, &schema["items"], &path.index(i), findings)).collect();
+    // Without one of them the others would have other places.
+    let all: Option<Vec<Value>> = each.into_iter().collect();
+    if all.is_none() {
+        findings.unread(path);
+    }
+    all.map(Value::Array)
+}
+
+/// The fields that fit, and whether those are there that must be.
+fn sound_fields(
+    fields: &Map<String, Value>,
+    schema: &Value,
+    path: &Path,
+    findings: &mut Findings,
+) -> (Map<String, Value>, bool) {
+    let Some(known) = schema["properties"].as_object() else { return (fields.clone(), true) };
+    let mut kept = Map::new();
     for (name, value) in fields {
-        match known.get(name) {
-            Some(inner) => compare(value, inner, &path.field(name), findings),
-            None => {
-                let names = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                findings.push(Finding::new(path, &Error::Unknown(name.clone(), names)));
-            }
+        if let Some(inner) = known.get(name) {
+            kept.extend(sound(value, inner, &path.field(name), findings).map(|v| (name.clone(), v)));
+        } else {
+            let error = Error::Unknown(quoted(name), listed(known.keys()));
+            findings.later(vec![Finding::new(path, &error)]);
         }
     }
+    let mut whole = true;
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
-            findings.push(Finding::new(path, &Error::Missing(name.to_owned())));
+            findings.later(vec![Finding::new(path, &Error::Missing(name.to_owned()))]);
+            findings.unread(&path.field(name));
         }
+        whole &= kept.contains_key(name);
     }
+    (kept, whole)
 }
 
 fn allows(schema: &Value, kind: &str) -> bool {
@@ -131,24 +174,14 @@ fn wanted(schema: &Value) -> String {
     kinds.join(" or ")
 }
 
-fn kind_of(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".into(),
-        Value::Array(_) => "a list".into(),
-        Value::Object(_) => "a mapping".into(),
-        Value::String(text) => format!("the text {:?}", text.chars().take(80).collect::<String>()),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     fn findings(value: &Value) -> Vec<String> {
-        let findings = read(value, &Path::top().field("spec")).expect_err("mistakes");
-        findings.iter().map(ToString::to_string).collect()
+        let (_, findings) = read(value, &Path::top().field("spec"));
+        findings.into_vec().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -164,11 +197,11 @@ mod tests {
             "spec.runners: unknown field \"cuont\", expected one of ",
             "spec.thresholds[0].expect: must be 1 to 256 characters long, found 0",
             "spec.thresholds[1]: the field expect is missing",
-            "spec.thresholds[2]: expected a mapping, found 5",
-            "spec.env[0].value: expected text, found 1",
+            "spec.thresholds[2]: expected a mapping, found the number 5",
+            "spec.env[0].value: expected text, found the number 1",
             "spec.stop: expected true or false, found the text \"yes\"",
             "spec.target: must be 1 to 2048 characters long, found 0",
-            "spec.duration: expected text such as 5m or a whole number of seconds, found true",
+            "spec.duration: expected text such as 5m or a whole number of seconds, found the boolean true",
             "spec: unknown field \"tre\", expected one of ",
             "spec.custom: expected a mapping, found a list",
             "spec: the field trees is missing",
@@ -180,15 +213,15 @@ mod tests {
 
     #[test]
     fn a_full_spec_is_read() {
-        let spec = read(
+        let (spec, findings) = read(
             &json!({
                 "target": "http://x", "trees": {"T": "done"}, "tree": "T", "bots": 5, "duration": "5m", "iterations": 3,
                 "refill": {"max": 50, "every": 5}, "runners": {"count": 2}, "thresholds": [{"expect": "count > 1", "action": "a"}],
                 "seed": 42, "env": [{"name": "A"}], "custom": {"a": [1.5]}, "stop": false, "template": {"spec": {}},
             }),
             &Path::top(),
-        )
-        .expect("a spec");
+        );
+        assert!(findings.is_empty(), "{findings:?}");
         assert_eq!(spec.refill, Some(crate::RefillSpec { max: 50, every: crate::Time::Seconds(5) }));
         assert_eq!(spec.duration, Some("5m".into()));
         assert_eq!(serde_json::to_value(&spec).expect("JSON")["runners"], json!({"count": 2}));

@@ -1,11 +1,9 @@
 //! From a file's name to something that can be run, or a list of what is wrong.
 
-use botarmy_spec::file::{self, File};
+use botarmy_spec::file::{self, File, Reading};
 use botarmy_spec::{BotRunSpec, Overrides, Run};
 use botarmy_tree::editor::{Options, Project};
-use botarmy_tree::notation::{self, Trees};
-use botarmy_tree::{Actions, Finding, Path, Plan, compile, yaml};
-use serde_json::Value;
+use botarmy_tree::{Actions, Finding, Findings, Path, Plan, yaml};
 use std::fmt;
 use std::io::Read;
 use std::path::Path as FilePath;
@@ -39,6 +37,8 @@ pub(super) struct Input {
     /// What the run is called when the file gives no name.
     stem: String,
     file: File,
+    /// What is wrong with its shape.
+    findings: Findings,
 }
 
 impl Input {
@@ -47,34 +47,49 @@ impl Input {
         let shown = path.display().to_string();
         let text = read_text(path)
             .map_err(|e| Refusal { file: shown.clone(), findings: vec![Finding::new(&Path::top(), &e)] })?;
-        let file = file::read(&text).map_err(|findings| Refusal { file: shown.clone(), findings })?;
+        let Reading { file, findings } =
+            file::read(&text).map_err(|findings| Refusal { file: shown.clone(), findings })?;
         let stem = path.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
-        Ok(Self { shown, stem, file })
+        Ok(Self { shown, stem, file, findings })
     }
 
-    fn refuse(&self, findings: Vec<Finding>) -> Refusal {
-        Refusal { file: self.shown.clone(), findings }
+    /// What came of the meaning, unless something is wrong with it or with the shape; all of it is
+    /// told.
+    fn judge<T>(
+        shown: String,
+        mut findings: Findings,
+        meaning: Result<T, Vec<Finding>>,
+    ) -> Result<T, Refusal> {
+        let meaning = meaning.map_err(|more| findings.later(more)).ok();
+        let refusal = |findings: Findings| Refusal { file: shown, findings: findings.into_vec() };
+        match meaning {
+            Some(meaning) if findings.is_empty() => Ok(meaning),
+            _ => Err(refusal(findings)),
+        }
     }
 
     /// Checks all of it: a run with its trees, or every tree of a project that one would start with.
-    pub(super) fn check(&self, actions: &Actions) -> Result<(), Refusal> {
-        let findings = match &self.file {
+    pub(super) fn check(self, actions: &Actions) -> Result<(), Refusal> {
+        let meaning = match &self.file {
             File::Run { name, spec, path } => {
-                Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions).err()
+                Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions).map(|_| ())
             }
             File::Project(project) => check_project(project, actions),
         };
-        findings.map_or(Ok(()), |f| Err(self.refuse(f)))
+        Self::judge(self.shown, self.findings, meaning)
     }
 
     /// Compiles one tree for a trace.
-    pub(super) fn plan(&self, tree: Option<&str>, options: &Options) -> Result<Plan, Refusal> {
+    pub(super) fn plan(self, tree: Option<String>, options: &Options) -> Result<Plan, Refusal> {
         let actions = Actions::built_in().opaque();
-        let plan = match &self.file {
-            File::Run { spec, path, .. } => plan_of_spec(spec, path, tree, &actions),
-            File::Project(project) => plan_of_project(project, tree, options, &actions),
+        let plan = match self.file {
+            File::Run { mut spec, path, .. } => {
+                Overrides { tree, ..Overrides::default() }.apply(&mut spec);
+                botarmy_spec::plan(&spec, &path, &actions)
+            }
+            File::Project(project) => plan_of_project(&project, tree.as_deref(), options, &actions),
         };
-        plan.map_err(|f| self.refuse(f))
+        Self::judge(self.shown, self.findings, plan)
     }
 
     /// Whether it is a project of the editor.
@@ -84,7 +99,7 @@ impl Input {
 
     /// Makes a run of it, with what the command line says in its place.
     pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
-        let Self { shown, stem, file } = self;
+        let Self { shown, stem, file, findings } = self;
         let actions = Actions::built_in();
         let run = match file {
             File::Run { name, mut spec, path } => {
@@ -99,7 +114,7 @@ impl Input {
                 Run::with_plan(&spec, &stem, &Path::top(), plan)
             }
         };
-        run.map_err(|findings| Refusal { file: shown, findings })
+        Self::judge(shown, findings, run)
     }
 }
 
@@ -110,7 +125,7 @@ fn read_text(path: &FilePath) -> Result<String, Error> {
     if bytes.len() as u64 > most { Err(Error::TooLarge) } else { Ok(String::from_utf8(bytes)?) }
 }
 
-fn check_project(project: &Project, actions: &Actions) -> Option<Vec<Finding>> {
+fn check_project(project: &Project, actions: &Actions) -> Result<(), Vec<Finding>> {
     let mut findings: Vec<Finding> = Vec::new();
     for title in project.top_titles() {
         let plan = project.tree(title, &Options::default(), actions).and_then(|node| Plan::compile(&node));
@@ -120,24 +135,7 @@ fn check_project(project: &Project, actions: &Actions) -> Option<Vec<Finding>> {
             }
         }
     }
-    (!findings.is_empty()).then_some(findings)
-}
-
-fn plan_of_spec(
-    spec: &BotRunSpec,
-    path: &Path,
-    tree: Option<&str>,
-    actions: &Actions,
-) -> Result<Plan, Vec<Finding>> {
-    let trees: Trees = notation::read(&Value::Object(spec.trees.clone()), &path.field("trees"), actions)?;
-    let broken = compile::check(&trees);
-    if !broken.is_empty() {
-        return Err(broken);
-    }
-    let entry = compile::entry(&trees, tree.or(spec.tree.as_deref()))
-        .map_err(|f| vec![f.within(&path.field("tree"))])?;
-    let seed = spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
-    Ok(Plan::compile_entry(&trees, entry)?.with_seed(seed))
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
 }
 
 fn plan_of_project(

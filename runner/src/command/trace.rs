@@ -69,7 +69,7 @@ fn lines(args: &Args) -> Result<Vec<String>, Error> {
     if !input.is_project() && (args.context.is_some() || args.module_base.is_some()) {
         return Err(Error::NoProject);
     }
-    let mut plan = input.plan(args.tree.as_deref(), &options).map_err(|r| Error::Refused(r.to_string()))?;
+    let mut plan = input.plan(args.tree.clone(), &options).map_err(|r| Error::Refused(r.to_string()))?;
     if let Some(seed) = args.seed {
         plan = plan.with_seed(seed);
     }

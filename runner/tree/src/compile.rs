@@ -14,7 +14,7 @@ pub const MAX_NODES: usize = 100_000;
 pub const MAX_DEPTH: usize = 200;
 
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(crate) enum Error {
     #[error("there is no tree named {0}; the document has {1}")]
     NoSuchTree(String, String),
     #[error("the document has several trees; name the one to run with tree, one of {0}")]
@@ -27,24 +27,26 @@ enum Error {
     TooDeep,
 }
 
-pub(crate) fn no_such_tree(name: &str, trees: &Trees) -> Finding {
-    Finding::new(&Path::top(), &Error::NoSuchTree(quoted(name), listed(trees.keys().map(|k| quoted(k)))))
+pub(crate) fn no_such_tree<'t>(name: &str, names: impl Iterator<Item = &'t String>) -> Error {
+    Error::NoSuchTree(quoted(name), listed(names.map(|k| quoted(k))))
 }
 
-/// The tree to run: the one named, else the only one, else the one called "root" whatever its case.
-pub fn entry<'t>(trees: &'t Trees, named: Option<&str>) -> Result<&'t str, Finding> {
-    let names = || listed(trees.keys().map(|k| quoted(k)));
-    if let Some(name) = named {
-        return trees.get_key_value(name).map(|(k, _)| k.as_str()).ok_or_else(|| no_such_tree(name, trees));
-    }
-    let mut all = trees.keys();
-    match (all.next(), all.next()) {
-        (Some(only), None) => Ok(only),
+/// The tree to run, of those with these names: the one named, else the only one, else the one
+/// called "root" whatever its case.
+pub fn entry<'t>(
+    names: impl Iterator<Item = &'t String> + Clone,
+    named: Option<&str>,
+) -> Result<&'t str, Finding> {
+    let mut first = names.clone();
+    let found = match (named, first.next(), first.next()) {
+        (Some(named), ..) => names.clone().find(|n| *n == named).ok_or_else(|| no_such_tree(named, names)),
+        (None, Some(only), None) => Ok(only),
         _ => {
-            let root = trees.keys().find(|k| k.eq_ignore_ascii_case("root"));
-            root.map(String::as_str).ok_or_else(|| Finding::new(&Path::top(), &Error::WhichTree(names())))
+            let root = names.clone().find(|n| n.eq_ignore_ascii_case("root"));
+            root.ok_or_else(|| Error::WhichTree(listed(names.map(|k| quoted(k)))))
         }
-    }
+    };
+    found.map(String::as_str).map_err(|e| Finding::new(&Path::top(), &e))
 }
 
 /// Looks at all trees together: every subtree exists and none contains itself.
@@ -73,7 +75,7 @@ fn check_calls<'t>(
     if let Kind::Subtree(name) = &node.kind {
         let place = node.path.field("subtree");
         let Some((name, tree)) = trees.get_key_value(name) else {
-            findings.note(&place, &Error::NoSuchTree(quoted(name), listed(trees.keys().map(|k| quoted(k)))));
+            findings.note(&place, &no_such_tree(name, trees.keys()));
             return;
         };
         if let Some(start) = open.iter().position(|o| o == name) {
@@ -150,7 +152,9 @@ impl Compiler<'_> {
             return Err(Finding::new(&node.path, &Error::TooDeep));
         }
         if let Kind::Subtree(name) = &node.kind {
-            let tree = self.trees.get(name).ok_or_else(|| no_such_tree(name, self.trees))?;
+            let tree = self.trees.get(name);
+            let tree =
+                tree.ok_or_else(|| Finding::new(&node.path, &no_such_tree(name, self.trees.keys())))?;
             return self.node(tree, label.or(tree.label.as_deref()), parent, place, depth + 1);
         }
         let id = u32::try_from(self.plan.nodes.len()).ok().filter(|id| (*id as usize) < MAX_NODES);

@@ -2,6 +2,7 @@
 
 use crate::finding::{Finding, Path, listed, quoted};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What can be wrong with the fields of an object.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +17,12 @@ pub(crate) enum Error {
     TooLong(usize, usize),
     #[error("the list has {0} items; at most {1} are allowed")]
     TooMany(usize, usize),
+    #[error("more than {MAX_FINDINGS} mistakes; mend these to see the others")]
+    More,
 }
 
 /// What a value is, in words, with a short look at it.
-pub(crate) fn kind_of(value: &Value) -> String {
+pub fn kind_of(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
         Value::Bool(b) => format!("the boolean {b}"),
@@ -30,21 +33,86 @@ pub(crate) fn kind_of(value: &Value) -> String {
     }
 }
 
-/// Collects findings while a document is read, so that all of them are told at once.
-#[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+/// Most findings that are told of one document; of further ones only that there are some.
+pub const MAX_FINDINGS: usize = 1_000;
+
+/// Collects findings while a document is read, so that all of them are told at once: also over
+/// several stages of reading, of which a later one must not complain about what an earlier one has
+/// made of a mistake.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    told: Vec<Finding>,
+    /// How many more there are.
+    more: usize,
+    /// Places without a value of their own, since what is written there cannot be read.
+    unread: BTreeSet<Path>,
+}
 
 impl Findings {
-    pub(crate) fn note(&mut self, path: &Path, error: &impl std::fmt::Display) {
-        self.0.push(Finding::new(path, error));
+    /// Notes an error at a place.
+    pub fn note(&mut self, path: &Path, error: &impl std::fmt::Display) {
+        self.push(|| Finding::new(path, error));
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// Notes an error that leaves a place without a value: what later stages find wrong at this
+    /// very place is a consequence, and is not told.
+    pub fn note_unread(&mut self, path: &Path, error: &impl std::fmt::Display) {
+        self.note(path, error);
+        self.unread(path);
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Finding> {
-        self.0
+    /// Says that a place has no value of its own for a reason that is told elsewhere.
+    pub fn unread(&mut self, path: &Path) {
+        if self.unread.len() < MAX_FINDINGS {
+            self.unread.insert(path.clone());
+        }
+    }
+
+    /// Adds what a later stage has found.
+    pub fn later(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            if !self.unread.contains(&finding.path) {
+                self.push(|| finding);
+            }
+        }
+    }
+
+    /// Adds all of another collection.
+    pub fn append(&mut self, other: Self) {
+        self.later(other.told);
+        self.more += other.more;
+        self.unread.extend(other.unread);
+    }
+
+    fn push(&mut self, finding: impl FnOnce() -> Finding) {
+        if self.told.len() < MAX_FINDINGS {
+            self.told.push(finding());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// How many there are, told or not.
+    pub fn len(&self) -> usize {
+        self.told.len() + self.more
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// What is told, in the order in which it was found.
+    pub fn into_vec(mut self) -> Vec<Finding> {
+        if self.more > 0 {
+            self.told.push(Finding::new(&Path::top(), &Error::More));
+        }
+        self.told
+    }
+
+    /// The value, unless something is wrong.
+    pub fn or<T>(self, value: T) -> Result<T, Vec<Finding>> {
+        if self.is_empty() { Ok(value) } else { Err(self.into_vec()) }
     }
 
     /// The result, or what the error says, noted at `path`.

@@ -1,12 +1,29 @@
 //! What is wrong with an input, and where.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A place inside a document, written as people write it: `spec.trees.Checkout.sequence[2]`.
 ///
 /// A key that is not a plain word is quoted: `trees["my tree"]`. The empty path is the top.
+/// A place shares the way to it with its neighbours, so that a large document with deep places
+/// costs one step each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Path(String);
+pub struct Path(Option<Arc<Step>>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Step {
+    parent: Path,
+    part: Part,
+}
+
+/// Names are kept shortened: a place is for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Part {
+    Field(Box<str>),
+    Key(Box<str>),
+    Index(usize),
+}
 
 impl Path {
     /// The top of a document.
@@ -14,50 +31,80 @@ impl Path {
         Self::default()
     }
 
+    fn then(&self, part: Part) -> Self {
+        Self(Some(Arc::new(Step { parent: self.clone(), part })))
+    }
+
     /// The place of a field, quoted if it is not a plain word.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {
         let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-        match (plain, self.0.is_empty()) {
-            (true, true) => Self(name.to_owned()),
-            (true, false) => Self(format!("{}.{name}", self.0)),
-            (false, _) => self.key(name),
-        }
+        if plain { self.then(Part::Field(shortened(name))) } else { self.key(name) }
     }
 
     /// The place of an entry of a map whose keys are data; the key is always quoted.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{}]", self.0, quoted(key)))
+        self.then(Part::Key(shortened(key)))
     }
 
     /// The place of an item of a list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        self.then(Part::Index(index))
     }
 
     /// This place, seen from a document in which `self`'s top lies at `outer`.
     #[must_use]
     pub fn within(&self, outer: &Self) -> Self {
-        match (outer.0.is_empty(), self.0.is_empty()) {
-            (true, _) => self.clone(),
-            (false, true) => outer.clone(),
-            (false, false) if self.0.starts_with('[') => Self(format!("{}{}", outer.0, self.0)),
-            (false, false) => Self(format!("{}.{}", outer.0, self.0)),
-        }
+        self.steps().iter().fold(outer.clone(), |path, step| path.then(step.part.clone()))
     }
 
     /// Whether this is the top of the document.
     pub fn is_top(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
+    }
+
+    /// Whether this place is `outer` or lies inside of it.
+    pub fn is_within(&self, outer: &Self) -> bool {
+        let (inner, outer) = (self.steps(), outer.steps());
+        outer.len() <= inner.len() && outer.iter().zip(&inner).all(|(o, i)| o.part == i.part)
+    }
+
+    /// From the top down.
+    fn steps(&self) -> Vec<&Step> {
+        let mut steps: Vec<&Step> =
+            std::iter::successors(self.0.as_deref(), |step| step.parent.0.as_deref()).collect();
+        steps.reverse();
+        steps
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "(top)" } else { &self.0 })
+        if self.is_top() {
+            return f.write_str("(top)");
+        }
+        for (i, step) in self.steps().into_iter().enumerate() {
+            match &step.part {
+                Part::Field(name) if i == 0 => f.write_str(name)?,
+                Part::Field(name) => write!(f, ".{name}")?,
+                Part::Key(key) => write!(f, "[{}]", quoted(key))?,
+                Part::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Most characters of a name or a text in messages and places.
+const LONGEST: usize = 80;
+
+fn shortened(text: &str) -> Box<str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
@@ -99,13 +146,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Text in double quotes, shortened to 80 characters and escaped, for use in messages and paths.
-pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut shown: String = text.chars().take(LONGEST).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
+/// Text in double quotes, shortened and escaped, for use in messages and paths.
+pub fn quoted(text: &str) -> String {
+    // What was shortened before carries its mark and stays as it is.
+    let shown = if text.ends_with('…') && text.chars().count() == LONGEST + 1 {
+        text.into()
+    } else {
+        shortened(text)
+    };
     let mut out = String::from("\"");
     for c in shown.chars() {
         match c {
@@ -119,7 +167,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// `a, b, c`, in the order given: the tail of "expected one of …".
-pub(crate) fn listed<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+pub fn listed<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     const MOST: usize = 40;
     let names: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
     if names.is_empty() {
@@ -148,6 +196,17 @@ mod tests {
         assert_eq!(Path::top().field("bots").within(&outer).to_string(), "spec.bots");
         assert_eq!(Path::top().index(1).within(&outer).to_string(), "spec[1]");
         assert_eq!(Path::top().within(&outer).to_string(), "spec");
+        let bots = Path::top().field("bots").within(&outer);
+        assert!(bots.is_within(&outer) && bots.is_within(&bots) && bots.is_within(&Path::top()));
+        assert!(!outer.is_within(&bots) && !Path::top().field("bots").is_within(&outer));
+    }
+
+    #[test]
+    fn long_names_are_shortened() {
+        let long = "a".repeat(1_000_000);
+        let path = Path::top().field(&long).key(&long).field(&format!("{long}!"));
+        let a = "a".repeat(LONGEST);
+        assert_eq!(path.to_string(), format!("{a}…[\"{a}…\"][\"{a}…\"]"));
     }
 
     #[test]

@@ -114,8 +114,9 @@ pub(crate) fn read(path: &Path, value: &Value, findings: &mut Findings) -> Optio
     let known = findings.len();
     let fields = findings.object(path, value, "a mapping such as {get: URL}")?;
     findings.only(path, fields, &FIELDS);
-    let (method, url) = method_and_url(path, fields, findings)?;
-    let compiled = read_url(path, url, findings);
+    let (method, key) = method_and_key(path, fields, findings)?;
+    let url = &fields[key];
+    let compiled = read_url(&path.field(key), url, findings);
     let http = Http {
         url: compiled.unwrap_or(Template::Literal(Value::Null)),
         headers: read_headers(path, fields, findings),
@@ -129,25 +130,23 @@ pub(crate) fn read(path: &Path, value: &Value, findings: &mut Findings) -> Optio
     (findings.len() == known).then_some((http, name))
 }
 
-fn method_and_url<'v>(
+/// The method, and the field that holds the address.
+fn method_and_key<'v>(
     path: &Path,
     fields: &'v Map<String, Value>,
     findings: &mut Findings,
-) -> Option<(String, &'v Value)> {
-    let mut given = METHODS.iter().filter_map(|m| fields.get_key_value(*m));
+) -> Option<(String, &'v str)> {
+    let mut given = METHODS.iter().filter_map(|m| fields.get_key_value(*m)).map(|(key, _)| key.as_str());
     let first = given.next();
-    let second = given
-        .map(|(k, _)| k.as_str())
-        .next()
-        .or_else(|| ["method", "url"].into_iter().find(|k| fields.contains_key(*k)));
+    let second = given.next().or_else(|| ["method", "url"].into_iter().find(|k| fields.contains_key(*k)));
     match (first, second) {
-        (Some((method, url)), None) => Some((method.to_ascii_uppercase(), url)),
-        (Some((method, _)), Some(other)) => {
-            findings.note(path, &Error::TwoMethods(other.to_owned(), method.clone()));
+        (Some(method), None) => Some((method.to_ascii_uppercase(), method)),
+        (Some(method), Some(other)) => {
+            findings.note(path, &Error::TwoMethods(other.to_owned(), method.to_owned()));
             None
         }
         (None, _) => {
-            let url = findings.ok(path, fields.get("url").ok_or(Error::NoUrl))?;
+            findings.ok(path, fields.get("url").ok_or(Error::NoUrl))?;
             let place = path.field("method");
             let method = fields
                 .get("method")
@@ -156,7 +155,7 @@ fn method_and_url<'v>(
                 findings.note(&place, &Error::Method(quoted(method)));
                 return None;
             }
-            Some((method.to_owned(), url))
+            Some((method.to_owned(), "url"))
         }
     }
 }
@@ -372,7 +371,7 @@ mod tests {
         let findings = read_one(&wrong).unwrap_err();
         for part in [
             "http: unknown field \"hedaers\", expected one of get, post",
-            "http: \"/cart\" is not an absolute address",
+            "http.get: \"/cart\" is not an absolute address",
             "http.headers[\"a b\"]: \"a b\" is not a header name",
             "http.headers.c: expected text",
             "http: json and body exclude each other",

@@ -15,7 +15,7 @@ pub mod compile;
 pub mod draw;
 pub mod duration;
 pub mod editor;
-mod fields;
+pub mod fields;
 pub mod finding;
 pub mod http;
 pub mod json;
@@ -29,6 +29,7 @@ pub mod yaml;
 mod yaml_scalar;
 
 pub use action::{Actions, Signature};
+pub use fields::Findings;
 pub use finding::{Finding, Path};
 pub use plan::{LeafId, Plan};
 pub use template::{Context, RunScope, Scope, Template};

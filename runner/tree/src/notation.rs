@@ -2,6 +2,7 @@
 
 use crate::action::{self, Actions, Templates};
 use crate::ast::{Kind, Leaf, Node};
+use crate::compile;
 use crate::fields::{Findings, kind_of};
 use crate::finding::{Finding, Path, listed, quoted};
 use crate::http;
@@ -80,12 +81,12 @@ fn kinds() -> String {
 }
 
 /// Reads the trees of a document (the value of its field `trees`), whose place is `path`.
-/// All mistakes are told at once.
+/// All mistakes are told at once, those of trees that call one another included.
 pub fn read(value: &Value, path: &Path, actions: &Actions) -> Result<Trees, Vec<Finding>> {
     let mut reader = Reader { findings: Findings::default(), actions };
     let trees = reader.trees(value, path);
-    let findings = reader.findings.into_vec();
-    if findings.is_empty() { Ok(trees) } else { Err(findings) }
+    reader.findings.later(compile::check(&trees));
+    reader.findings.or(trees)
 }
 
 struct Reader<'a> {
@@ -109,9 +110,7 @@ impl Reader<'_> {
         for (name, node) in entries {
             let place = path.field(name);
             self.check_name(&place, name);
-            if let Some(node) = self.node(&place, node) {
-                trees.insert(name.clone(), node);
-            }
+            trees.insert(name.clone(), self.node(&place, node));
         }
         trees
     }
@@ -122,7 +121,16 @@ impl Reader<'_> {
         }
     }
 
-    fn node(&mut self, path: &Path, value: &Value) -> Option<Node> {
+    /// A node; in the place of one that cannot be read stands a leaf, so that all that is around
+    /// it can be looked at too.
+    fn node(&mut self, path: &Path, value: &Value) -> Node {
+        self.sound_node(path, value).unwrap_or_else(|| {
+            let leaf = Leaf { name: "done".into(), base: "done".into(), call: action::Call::Done };
+            Node { path: path.clone(), label: None, kind: Kind::Leaf(leaf) }
+        })
+    }
+
+    fn sound_node(&mut self, path: &Path, value: &Value) -> Option<Node> {
         let fields = match value {
             Value::String(word) => {
                 let kind = self.bare_word(path, word)?;
@@ -172,18 +180,18 @@ impl Reader<'_> {
 
     fn kind(&mut self, path: &Path, key: &str, value: &Value) -> Option<Kind> {
         let place = path.field(key);
-        let child = |reader: &mut Self| reader.node(&place, value).map(Box::new);
+        let child = |reader: &mut Self| Box::new(reader.node(&place, value));
         Some(match key {
             "sequence" => Kind::Sequence(self.children(&place, value)?),
             "select" => Kind::Select(self.children(&place, value)?),
             "random" => Kind::Random(self.children(&place, value)?),
             "random_weighted" => Kind::RandomWeighted(self.weighted(&place, value)?),
             "repeat_n" => self.repeat_n(&place, value)?,
-            "repeat_until_succeed" => Kind::RepeatUntilSucceed(child(self)?),
-            "repeat_until_fail" => Kind::RepeatUntilFail(child(self)?),
-            "negate" => Kind::Negate(child(self)?),
-            "always_succeed" => Kind::AlwaysSucceed(child(self)?),
-            "always_fail" => Kind::AlwaysFail(child(self)?),
+            "repeat_until_succeed" => Kind::RepeatUntilSucceed(child(self)),
+            "repeat_until_fail" => Kind::RepeatUntilFail(child(self)),
+            "negate" => Kind::Negate(child(self)),
+            "always_succeed" => Kind::AlwaysSucceed(child(self)),
+            "always_fail" => Kind::AlwaysFail(child(self)),
             "subtree" => self.subtree(&place, value)?,
             "action" => self.action(&place, value)?,
             "http" => {
@@ -202,12 +210,9 @@ impl Reader<'_> {
         })
     }
 
-    /// All children, or none if one of them is wrong.
     fn children(&mut self, path: &Path, value: &Value) -> Option<Vec<Node>> {
         let items = self.items(path, value)?;
-        let children: Vec<Option<Node>> =
-            items.iter().enumerate().map(|(i, item)| self.node(&path.index(i), item)).collect();
-        children.into_iter().collect()
+        Some(items.iter().enumerate().map(|(i, item)| self.node(&path.index(i), item)).collect())
     }
 
     fn items<'v>(&mut self, path: &Path, value: &'v Value) -> Option<&'v [Value]> {
@@ -221,10 +226,12 @@ impl Reader<'_> {
 
     fn weighted(&mut self, path: &Path, value: &Value) -> Option<Vec<(u32, Node)>> {
         let items = self.items(path, value)?;
-        let children: Vec<Option<(u32, Node)>> =
-            items.iter().enumerate().map(|(i, item)| self.weighted_child(&path.index(i), item)).collect();
-        let children: Vec<(u32, Node)> = children.into_iter().collect::<Option<_>>()?;
-        if children.iter().all(|(weight, _)| *weight == 0) {
+        let children: Vec<(u32, Node)> = items
+            .iter()
+            .enumerate()
+            .filter_map(|(i, item)| self.weighted_child(&path.index(i), item))
+            .collect();
+        if children.len() == items.len() && children.iter().all(|(weight, _)| *weight == 0) {
             self.findings.note(path, &Error::NoWeight);
             return None;
         }
@@ -238,13 +245,14 @@ impl Reader<'_> {
             let number = w.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= MAX_WEIGHT);
             self.findings.ok(&path.field("weight"), number.ok_or_else(|| Error::Weight(kind_of(w))))
         });
-        let child = self.child(path, fields);
-        weight.zip(child)
+        let child = self.child(path, fields)?;
+        // A wrong weight is told; the child is looked at with any other.
+        Some((weight.unwrap_or(1), child))
     }
 
     fn child(&mut self, path: &Path, fields: &Map<String, Value>) -> Option<Node> {
         let child = self.findings.required(path, fields, "child")?;
-        self.node(&path.field("child"), child)
+        Some(self.node(&path.field("child"), child))
     }
 
     fn repeat_n(&mut self, path: &Path, value: &Value) -> Option<Kind> {
@@ -270,7 +278,7 @@ impl Reader<'_> {
             None => self.findings.required(path, fields, "times").map(|_| 0),
         };
         let child = self.child(path, fields);
-        Some(Kind::RepeatN(times?, Box::new(child?)))
+        Some(Kind::RepeatN(times.unwrap_or(2), Box::new(child?)))
     }
 
     fn subtree(&mut self, path: &Path, value: &Value) -> Option<Kind> {

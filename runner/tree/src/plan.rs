@@ -99,8 +99,8 @@ impl Plan {
 
     /// Compiles the tree `entry` of a document; the others may be its subtrees.
     pub fn compile_entry(trees: &Trees, entry: &str) -> Result<Self, Vec<Finding>> {
-        let root = trees.get(entry).ok_or_else(|| vec![compile::no_such_tree(entry, trees)])?;
-        compile::compile(root, trees)
+        let missing = || vec![Finding::new(&Path::top(), &compile::no_such_tree(entry, trees.keys()))];
+        compile::compile(trees.get(entry).ok_or_else(missing)?, trees)
     }
 
     /// Sets the seed from which all draws of all bots follow.

@@ -1,5 +1,6 @@
 //! YAML text to values that mean the same on a laptop and behind the API server.
 
+use crate::fields::Findings;
 use crate::finding::{Finding, Path, quoted};
 use crate::yaml_scalar;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
@@ -11,9 +12,11 @@ use std::collections::HashMap;
 pub const MAX_NESTING: usize = 100;
 /// Largest text, in bytes. An object of the API server can be 1.5 MiB at most.
 pub const MAX_BYTES: usize = 8 << 20;
-/// Most values of a stream, each use of an alias counted anew, so that a few lines of aliases
-/// cannot grow into a heap of memory.
+/// Most values of a stream. What has an anchor counts twice, and each use of an alias counts anew,
+/// so that a few lines cannot grow into a heap of memory.
 pub const MAX_VALUES: usize = 1_000_000;
+/// Most bytes of text and keys of a stream, counted the same way.
+pub const MAX_TEXT: usize = 4 * MAX_BYTES;
 /// Most documents of a stream.
 pub const MAX_DOCUMENTS: usize = 1_000;
 
@@ -22,8 +25,9 @@ pub const MAX_DOCUMENTS: usize = 1_000;
 pub struct Document {
     /// The value in canonical form ([`crate::canonical::canonical`]).
     pub value: Value,
-    /// What is wrong with it; paths start at the document's top.
-    pub findings: Vec<Finding>,
+    /// What is wrong with it; paths start at the document's top. A value that cannot be read is
+    /// there as the text that is written.
+    pub findings: Findings,
 }
 
 /// What YAML allows and this reader refuses, and what is no YAML at all.
@@ -35,6 +39,10 @@ enum Error {
     TooLarge,
     #[error("more than {MAX_VALUES} values (each use of an alias counts); write less or use fewer aliases")]
     TooManyValues,
+    #[error(
+        "more than {MAX_TEXT} bytes of text (each use of an alias counts); write less or use fewer aliases"
+    )]
+    TooMuchText,
     #[error("more than {MAX_DOCUMENTS} documents; split the file")]
     TooManyDocuments,
     #[error(
@@ -64,17 +72,29 @@ pub fn read(text: &str) -> Result<Vec<Document>, Finding> {
     if text.len() > MAX_BYTES {
         return Err(fatal(&Error::TooLarge));
     }
-    let mut composer =
-        Composer { parser: Parser::new_from_str(text), anchors: HashMap::new(), values: 0, findings: vec![] };
+    let mut composer = Composer {
+        parser: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        size: Size::default(),
+        findings: Findings::default(),
+    };
     composer.stream().map_err(|e| fatal(&e))
 }
 
 struct Composer<'input> {
     parser: Parser<'input, StrInput<'input>>,
-    /// Finished values by anchor, each with the number of values inside.
-    anchors: HashMap<usize, (Value, usize)>,
+    /// Finished values by anchor, each with its size.
+    anchors: HashMap<usize, (Value, Size)>,
+    size: Size,
+    findings: Findings,
+}
+
+/// How much memory a value takes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
     values: usize,
-    findings: Vec<Finding>,
+    /// Bytes of texts and keys.
+    text: usize,
 }
 
 impl<'input> Composer<'input> {
@@ -109,20 +129,29 @@ impl<'input> Composer<'input> {
     }
 
     fn note(&mut self, path: &Path, error: &Error) {
-        self.findings.push(Finding::new(path, error));
+        self.findings.note(path, error);
     }
 
-    fn count(&mut self, more: usize) -> Result<(), Error> {
-        self.values += more;
-        if self.values > MAX_VALUES { Err(Error::TooManyValues) } else { Ok(()) }
+    fn count(&mut self, more: Size) -> Result<(), Error> {
+        self.size = Size { values: self.size.values + more.values, text: self.size.text + more.text };
+        match self.size {
+            Size { values, .. } if values > MAX_VALUES => Err(Error::TooManyValues),
+            Size { text, .. } if text > MAX_TEXT => Err(Error::TooMuchText),
+            _ => Ok(()),
+        }
+    }
+
+    fn since(&self, before: Size) -> Size {
+        Size { values: self.size.values - before.values, text: self.size.text - before.text }
     }
 
     fn value(&mut self, event: Event<'input>, span: Span, path: &Path, depth: usize) -> Result<Value, Error> {
         if depth > MAX_NESTING {
             return Err(Error::TooDeep(span.start.line()));
         }
-        let before = self.values;
-        self.count(1)?;
+        let before = self.size;
+        let text = if let Event::Scalar(text, ..) = &event { text.len() } else { 0 };
+        self.count(Size { values: 1, text })?;
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), path);
@@ -151,7 +180,9 @@ impl<'input> Composer<'input> {
             _ => (Value::Null, 0),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), self.values - before));
+            let size = self.since(before);
+            self.count(size)?;
+            self.anchors.insert(anchor, (value.clone(), size));
         }
         Ok(value)
     }
@@ -167,8 +198,8 @@ impl<'input> Composer<'input> {
             return Value::from(text);
         }
         yaml_scalar::resolve(text).unwrap_or_else(|e| {
-            self.note(path, &Error::Scalar(e));
-            Value::Null
+            self.findings.note_unread(path, &Error::Scalar(e));
+            Value::from(text)
         })
     }
 
@@ -238,13 +269,17 @@ impl<'input> Composer<'input> {
         if let Event::Scalar(text, style, _, None) = &event
             && *style != ScalarStyle::Plain
         {
-            self.count(1)?;
+            self.count(Size { values: 1, text: text.len() })?;
             return Ok(Some(text.to_string()));
         }
         let written = if let Event::Scalar(text, ..) = &event { text.to_string() } else { String::new() };
         let place = path.field(&written);
         let known = self.findings.len();
         let value = self.value(event, span, &place, depth + 1)?;
+        if self.findings.len() > known {
+            self.findings.unread(path);
+            return Ok(None);
+        }
         let error = match value {
             Value::String(key) => return Ok(Some(key)),
             Value::Null | Value::Array(_) | Value::Object(_) => Error::KeyIsNoText(span.start.line()),
@@ -256,9 +291,7 @@ impl<'input> Composer<'input> {
                 Error::KeyChanges(quoted(&written), read)
             }
         };
-        if self.findings.len() == known {
-            self.note(path, &error);
-        }
+        self.findings.note_unread(path, &error);
         Ok(None)
     }
 }
@@ -275,7 +308,7 @@ mod tests {
     }
 
     fn findings(text: &str) -> Vec<String> {
-        one(text).findings.iter().map(ToString::to_string).collect()
+        one(text).findings.into_vec().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -311,7 +344,7 @@ mod tests {
         let document = one("base: &b {x: 1, z: 2}\nthis: {<<: *b, z: 3}\nthat: {<<: [{z: 9}, *b]}\n");
         assert_eq!(document.value["this"], json!({"x": 1, "z": 3}));
         assert_eq!(document.value["that"], json!({"x": 1, "z": 9}));
-        assert_eq!(document.findings, []);
+        assert!(document.findings.is_empty());
 
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for i in 1..9 {
@@ -321,6 +354,12 @@ mod tests {
         }
         assert!(read(&bomb).unwrap_err().to_string().contains("more than 1000000 values"));
         assert!(read("a: &a [*a]").is_err());
+
+        let anchors: Vec<String> = (0..90).map(|i| format!("&n{i} ")).collect();
+        let nested = format!("{}[{}{}", anchors.join("["), "x,".repeat(20_000), "]".repeat(90));
+        assert!(read(&nested).unwrap_err().to_string().contains("more than 1000000 values"));
+        let long = format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(1000));
+        assert!(read(&long).unwrap_err().to_string().contains("bytes of text"));
     }
 
     #[test]

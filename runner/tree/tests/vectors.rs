@@ -28,7 +28,7 @@ fn notated(tree: &Value) -> Value {
 fn plan(tree: &Value) -> Plan {
     let trees = notation::read(&json!({"T": notated(tree)}), &Path::top(), &Actions::built_in().opaque())
         .expect("a tree");
-    let entry = compile::entry(&trees, None).expect("one tree");
+    let entry = compile::entry(trees.keys(), None).expect("one tree");
     Plan::compile_entry(&trees, entry).expect("a plan")
 }
 
