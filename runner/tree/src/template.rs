@@ -5,31 +5,15 @@
 //! up without minijinja; what is the same for the whole run is put in once ([`Template::fold`]).
 //! A text that is exactly one `{{ x }}` keeps the type of `x`.
 
-use crate::finding::quoted;
-use minijinja::{Environment, Expression, UndefinedBehavior};
+mod hole;
+
+pub use hole::Hole;
+
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, LazyLock};
 
 /// Longest template, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
-/// Steps that one expression may take before it is stopped.
-const FUEL: u64 = 100_000;
-/// Names whose value is the same for the whole run.
-const RUN_NAMES: [&str; 4] = ["run", "target", "env", "custom"];
-/// Names that are taken for what this version does not have yet.
-const RESERVED: [&str; 2] = ["data", "shared"];
-const KEYWORDS: [&str; 13] =
-    ["true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"];
-
-static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment
-});
 
 /// Why a text is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,37 +98,6 @@ pub enum Part {
     Plain(String),
     /// A hole.
     Hole(Hole),
-}
-
-/// What stands between the braces.
-#[derive(Clone)]
-pub struct Hole {
-    source: String,
-    look: Look,
-}
-
-#[derive(Clone)]
-enum Look {
-    Path(Vec<Segment>),
-    Expression { compiled: Arc<Expression<'static, 'static>>, names: Vec<String> },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Segment {
-    Name(String),
-    Index(usize),
-}
-
-impl fmt::Debug for Hole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{ {} }}}}", self.source)
-    }
-}
-
-impl PartialEq for Hole {
-    fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
-    }
 }
 
 impl Template {
@@ -347,145 +300,6 @@ fn closing_braces(inner: &str) -> Option<usize> {
         i += 1;
     }
     None
-}
-
-impl Hole {
-    fn parse(source: &str) -> Result<Self, Error> {
-        let look = if let Some(path) = plain_path(source) {
-            check_names(std::iter::once(path_head(&path)), Some(&path))?;
-            Look::Path(path)
-        } else {
-            let syntax = |e: minijinja::Error| Error::Syntax(quoted(source), e.to_string());
-            let compiled = EXPRESSIONS.compile_expression_owned(source.to_owned()).map_err(syntax)?;
-            let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
-            names.retain(|name| !is_function(name));
-            names.sort();
-            check_names(names.iter().map(String::as_str), None)?;
-            Look::Expression { compiled: Arc::new(compiled), names }
-        };
-        Ok(Self { source: source.to_owned(), look })
-    }
-
-    /// Whether the value depends on nothing but the run.
-    fn is_of_run(&self) -> bool {
-        match &self.look {
-            Look::Path(path) => RUN_NAMES.contains(&path_head(path)),
-            Look::Expression { names, .. } => names.iter().all(|n| RUN_NAMES.contains(&n.as_str())),
-        }
-    }
-
-    fn value<'a>(&self, scope: Scope<'a>) -> Result<Cow<'a, Value>, RenderError> {
-        match &self.look {
-            Look::Path(path) => {
-                look_up(path, scope).ok_or_else(|| RenderError::Undefined(self.source.clone()))
-            }
-            Look::Expression { compiled, names } => {
-                let visible: BTreeMap<&str, Cow<'_, Value>> =
-                    names.iter().filter_map(|n| Some((n.as_str(), head(n, scope)?))).collect();
-                let failed = |e: String| RenderError::Failed(quoted(&self.source), e);
-                let visible = minijinja::Value::from(minijinja::value::Serde(&visible));
-                let value = compiled.eval(visible).map_err(|e| failed(e.to_string()))?;
-                if value.is_undefined() {
-                    return Err(RenderError::Undefined(self.source.clone()));
-                }
-                serde_json::to_value(&value).map(Cow::Owned).map_err(|e| failed(e.to_string()))
-            }
-        }
-    }
-}
-
-fn is_function(name: &str) -> bool {
-    matches!(name, "range" | "dict" | "namespace" | "debug")
-}
-
-fn check_names<'n>(names: impl Iterator<Item = &'n str>, path: Option<&[Segment]>) -> Result<(), Error> {
-    for name in names {
-        if RESERVED.contains(&name) {
-            return Err(Error::Reserved(name.to_owned()));
-        }
-        let is_bot_id = |p: &[Segment]| matches!(p, [_, Segment::Name(part)] if part == "id");
-        if name == "bot" && !path.is_none_or(is_bot_id) {
-            return Err(Error::NoSuchPartOfBot("this part of bot".into()));
-        }
-    }
-    Ok(())
-}
-
-fn path_head(path: &[Segment]) -> &str {
-    match path.first() {
-        Some(Segment::Name(name)) => name,
-        Some(Segment::Index(_)) | None => "",
-    }
-}
-
-/// `a`, `a.b`, `a[0]`, `a["b c"]` as segments; none if it is more than a path.
-fn plain_path(source: &str) -> Option<Vec<Segment>> {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let word = |s: &str| -> Option<(String, usize)> {
-        let end = s.find(|c| !is_word(c)).unwrap_or(s.len());
-        let fits =
-            s.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !KEYWORDS.contains(&&s[..end]);
-        fits.then(|| (s[..end].to_owned(), end))
-    };
-    let (first, end) = word(source)?;
-    let mut path = vec![Segment::Name(first)];
-    let mut rest = &source[end..];
-    while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix('.') {
-            let (name, end) = word(tail)?;
-            path.push(Segment::Name(name));
-            rest = &tail[end..];
-        } else {
-            let (inner, tail) = rest.strip_prefix('[')?.split_once(']')?;
-            let unquoted =
-                |q: char| inner.strip_prefix(q)?.strip_suffix(q).filter(|s| !s.contains(['\\', q, '[']));
-            path.push(match unquoted('"').or_else(|| unquoted('\'')) {
-                Some(name) => Segment::Name(name.to_owned()),
-                None => Segment::Index(inner.parse().ok()?),
-            });
-            rest = tail;
-        }
-    }
-    Some(path)
-}
-
-/// The value of a top-level name.
-fn head<'a>(name: &str, scope: Scope<'a>) -> Option<Cow<'a, Value>> {
-    Some(match name {
-        "bot" => Cow::Owned(serde_json::json!({"id": scope.bot})),
-        "run" => Cow::Owned(Value::from(scope.run.run.as_str())),
-        "target" => Cow::Owned(Value::from(scope.run.target.as_deref()?)),
-        "env" => Cow::Owned(
-            scope
-                .run
-                .env
-                .iter()
-                .map(|(k, v)| (k.clone(), Value::from(v.as_str())))
-                .collect::<Map<_, _>>()
-                .into(),
-        ),
-        "custom" => Cow::Owned(Value::Object(scope.run.custom.clone())),
-        name => Cow::Borrowed(scope.context.get(name)?),
-    })
-}
-
-fn look_up<'a>(path: &[Segment], scope: Scope<'a>) -> Option<Cow<'a, Value>> {
-    let (first, rest) = path.split_first()?;
-    let Segment::Name(first) = first else { return None };
-    if first == "bot" {
-        return Some(Cow::Owned(Value::from(scope.bot)));
-    }
-    match head(first, scope)? {
-        Cow::Borrowed(value) => descend(value, rest).map(Cow::Borrowed),
-        Cow::Owned(value) => descend(&value, rest).cloned().map(Cow::Owned),
-    }
-}
-
-fn descend<'v>(value: &'v Value, path: &[Segment]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |value, segment| match segment {
-        Segment::Name(name) => value.get(name),
-        Segment::Index(index) => value.get(index),
-    })
 }
 
 #[cfg(test)]
