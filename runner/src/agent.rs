@@ -84,11 +84,11 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         epoch: 0,
         unknown: false,
     };
-    let (run, share, start, orders) = agent.wait_for_start().await?;
+    let (mut run, share, start, orders) = agent.wait_for_start().await?;
     tokio::time::sleep_until(start.into()).await;
+    run.bots = wanted(&orders);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let army = Army::start(Arc::new(run.clone()), share, threads).await?;
-    army.set_bots(orders.bots);
     let left = agent.work(&army, &run, start).await;
     tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
     left
@@ -190,7 +190,7 @@ impl Agent {
             let stage = if snapshot.finished { Stage::Finished } else { Stage::Running };
             let orders = self.check_in(stage, snapshot.alive).await.map(|(orders, _)| orders);
             if let Some(orders) = &orders {
-                army.set_bots(orders.bots);
+                army.set_bots(wanted(orders));
             }
             abandoned |= self.lease_is_over();
             if ending.is_none() && (told_to_end || abandoned || orders.as_ref().is_some_and(|o| o.stop)) {
@@ -209,6 +209,11 @@ impl Agent {
             }
         }
     }
+}
+
+/// How many bots shall be alive: a run that was stopped before it began starts none.
+fn wanted(orders: &Orders) -> u32 {
+    if orders.stop { 0 } else { orders.bots }
 }
 
 /// Whether something was measured that is worth a delta.

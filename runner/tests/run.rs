@@ -5,7 +5,7 @@
 mod common;
 
 use common::Shop;
-use common::army::{GET, SHOPPER, run};
+use common::army::{GET, Given, SHOPPER, run};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -124,4 +124,26 @@ seed: 3
     }}]});
     let done = run(&project.to_string(), &["--iterations", "5", "--bots", "2"]);
     assert_eq!((done.counts("log(\"hello\")"), done.number("/bots/started")), ([5, 0, 0, 0], 5));
+}
+
+#[test]
+fn a_run_that_is_stopped_starts_nothing() {
+    let manifest = "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\nmetadata: {name: a}\nspec:\n  ";
+    let manifest = manifest.to_owned() + GET.trim_end() + "\n  ";
+    for (content, place) in
+        [(format!("{GET}stop: true"), "stop"), (format!("{manifest}stop: true"), "spec.stop")]
+    {
+        let shop = Shop::open(&[]);
+        let given = Given::new(&content);
+        let done = given.run(&["--target", &shop.url(), "--bots", "3"]);
+        assert_eq!((done.ended.code(), &done.result["outcome"]), (0, &json!("Passed")), "{:#?}", done.ended);
+        assert_eq!((&done.result["bots"], shop.requests()), (&json!({"started": 0, "alive": 0}), 0));
+        let start = format!("{}: {place}: the run is stopped", given.file);
+        assert!(done.ended.stderr.starts_with(&start), "{}", done.ended.stderr);
+        assert!(done.ended.stdout.contains("0 started"), "{}", done.ended.stdout);
+    }
+    let judged = Given::new(&format!("{GET}stop: true\nthresholds: [{{expect: count > 0}}]")).run(&[]);
+    assert_eq!((judged.ended.code(), &judged.result["outcome"]), (99, &json!("Failed")));
+    let done = run(&format!("{GET}stop: false"), &["--demo-target", "--iterations", "2"]);
+    assert_eq!((done.number("/iterations"), done.ended.stderr.contains("stopped")), (2, false));
 }

@@ -97,6 +97,16 @@ impl Input {
         matches!(self.file, File::Project(_))
     }
 
+    /// The place where it says that the run is to end, if it does.
+    pub(super) fn stopped(&self) -> Option<String> {
+        match &self.file {
+            File::Run { spec, path, .. } if spec.stop => {
+                Some(format!("{}: {}", self.shown, path.field("stop")))
+            }
+            File::Run { .. } | File::Project(_) => None,
+        }
+    }
+
     /// Makes a run of it, with what the command line says in its place.
     pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
         let Self { shown, stem, file, findings } = self;

@@ -96,13 +96,26 @@ async fn start(args: Args) -> Result<Exit, Error> {
     }
     let (tree, bots, duration) = (args.tree, args.bots, args.duration);
     let overrides = Overrides { tree, target, bots, duration, iterations: args.iterations, seed: args.seed };
+    let stopped = input.stopped();
     let run = Arc::new(input.run(overrides).map_err(refused)?);
-    let Some(result) = conduct(run).await? else { return Ok(Exit::Interrupted) };
+    let result = match stopped {
+        Some(place) => Some(end_before_it_begins(&run, &place)),
+        None => conduct(run).await?,
+    };
+    let Some(result) = result else { return Ok(Exit::Interrupted) };
     say(&summary(&result));
     if let Some(out) = out {
         out.write(&result)?;
     }
     Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
+}
+
+/// A run that is stopped is judged by what it did, as it is on a cluster: nothing.
+fn end_before_it_begins(run: &Run, place: &str) -> RunResult {
+    complain(&format_args!(
+        "{place}: the run is stopped, so that no bot was started; leave it out to run it"
+    ));
+    run.judge(&Totals::default(), 0, 0)
 }
 
 /// What asks a run to end: Ctrl-C in a terminal, or whoever supervises the program.
