@@ -1,5 +1,6 @@
 //! From a file's name to something that can be run, or a list of what is wrong.
 
+use super::output::one_line;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_spec::{BotRunSpec, Overrides, Run};
 use botarmy_tree::editor::{Options, Project};
@@ -23,11 +24,11 @@ impl fmt::Display for Refusal {
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {0}; check the name, and that it is a file that you may read")]
     Read(#[from] std::io::Error),
     #[error("is larger than {max} bytes; move data into files of its own", max = yaml::MAX_BYTES)]
     TooLarge,
-    #[error("is not text in UTF-8: {0}")]
+    #[error("is not text in UTF-8: {0}; save it in that encoding")]
     NoText(#[from] std::string::FromUtf8Error),
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Input {
 impl Input {
     /// Reads a file; all mistakes of its shape are told.
     pub(super) fn read(path: &FilePath) -> Result<Self, Refusal> {
-        let shown = path.display().to_string();
+        let shown = one_line(&path.display().to_string());
         let text = read_text(path)
             .map_err(|e| Refusal { file: shown.clone(), findings: vec![Finding::new(&Path::top(), &e)] })?;
         let Reading { file, findings } =

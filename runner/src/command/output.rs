@@ -14,3 +14,10 @@ pub(super) fn say(line: &impl Display) {
 pub(super) fn complain(what: &impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{}", what.to_string().trim_end());
 }
+
+/// A name in one line: line breaks and other control characters of labels and files are escaped.
+pub(super) fn one_line(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}

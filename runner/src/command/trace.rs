@@ -1,7 +1,7 @@
 //! `runner trace`.
 
 use super::input::Input;
-use super::output::{complain, say};
+use super::output::{complain, one_line, say};
 use super::{Exit, FileArg};
 use botarmy_tree::editor::Options;
 use botarmy_tree::{literal, trace as walk};
@@ -75,11 +75,4 @@ fn lines(args: &Args) -> Result<Vec<String>, Error> {
     }
     let leaves = walk::trace(&plan, BOT, &outcomes)?;
     Ok(leaves.into_iter().map(|leaf| one_line(&plan.leaf(leaf).name)).collect())
-}
-
-/// A name in one line: line breaks and other control characters of labels are escaped.
-fn one_line(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
 }

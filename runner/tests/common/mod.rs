@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
 pub(crate) mod army;
+pub(crate) mod refusal;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -114,6 +115,12 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command.args(args).env_remove("RUST_LOG").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Runs it to its end.
+pub(crate) fn ended(mut program: Command) -> Ended {
+    program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running::new(program.spawn().expect("the program starts")).end()
 }
 
 /// Starts the program.
