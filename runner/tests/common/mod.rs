@@ -88,6 +88,11 @@ impl Running {
         ended
     }
 
+    /// Whether its end was seen.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ended {
         self.ended_within(PATIENCE).expect("the program goes on and on")
