@@ -4,6 +4,7 @@
 use crate::shape;
 use crate::types::BotRunSpec;
 use botarmy_tree::editor::{self, Project};
+use botarmy_tree::fields::kind_of;
 use botarmy_tree::yaml::{self, Document};
 use botarmy_tree::{Finding, Findings, Path, canonical::canonical, finding::quoted, json};
 use serde_json::Value;
@@ -43,8 +44,12 @@ enum Error {
     NoMapping,
     #[error("the kind is {0}, which cannot be run here; write kind: {KIND}")]
     Kind(String),
+    #[error("the field {0} is missing; add {0}: {1}")]
+    Missing(&'static str, &'static str),
     #[error("the apiVersion is {0}; write apiVersion: {API_VERSION}")]
     ApiVersion(String),
+    #[error("expected a mapping with the name, found {0}; write metadata: {{name: NAME}}")]
+    Metadata(String),
     #[error("unknown field {0}, expected one of apiVersion, kind, metadata, spec, status")]
     Unknown(String),
     #[error("the field spec is missing; add it")]
@@ -123,20 +128,27 @@ fn choose(mut documents: Vec<Document>) -> Result<Document, Vec<Finding>> {
 fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Finding>> {
     let top = Path::top();
     let mut note = |path: &Path, error: &Error| findings.later(vec![Finding::new(path, error)]);
-    let text = |field: &str| value.get(field).map_or_else(|| "missing".to_owned(), Value::to_string);
     let is_run = value["kind"] == KIND;
-    if !is_run {
-        note(&top.field("kind"), &Error::Kind(text("kind")));
+    match value.get("kind") {
+        None => note(&top, &Error::Missing("kind", KIND)),
+        Some(_) if is_run => {}
+        Some(other) => note(&top.field("kind"), &Error::Kind(other.to_string())),
     }
-    if value["apiVersion"] != API_VERSION {
-        note(&top.field("apiVersion"), &Error::ApiVersion(text("apiVersion")));
+    match value.get("apiVersion") {
+        None => note(&top, &Error::Missing("apiVersion", API_VERSION)),
+        Some(version) if version == API_VERSION => {}
+        Some(other) => note(&top.field("apiVersion"), &Error::ApiVersion(other.to_string())),
     }
     for name in value.as_object().into_iter().flat_map(|m| m.keys()) {
         if is_run && !["apiVersion", "kind", "metadata", "spec", "status"].contains(&name.as_str()) {
             note(&top, &Error::Unknown(quoted(name)));
         }
     }
-    let name = value["metadata"].get("name");
+    let metadata = value.get("metadata");
+    if let Some(other) = metadata.filter(|m| !m.is_object()) {
+        note(&top.field("metadata"), &Error::Metadata(kind_of(other)));
+    }
+    let name = metadata.and_then(|m| m.get("name"));
     if name.is_some_and(|n| !n.as_str().is_some_and(is_object_name)) {
         note(&top.field("metadata").field("name"), &Error::Name);
     }
@@ -205,7 +217,16 @@ mod tests {
             ("- a".into(), "(top): expected a mapping at the top"),
             ("just text".into(), "(top): expected a mapping at the top"),
             ("kind: Pod".into(), "kind: the kind is \"Pod\""),
-            ("kind: BotRun\nspec: {}".into(), "apiVersion: the apiVersion is missing"),
+            (
+                "kind: BotRun\nspec: {}".into(),
+                "(top): the field apiVersion is missing; add apiVersion: botarmy.dev/v1alpha1",
+            ),
+            (
+                "apiVersion: botarmy.dev/v1alpha1\nspec: {}".into(),
+                "(top): the field kind is missing; add kind: BotRun",
+            ),
+            (format!("metadata: [a]\n{run}"), "metadata: expected a mapping with the name, found a list"),
+            (format!("metadata: {{name: 5}}\n{run}"), "metadata.name: a name is"),
             (format!("{run}---\n{run}"), "(top): the file holds 2 BotRuns"),
             ("a: 1\n---\nb: 1".into(), "(top): of 2 documents none is a BotRun"),
             ("apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\n".into(), "(top): the field spec is missing"),
