@@ -112,8 +112,8 @@ fn a_bare_spec_has_its_paths_from_the_top() {
         ("trees: {T: {log: '{{ 1 + }}'}}", "trees.T.log: "),
         ("trees: {T: {set: {target: 1}}}", "trees.T.set: \"target\" cannot be set"),
         (
-            "trees: {T: {parallel: {children: [done]}}}",
-            "trees.T.parallel: \"parallel\" is a node of the language",
+            "trees: {T: {parallel: {fail_on: none, children: [done]}}}",
+            "trees.T.parallel.fail_on: expected all, any or a whole number",
         ),
         (
             "trees: {T: {repeat_n: {times: 2, 'n': 2, child: done}}}",

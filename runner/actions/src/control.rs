@@ -4,7 +4,7 @@
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_tree::action;
 use botarmy_tree::draw::Draw;
-use botarmy_tree::template::RenderError;
+use botarmy_tree::template::{self, RenderError};
 use botarmy_tree::{Template, duration};
 use std::time::Duration;
 
@@ -115,6 +115,27 @@ impl Action for Log {
     }
 }
 
+/// The condition of an `if`.
+#[derive(Debug)]
+pub struct If(Template);
+
+impl If {
+    /// This condition.
+    pub fn new(condition: &Template) -> Self {
+        Self(condition.clone())
+    }
+}
+
+impl Action for If {
+    fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
+        match self.0.render(bot.scope) {
+            Ok(value) if template::is_true(&value) => Outcome::Succeed.into(),
+            Ok(_) => Outcome::Fail.into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
 /// Puts values into the context.
 #[derive(Debug)]
 pub struct Set(Vec<(String, Template)>);
@@ -147,7 +168,10 @@ mod tests {
         let context: Context = [("delay".to_owned(), json!("20ms"))].into();
         let run = RunScope::default();
         let connections = Connections::default();
-        let bot = Bot { scope: Scope { run: &run, bot: 1, context: &context }, connections: &connections };
+        let bot = Bot {
+            scope: Scope { run: &run, bot: 1, context: &context, arguments: None },
+            connections: &connections,
+        };
         match action.run(bot, &mut || Draw::new(1, 1, 1, visit)) {
             Step::Ready(answer) => answer,
             Step::Pending(later) => later.await,

@@ -120,6 +120,7 @@ pub fn action(leaf: &LeafRecord, network: &Network) -> Result<Box<dyn Action>, E
         Call::Done => Box::new(control::Done),
         Call::Error(reason) => Box::new(control::Error::new(reason)),
         Call::Log(message) => Box::new(control::Log::new(message)),
+        Call::If(condition) => Box::new(control::If::new(condition)),
         Call::Set(values) => Box::new(control::Set::new(values)),
         Call::Http(request) => Box::new(http::Http::new(request, network)),
         Call::Own { name, .. } => return Err(Error::Unknown(leaf.path.clone(), name.clone())),

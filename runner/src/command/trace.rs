@@ -4,7 +4,7 @@ use super::input::Input;
 use super::output::{complain, one_line, say};
 use super::{Exit, FileArg};
 use botarmy_tree::editor::Options;
-use botarmy_tree::{literal, trace as walk};
+use botarmy_tree::{LeafId, literal, trace as walk};
 
 /// A trace follows the first bot of an army.
 const BOT: u64 = 1;
@@ -73,6 +73,7 @@ fn lines(args: &Args) -> Result<Vec<String>, Error> {
     if let Some(seed) = args.seed {
         plan = plan.with_seed(seed);
     }
-    let leaves = walk::trace(&plan, BOT, &outcomes)?;
-    Ok(leaves.into_iter().map(|leaf| one_line(&plan.leaf(leaf).name)).collect())
+    let names = |leaves: &[LeafId]| leaves.iter().map(|l| one_line(&plan.leaf(*l).name)).collect::<Vec<_>>();
+    let lines = walk::trace(&plan, BOT, &outcomes)?;
+    Ok(lines.iter().map(|leaves| names(leaves).join(" | ")).collect())
 }

@@ -1,10 +1,14 @@
 //! One bot: walks its tree until it is done, dead, or told to stop.
 
+mod concurrent;
+mod memory;
+
 use super::worker::Local;
 use botarmy_actions::{Answer, Bot, Connections, Outcome, Step};
 use botarmy_report::Outcome as Recorded;
-use botarmy_tree::{Context, Effect, Input, LeafId, Scope, Verdict, Walk};
+use botarmy_tree::{Effect, Input, LeafId, Verdict, Walk};
 use futures::FutureExt;
+use memory::Memory;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -67,6 +71,7 @@ enum End {
 }
 
 /// How a leaf came out.
+#[derive(Debug)]
 enum Ran {
     Answered(Answer),
     Crashed,
@@ -77,8 +82,8 @@ struct Life {
     local: Rc<Local>,
     stop: Rc<Stop>,
     walk: Walk,
-    context: Context,
-    connections: Connections,
+    memory: Memory,
+    connections: Rc<Connections>,
     ticks: u32,
     turn: Instant,
 }
@@ -87,8 +92,8 @@ struct Life {
 pub(super) async fn run(local: Rc<Local>, id: u64, stop: Rc<Stop>) {
     let mut life = Life {
         walk: Walk::new(&local.run.plan, id),
-        context: Context::new(),
-        connections: Connections::default(),
+        memory: Memory::new(&local.run.plan),
+        connections: Rc::default(),
         ticks: 0,
         turn: Instant::now(),
         stop,
@@ -100,7 +105,12 @@ pub(super) async fn run(local: Rc<Local>, id: u64, stop: Rc<Stop>) {
         if !std::mem::replace(&mut begun, true) {
             life.local.recorder.borrow_mut().bot_started();
         }
-        match life.iteration().await {
+        let end = if life.local.run.plan.is_concurrent() {
+            concurrent::iteration(&mut life).await
+        } else {
+            life.iteration().await
+        };
+        match end {
             End::Root => life.local.recorder.borrow_mut().iteration(),
             End::Bot => {
                 life.local.recorder.borrow_mut().iteration();
@@ -112,24 +122,34 @@ pub(super) async fn run(local: Rc<Local>, id: u64, stop: Rc<Stop>) {
 }
 
 impl Life {
+    /// One pass of a tree in which one leaf runs at a time.
     async fn iteration(&mut self) -> End {
-        let local = self.local.clone();
         let mut input = Input::Start;
         loop {
-            let mut effect = None;
-            if let Err(stale) = local.run.plan.step(&mut self.walk, input, &mut |e| effect = Some(e)) {
-                tracing::error!(bot_id = self.walk.bot(), "{stale}");
+            let mut entered = None;
+            let mut bound = Ok(());
+            let Self { local, walk, memory, .. } = self;
+            let bot = walk.bot();
+            let moved = local.run.plan.step(walk, input, &mut |effect| match effect {
+                Effect::Enter(leaf) => entered = Some(leaf),
+                Effect::Bind(frame) if bound.is_ok() => bound = memory.bind(&local.run, frame, bot),
+                _ => {}
+            });
+            if let Err(stale) = moved {
+                tracing::error!(bot_id = bot, "{stale}");
                 return End::Bot;
             }
-            let leaf = match effect {
-                Some(Effect::Enter(leaf)) => leaf,
-                Some(Effect::Ended(_)) | None => return End::Root,
-            };
+            let Some(leaf) = entered else { return End::Root };
             self.take_turns().await;
             if self.stop.asked() {
                 return End::Stopped;
             }
-            match self.leaf(leaf).await {
+            let started = Instant::now();
+            let ran = match bound {
+                Ok(()) => self.attempt(leaf).await,
+                Err(error) => Ran::Answered(error.into()),
+            };
+            match self.finish(leaf, started, ran) {
                 Ok(verdict) => input = Input::Leaf(leaf, verdict),
                 Err(end) => return end,
             }
@@ -140,18 +160,12 @@ impl Life {
     async fn take_turns(&mut self) {
         if self.ticks >= TICKS_PER_TURN || self.turn.elapsed() >= TIME_PER_TURN {
             tokio::task::yield_now().await;
-            self.begin_turn();
+            (self.ticks, self.turn) = (0, Instant::now());
         }
     }
 
-    fn begin_turn(&mut self) {
-        (self.ticks, self.turn) = (0, Instant::now());
-    }
-
-    /// Runs a leaf, records it and applies what it changes.
-    async fn leaf(&mut self, leaf: LeafId) -> Result<Verdict, End> {
-        let started = Instant::now();
-        let ran = self.attempt(leaf).await;
+    /// Records how a leaf came out and applies what it changes.
+    fn finish(&mut self, leaf: LeafId, started: Instant, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (recorded, result) = match ran {
@@ -161,7 +175,7 @@ impl Life {
             }
             Ran::Cancelled => (Recorded::Cancelled, Err(End::Stopped)),
             Ran::Answered(answer) => {
-                self.context.extend(answer.updates);
+                self.memory.update(answer.updates);
                 match answer.outcome {
                     Outcome::Succeed => (Recorded::Succeed, Ok(Verdict::Succeed)),
                     Outcome::Fail => (Recorded::Fail, Ok(Verdict::Fail)),
@@ -178,9 +192,9 @@ impl Life {
     }
 
     async fn attempt(&mut self, leaf: LeafId) -> Ran {
-        let Self { local, stop, walk, context, connections, .. } = self;
+        let Self { local, stop, walk, memory, connections, .. } = self;
         let plan = &local.run.plan;
-        let scope = Scope { run: &local.run.scope, bot: walk.bot(), context };
+        let scope = memory.scope(&local.run, leaf, walk.bot());
         let action = &local.actions[leaf.index()];
         // The context is left as it was by an action that panics, so that nothing is half done.
         let step = catch_unwind(AssertUnwindSafe(|| {
@@ -191,12 +205,10 @@ impl Life {
             Ok(Step::Ready(answer)) => return Ran::Answered(answer),
             Ok(Step::Pending(later)) => later,
         };
-        // What steers only the bot, such as a wait, need not come to its end.
-        let given_up = if plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End };
         tokio::select! {
             biased;
             answer = AssertUnwindSafe(later).catch_unwind() => answer.map_or(Ran::Crashed, Ran::Answered),
-            () = stop.reached(given_up) => Ran::Cancelled,
+            () = stop.reached(local.given_up(leaf)) => Ran::Cancelled,
         }
     }
 }

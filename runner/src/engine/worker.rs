@@ -5,6 +5,7 @@ use super::bot::{self, Stage, Stop};
 use botarmy_actions::{Action, Network};
 use botarmy_report::{DEFAULT_HIGHEST_US, Recorder, RowInfo};
 use botarmy_spec::Run;
+use botarmy_tree::LeafId;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -81,6 +82,11 @@ impl Local {
         if let Some(left) = &self.common.iterations_left {
             left.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What steers only the bot, such as a wait, need not come to its end.
+    pub(super) fn given_up(&self, leaf: LeafId) -> Stage {
+        if self.run.plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End }
     }
 
     fn no_iterations_left(&self) -> bool {

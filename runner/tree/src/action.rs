@@ -58,6 +58,8 @@ pub enum Call {
     Error(Template),
     /// Writes a line to the log and succeeds.
     Log(Template),
+    /// The condition of an `if`: succeeds when the value is true, fails when it is false.
+    If(Template),
     /// Puts values into the bot's context and succeeds.
     Set(Vec<(String, Template)>),
     /// Sends a request.

@@ -2,6 +2,8 @@
 
 use crate::action::Call;
 use crate::finding::Path;
+use crate::template::Template;
+use std::time::Duration;
 
 /// A node of a definition.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +39,72 @@ pub enum Kind {
     AlwaysSucceed(Box<Node>),
     /// Fails whatever its child does.
     AlwaysFail(Box<Node>),
-    /// Stands for another tree of the same document, by its name.
-    Subtree(String),
+    /// Runs its children at the same time.
+    Parallel {
+        /// So many must succeed for it to succeed; what still runs then is cancelled.
+        succeed_on: Quorum,
+        /// So many must fail for it to fail; what still runs then is cancelled. It fails as well
+        /// once `succeed_on` can no longer be reached.
+        fail_on: Quorum,
+        /// What it runs.
+        children: Vec<Node>,
+    },
+    /// Runs its child again when it fails, a few times, and succeeds with it.
+    Retry {
+        /// How often the child is run at most.
+        attempts: u32,
+        /// The time between the end of one attempt and the next.
+        delay: Duration,
+        /// What it runs.
+        child: Box<Node>,
+    },
+    /// Cancels its child and fails after a time.
+    Timeout {
+        /// The time, from its entry.
+        after: Duration,
+        /// What it runs.
+        child: Box<Node>,
+    },
+    /// Runs one child or the other.
+    If {
+        /// The condition, a leaf of its own: it succeeds when the condition is true.
+        when: Leaf,
+        /// What runs when it is true.
+        then: Box<Node>,
+        /// What runs when it is false; without it the node succeeds then.
+        otherwise: Option<Box<Node>>,
+    },
+    /// Stands for another tree of the same document.
+    Subtree {
+        /// Its name.
+        name: String,
+        /// Its arguments: rendered when it is entered, seen inside of it by bare name.
+        with: Vec<(String, Template)>,
+    },
     /// Does something.
     Leaf(Leaf),
+}
+
+/// How many children of a `parallel` it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quorum {
+    /// Each of them.
+    All,
+    /// One.
+    Any,
+    /// So many, at least 1 and at most as many as there are.
+    Count(u32),
+}
+
+impl Quorum {
+    /// The number, of so many children.
+    pub fn of(self, children: u32) -> u32 {
+        match self {
+            Self::All => children,
+            Self::Any => 1,
+            Self::Count(count) => count,
+        }
+    }
 }
 
 /// A leaf: one action with its arguments.

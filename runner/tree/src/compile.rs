@@ -5,8 +5,12 @@ use crate::ast::{Kind, Leaf, Node};
 use crate::fields::Findings;
 use crate::finding::{Finding, Path, listed, quoted};
 use crate::notation::Trees;
-use crate::plan::{LeafRecord, NONE, NodeId, NodeRecord, Op, Plan};
+use crate::plan::{
+    Branch, FrameId, FrameRecord, LeafRecord, NONE, NodeId, NodeRecord, Op, Plan, TimerRecord,
+};
+use crate::template::Template;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Most nodes of a plan, subtrees written out at each place that calls them.
 pub const MAX_NODES: usize = 100_000;
@@ -72,7 +76,7 @@ fn check_calls<'t>(
     finished: &mut BTreeSet<&'t str>,
     findings: &mut Findings,
 ) {
-    if let Kind::Subtree(name) = &node.kind {
+    if let Kind::Subtree { name, .. } = &node.kind {
         let place = node.path.field("subtree");
         let Some((name, tree)) = trees.get_key_value(name) else {
             findings.note(&place, &no_such_tree(name, trees.keys()));
@@ -102,15 +106,20 @@ fn check_calls<'t>(
 
 fn children_of(kind: &Kind) -> Vec<&Node> {
     match kind {
-        Kind::Sequence(c) | Kind::Select(c) | Kind::Random(c) => c.iter().collect(),
+        Kind::Sequence(c) | Kind::Select(c) | Kind::Random(c) | Kind::Parallel { children: c, .. } => {
+            c.iter().collect()
+        }
         Kind::RandomWeighted(c) => c.iter().map(|(_, n)| n).collect(),
         Kind::RepeatN(_, c)
         | Kind::RepeatUntilSucceed(c)
         | Kind::RepeatUntilFail(c)
         | Kind::Negate(c)
         | Kind::AlwaysSucceed(c)
-        | Kind::AlwaysFail(c) => vec![c],
-        Kind::Subtree(_) | Kind::Leaf(_) => vec![],
+        | Kind::AlwaysFail(c)
+        | Kind::Retry { child: c, .. }
+        | Kind::Timeout { child: c, .. } => vec![c],
+        Kind::If { then, otherwise, .. } => [then].into_iter().chain(otherwise).map(|n| &**n).collect(),
+        Kind::Subtree { .. } | Kind::Leaf(_) => vec![],
     }
 }
 
@@ -119,9 +128,10 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
     if !broken.is_empty() {
         return Err(broken);
     }
-    let plan = Plan { nodes: vec![], children: vec![], weights: vec![], leaves: vec![], slots: 0, seed: 0 };
-    let mut compiler = Compiler { plan, trees };
-    match compiler.node(root, root.label.as_deref(), NONE, 0, 0) {
+    let mut compiler = Compiler { plan: Plan::default(), trees };
+    let branch = compiler.branch(0);
+    let at = Place { parent: NONE, child: 0, depth: 0, branch, frame: None };
+    match compiler.node(root, root.label.as_deref(), at) {
         Ok(_) => Ok(compiler.plan),
         Err(finding) => Err(vec![finding]),
     }
@@ -132,54 +142,133 @@ struct Compiler<'t> {
     trees: &'t Trees,
 }
 
+/// Where a node comes to stand.
+#[derive(Clone, Copy)]
+struct Place {
+    parent: NodeId,
+    child: u32,
+    depth: usize,
+    branch: u32,
+    frame: Option<FrameId>,
+}
+
+/// Everything that is numbered is no more than the nodes are.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(NONE)
+}
+
 impl Compiler<'_> {
     fn slot(&mut self) -> u32 {
         self.plan.slots += 1;
         self.plan.slots - 1
     }
 
+    fn branch(&mut self, root: NodeId) -> u32 {
+        let slot = self.slot();
+        self.plan.branches.push(Branch { root, slot });
+        slot
+    }
+
+    fn timer(&mut self, node: NodeId, duration: Duration) -> u32 {
+        self.plan.timers.push(TimerRecord { duration, node });
+        number(self.plan.timers.len() - 1)
+    }
+
     /// Numbers nodes in the order in which they are written, so that a number (and with it a draw)
     /// does not depend on how the compiler works.
-    fn node(
-        &mut self,
-        node: &Node,
-        label: Option<&str>,
-        parent: NodeId,
-        place: u32,
-        depth: usize,
-    ) -> Result<NodeId, Finding> {
-        if depth >= MAX_DEPTH {
+    fn node(&mut self, node: &Node, label: Option<&str>, at: Place) -> Result<NodeId, Finding> {
+        if at.depth >= MAX_DEPTH {
             return Err(Finding::new(&node.path, &Error::TooDeep));
         }
-        if let Kind::Subtree(name) = &node.kind {
-            let tree = self.trees.get(name);
-            let tree =
-                tree.ok_or_else(|| Finding::new(&node.path, &no_such_tree(name, self.trees.keys())))?;
-            return self.node(tree, label.or(tree.label.as_deref()), parent, place, depth + 1);
+        match &node.kind {
+            Kind::Subtree { name, with } => self.subtree(node, label, at, name, with),
+            Kind::Leaf(leaf) => {
+                let op = |c: &mut Self, id| c.leaf(leaf, &node.path, label, id, at.frame);
+                self.record(&node.path, at, op)
+            }
+            kind => {
+                let id = self.record(&node.path, at, |c, id| c.op(kind, id))?;
+                self.children(node, id, at)?;
+                Ok(id)
+            }
         }
-        let id = u32::try_from(self.plan.nodes.len()).ok().filter(|id| (*id as usize) < MAX_NODES);
-        let id = id.ok_or_else(|| Finding::new(&node.path, &Error::TooManyNodes))?;
-        let op = self.op(node, label, id);
-        self.plan.nodes.push(NodeRecord { op, parent, place, first: 0, len: 0 });
-        let mut children = Vec::new();
-        for (place, child) in (0..).zip(children_of(&node.kind)) {
-            children.push(self.node(child, child.label.as_deref(), id, place, depth + 1)?);
+    }
+
+    /// Writes a node down; what is below it follows.
+    fn record(
+        &mut self,
+        path: &Path,
+        at: Place,
+        op: impl FnOnce(&mut Self, NodeId) -> Op,
+    ) -> Result<NodeId, Finding> {
+        if self.plan.nodes.len() >= MAX_NODES {
+            return Err(Finding::new(path, &Error::TooManyNodes));
         }
-        let first = u32::try_from(self.plan.children.len()).unwrap_or(NONE);
-        let len = u32::try_from(children.len()).unwrap_or(NONE);
-        self.plan.children.extend(children);
-        let record = &mut self.plan.nodes[id as usize];
-        (record.first, record.len) = (first, len);
+        let id = number(self.plan.nodes.len());
+        let op = op(self, id);
+        let Place { parent, child: place, branch, .. } = at;
+        self.plan.nodes.push(NodeRecord { op, parent, place, first: 0, len: 0, end: id + 1, branch });
         Ok(id)
     }
 
-    fn op(&mut self, node: &Node, label: Option<&str>, id: NodeId) -> Op {
-        match &node.kind {
+    fn below(&mut self, id: NodeId, children: Vec<NodeId>) {
+        let (first, len) = (number(self.plan.children.len()), number(children.len()));
+        self.plan.children.extend(children);
+        let end = number(self.plan.nodes.len());
+        let record = &mut self.plan.nodes[id as usize];
+        (record.first, record.len, record.end) = (first, len, end);
+    }
+
+    fn children(&mut self, node: &Node, id: NodeId, at: Place) -> Result<(), Finding> {
+        let mut children = Vec::new();
+        let at = Place { parent: id, depth: at.depth + 1, ..at };
+        if let Kind::If { when, .. } = &node.kind {
+            let at = Place { child: 0, ..at };
+            let op = |c: &mut Self, id| c.leaf(when, &node.path, None, id, at.frame);
+            children.push(self.record(&node.path.field("if").field("when"), at, op)?);
+        }
+        for child in children_of(&node.kind) {
+            let mut at = Place { child: number(children.len()), ..at };
+            if matches!(node.kind, Kind::Parallel { .. }) {
+                at.branch = self.branch(number(self.plan.nodes.len()));
+            }
+            children.push(self.node(child, child.label.as_deref(), at)?);
+        }
+        self.below(id, children);
+        Ok(())
+    }
+
+    /// A subtree is written out where it is called; only one with arguments is a node of its own.
+    fn subtree(
+        &mut self,
+        node: &Node,
+        label: Option<&str>,
+        at: Place,
+        name: &str,
+        with: &[(String, Template)],
+    ) -> Result<NodeId, Finding> {
+        let tree = self.trees.get(name);
+        let tree = tree.ok_or_else(|| Finding::new(&node.path, &no_such_tree(name, self.trees.keys())))?;
+        let label = label.or(tree.label.as_deref());
+        if with.is_empty() {
+            return self.node(tree, label, Place { depth: at.depth + 1, frame: None, ..at });
+        }
+        let frame = FrameId(number(self.plan.frames.len()));
+        self.plan.frames.push(FrameRecord { subtree: name.into(), with: with.to_vec(), outer: at.frame });
+        let id = self.record(&node.path, at, |_, _| Op::Call(frame))?;
+        let inner = Place { parent: id, child: 0, depth: at.depth + 1, frame: Some(frame), ..at };
+        let child = self.node(tree, label, inner)?;
+        self.below(id, vec![child]);
+        Ok(id)
+    }
+
+    fn op(&mut self, kind: &Kind, id: NodeId) -> Op {
+        match kind {
             Kind::Sequence(_) => Op::Sequence,
             Kind::Select(_) => Op::Select,
             Kind::Random(_) => Op::Random { slot: self.slot() },
             Kind::RandomWeighted(children) => {
-                let weights = u32::try_from(self.plan.weights.len()).unwrap_or(NONE);
+                let weights = number(self.plan.weights.len());
                 let sums = children.iter().scan(0, |sum, (weight, _)| {
                     *sum += u64::from(*weight);
                     Some(*sum)
@@ -192,17 +281,36 @@ impl Compiler<'_> {
             Kind::RepeatUntilFail(_) => Op::RepeatUntilFail,
             Kind::Negate(_) => Op::Negate,
             Kind::AlwaysSucceed(_) => Op::AlwaysSucceed,
-            // A subtree was followed before it could come here.
-            Kind::AlwaysFail(_) | Kind::Subtree(_) => Op::AlwaysFail,
-            Kind::Leaf(leaf) => self.leaf(leaf, &node.path, label, id),
+            Kind::Parallel { succeed_on, fail_on, children } => {
+                let count = number(children.len());
+                let slot = self.slot();
+                // The second of the two counters.
+                self.slot();
+                Op::Parallel { succeed_on: succeed_on.of(count), fail_on: fail_on.of(count), slot }
+            }
+            Kind::Retry { attempts, delay, .. } => {
+                let timer = if delay.is_zero() { NONE } else { self.timer(id, *delay) };
+                Op::Retry { attempts: *attempts, slot: self.slot(), timer }
+            }
+            Kind::Timeout { after, .. } => Op::Timeout { timer: self.timer(id, *after), slot: self.slot() },
+            Kind::If { .. } => Op::If,
+            // A subtree and a leaf have come to their place before.
+            Kind::AlwaysFail(_) | Kind::Subtree { .. } | Kind::Leaf(_) => Op::AlwaysFail,
         }
     }
 
-    fn leaf(&mut self, leaf: &Leaf, path: &Path, label: Option<&str>, node: NodeId) -> Op {
+    fn leaf(
+        &mut self,
+        leaf: &Leaf,
+        path: &Path,
+        label: Option<&str>,
+        node: NodeId,
+        frame: Option<FrameId>,
+    ) -> Op {
         let draws =
             matches!(leaf.call, Call::SucceedRate(_) | Call::Wait(Wait::Seconds(..) | Wait::Millis(..)));
         let slot = if draws { self.slot() } else { NONE };
-        let index = u32::try_from(self.plan.leaves.len()).unwrap_or(NONE);
+        let index = number(self.plan.leaves.len());
         self.plan.leaves.push(LeafRecord {
             name: label.unwrap_or(&leaf.name).to_owned(),
             base: label.unwrap_or(&leaf.base).to_owned(),
@@ -210,6 +318,7 @@ impl Compiler<'_> {
             call: leaf.call.clone(),
             path: path.clone(),
             node,
+            frame,
             slot,
         });
         Op::Leaf(index)
@@ -219,6 +328,7 @@ impl Compiler<'_> {
 fn is_measured(call: &Call) -> bool {
     let name = match call {
         Call::Own { .. } => return true,
+        Call::If(_) => return false,
         Call::Http(_) => "http",
         Call::Wait(_) => "wait",
         Call::SucceedRate(_) => "succeed_rate",

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 ///
 /// The generator is `ChaCha8`, keyed by the 32 bytes of (seed, bot, node, visit), so that no
 /// draw depends on the order in which bots or nodes are served.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {

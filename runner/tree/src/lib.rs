@@ -31,6 +31,6 @@ mod yaml_scalar;
 pub use action::{Actions, Signature};
 pub use fields::Findings;
 pub use finding::{Finding, Path};
-pub use plan::{LeafId, Plan};
+pub use plan::{FrameId, LeafId, Plan, TimerId};
 pub use template::{Context, RunScope, Scope, Template};
 pub use walk::{Effect, Input, Verdict, Walk};

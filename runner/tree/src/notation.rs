@@ -1,5 +1,9 @@
 //! The YAML notation of trees: a mapping of names to nodes.
 
+mod added;
+
+pub use added::{MAX_ARGUMENTS, MAX_ATTEMPTS};
+
 use crate::action::{self, Actions, Templates};
 use crate::ast::{Kind, Leaf, Node};
 use crate::compile;
@@ -23,8 +27,6 @@ pub const MAX_WEIGHT: u32 = 1_000_000;
 const COMPOSITES: [&str; 3] = ["sequence", "select", "random"];
 const DECORATORS: [&str; 5] =
     ["repeat_until_succeed", "repeat_until_fail", "negate", "always_succeed", "always_fail"];
-/// Nodes of the language that this version does not have.
-const LATER: [&str; 4] = ["parallel", "retry", "timeout", "if"];
 
 /// The trees of a document, by name.
 pub type Trees = BTreeMap<String, Node>;
@@ -43,8 +45,6 @@ enum Error {
     UnknownKind(String),
     #[error("a node has one kind, found {0}; put each into a node of its own")]
     SeveralKinds(String),
-    #[error("{0} is a node of the language that this version does not have yet; leave it out")]
-    Later(String),
     #[error("the list is empty; give at least one child")]
     Empty,
     #[error("times must be a whole number from 2 to {MAX_TIMES}, found {0}")]
@@ -63,10 +63,6 @@ enum Error {
     NoTree,
     #[error("at most {MAX_TREES} trees are allowed, not {0}")]
     TooManyTrees(usize),
-    #[error(
-        "handing arguments to a subtree is something that this version does not have yet; write subtree: NAME"
-    )]
-    With,
     #[error("an action is a name, or {{name: NAME, args: [...]}}, found {0}")]
     NoAction(String),
 }
@@ -74,9 +70,9 @@ enum Error {
 fn kinds() -> String {
     let nodes = COMPOSITES
         .iter()
-        .chain(["random_weighted", "repeat_n"].iter())
+        .chain(["random_weighted", "parallel", "repeat_n"].iter())
         .chain(&DECORATORS)
-        .chain(["subtree", "action"].iter());
+        .chain(["retry", "timeout", "if", "subtree", "action"].iter());
     listed(nodes.copied().chain(action::BUILT_INS.iter().map(|s| s.name)))
 }
 
@@ -192,6 +188,10 @@ impl Reader<'_> {
             "negate" => Kind::Negate(child(self)),
             "always_succeed" => Kind::AlwaysSucceed(child(self)),
             "always_fail" => Kind::AlwaysFail(child(self)),
+            "parallel" => self.parallel(&place, value)?,
+            "retry" => self.retry(&place, value)?,
+            "timeout" => self.timeout(&place, value)?,
+            "if" => self.condition(&place, value)?,
             "subtree" => self.subtree(&place, value)?,
             "action" => self.action(&place, value)?,
             "http" => {
@@ -199,10 +199,6 @@ impl Reader<'_> {
                 Kind::Leaf(Leaf { base: name.clone(), name, call: action::Call::Http(Box::new(http)) })
             }
             built_in if action::built_in(built_in).is_some() => self.built_in(&place, built_in, value)?,
-            later if LATER.contains(&later) => {
-                self.findings.note(&place, &Error::Later(quoted(later)));
-                return None;
-            }
             unknown => {
                 self.findings.note(path, &Error::UnknownKind(quoted(unknown)));
                 return None;
@@ -279,22 +275,6 @@ impl Reader<'_> {
         };
         let child = self.child(path, fields);
         Some(Kind::RepeatN(times.unwrap_or(2), Box::new(child?)))
-    }
-
-    fn subtree(&mut self, path: &Path, value: &Value) -> Option<Kind> {
-        let name = match value {
-            Value::Object(fields) => {
-                self.findings.only(path, fields, &["name", "with"]);
-                if fields.contains_key("with") {
-                    self.findings.note(&path.field("with"), &Error::With);
-                    return None;
-                }
-                self.findings.required(path, fields, "name")?
-            }
-            other => other,
-        };
-        let name = self.findings.text(path, name, "the name of a tree", MAX_NAME)?;
-        Some(Kind::Subtree(name.to_owned()))
     }
 
     fn action(&mut self, path: &Path, value: &Value) -> Option<Kind> {

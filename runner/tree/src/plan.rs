@@ -6,6 +6,7 @@ use crate::compile;
 use crate::finding::{Finding, Path};
 use crate::notation::Trees;
 use crate::template::{RunScope, Template};
+use std::time::Duration;
 
 /// A leaf of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +14,28 @@ pub struct LeafId(pub(crate) u32);
 
 impl LeafId {
     /// The leaf's place in [`Plan::leaves`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A time that a walk waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TimerId(pub(crate) u32);
+
+impl TimerId {
+    /// The timer's place in [`Plan::timers`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The arguments of one call of a subtree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameId(pub(crate) u32);
+
+impl FrameId {
+    /// The frame's place in [`Plan::frames`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -47,6 +70,27 @@ pub(crate) enum Op {
     Negate,
     AlwaysSucceed,
     AlwaysFail,
+    /// `slot` and the one after it count the children that have succeeded and failed.
+    Parallel {
+        succeed_on: u32,
+        fail_on: u32,
+        slot: u32,
+    },
+    /// `slot` counts the attempts that are left; `timer` is none where there is no delay.
+    Retry {
+        attempts: u32,
+        slot: u32,
+        timer: u32,
+    },
+    /// `slot` tells whether the timer runs.
+    Timeout {
+        timer: u32,
+        slot: u32,
+    },
+    /// The first child is the condition.
+    If,
+    /// Gives the arguments to what is below.
+    Call(FrameId),
     Leaf(u32),
 }
 
@@ -59,6 +103,37 @@ pub(crate) struct NodeRecord {
     /// Where its children begin in the table of children, and how many there are.
     pub(crate) first: u32,
     pub(crate) len: u32,
+    /// The node after the last one below it: nodes are numbered from the top down.
+    pub(crate) end: NodeId,
+    /// The slot that holds the cursor of its branch.
+    pub(crate) branch: u32,
+}
+
+/// What runs beside others: the root, and each child of a `parallel`. It has one cursor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Branch {
+    pub(crate) root: NodeId,
+    /// The slot that holds its cursor.
+    pub(crate) slot: u32,
+}
+
+/// A time that a node waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimerRecord {
+    /// How long.
+    pub duration: Duration,
+    pub(crate) node: NodeId,
+}
+
+/// The arguments of one call of a subtree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameRecord {
+    /// The name of the subtree.
+    pub subtree: String,
+    /// The arguments, to be rendered when the subtree is entered.
+    pub with: Vec<(String, Template)>,
+    /// The arguments that the caller sees itself.
+    pub outer: Option<FrameId>,
 }
 
 /// A leaf with all that is needed to run and to report it.
@@ -75,18 +150,25 @@ pub struct LeafRecord {
     /// Where it is defined.
     pub path: Path,
     pub(crate) node: NodeId,
+    /// The arguments that it sees.
+    pub frame: Option<FrameId>,
     /// Counts the visits of a leaf that draws.
     pub(crate) slot: u32,
 }
 
 /// A compiled tree.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub(crate) nodes: Vec<NodeRecord>,
     pub(crate) children: Vec<NodeId>,
     /// Running sums of weights, for the nodes that draw by weight.
     pub(crate) weights: Vec<u64>,
     pub(crate) leaves: Vec<LeafRecord>,
+    /// In the order of their nodes, the whole tree first.
+    pub(crate) branches: Vec<Branch>,
+    /// In the order of their nodes.
+    pub(crate) timers: Vec<TimerRecord>,
+    pub(crate) frames: Vec<FrameRecord>,
     pub(crate) slots: u32,
     pub(crate) seed: u64,
 }
@@ -116,7 +198,25 @@ impl Plan {
         for leaf in &mut self.leaves {
             leaf.call = fold_call(leaf.call.clone(), run);
         }
+        for frame in &mut self.frames {
+            frame.with = std::mem::take(&mut frame.with).into_iter().map(|(k, t)| (k, t.fold(run))).collect();
+        }
         self
+    }
+
+    /// Whether more than one thing can go on at once, or a time can be over.
+    pub fn is_concurrent(&self) -> bool {
+        self.branches.len() > 1 || !self.timers.is_empty()
+    }
+
+    /// All timers; [`TimerId::index`] is the place in this list.
+    pub fn timers(&self) -> &[TimerRecord] {
+        &self.timers
+    }
+
+    /// All arguments of subtrees; [`FrameId::index`] is the place in this list.
+    pub fn frames(&self) -> &[FrameRecord] {
+        &self.frames
     }
 
     /// All leaves; [`LeafId::index`] is the place in this list.
@@ -137,6 +237,7 @@ fn fold_call(call: Call, run: &RunScope) -> Call {
     match call {
         Call::Error(t) => Call::Error(fold(t)),
         Call::Log(t) => Call::Log(fold(t)),
+        Call::If(t) => Call::If(fold(t)),
         Call::Set(values) => Call::Set(values.into_iter().map(|(k, t)| (k, fold(t))).collect()),
         Call::Own { name, args } => Call::Own { name, args: args.into_iter().map(fold).collect() },
         Call::Wait(Wait::Rendered(t)) => Call::Wait(Wait::Rendered(fold(t))),

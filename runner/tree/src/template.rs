@@ -74,6 +74,8 @@ pub struct Scope<'a> {
     pub bot: u64,
     /// The bot's own values.
     pub context: &'a Context,
+    /// The arguments of the subtree; they hide the bot's values of the same names.
+    pub arguments: Option<&'a Context>,
 }
 
 /// A compiled template: a value with holes.
@@ -142,6 +144,15 @@ impl Template {
         })
     }
 
+    /// Compiles an expression, as it would stand between braces.
+    pub fn expression(source: &str) -> Result<Self, Error> {
+        match source.trim() {
+            "" => Err(Error::Empty(1)),
+            long if long.len() > MAX_BYTES => Err(Error::TooLong),
+            source => Ok(Self::Hole(Hole::parse(source)?)),
+        }
+    }
+
     /// Whether there is nothing to render.
     pub fn is_literal(&self) -> bool {
         matches!(self, Self::Literal(_))
@@ -152,7 +163,7 @@ impl Template {
     #[must_use]
     pub fn fold(self, run: &RunScope) -> Self {
         let nobody = Context::new();
-        let scope = Scope { run, bot: 0, context: &nobody };
+        let scope = Scope { run, bot: 0, context: &nobody, arguments: None };
         match self {
             Self::Hole(hole) if hole.is_of_run() => {
                 hole.value(scope).map_or(Self::Hole(hole.clone()), |v| Self::Literal(v.into_owned()))
@@ -223,6 +234,19 @@ impl Template {
             Self::List(_) | Self::Map(_) => push_text(out, &self.render(scope)?),
         }
         Ok(())
+    }
+}
+
+/// Whether a value counts as true in a condition, as in minijinja: all but `false`, `null`, zero and
+/// what is empty.
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(b) => *b,
+        Value::Number(n) => n.as_f64().is_some_and(|n| n != 0.0),
+        Value::String(s) => !s.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
     }
 }
 
@@ -320,7 +344,7 @@ mod tests {
         let context: Context =
             [("id".to_owned(), json!(7)), ("cart".to_owned(), json!({"items": ["a", {"b c": true}]}))].into();
         let (run, template) = (run(), Template::text(text).unwrap());
-        let scope = Scope { run: &run, bot: 3, context: &context };
+        let scope = Scope { run: &run, bot: 3, context: &context, arguments: None };
         let value = template.render(scope);
         assert_eq!(value, template.fold(&run).render(scope), "folding changes nothing: {text}");
         value

@@ -1,6 +1,6 @@
 //! Following a walk by hand: which leaf comes after which outcomes.
 
-use crate::plan::{LeafId, Plan};
+use crate::plan::{LeafId, Plan, TimerId};
 use crate::walk::{Effect, Input, Stale, Verdict, Walk};
 
 /// Most outcomes of one trace.
@@ -33,27 +33,47 @@ pub fn outcomes(text: &str) -> Result<Vec<Verdict>, Error> {
     text.chars().enumerate().map(verdict).collect()
 }
 
-/// The leaves a bot stands on at the start and after each outcome. A tree that is over begins
-/// again, as it does for a bot.
-pub fn trace(plan: &Plan, bot: u64, outcomes: &[Verdict]) -> Result<Vec<LeafId>, Error> {
-    let mut walk = Walk::new(plan, bot);
-    let mut leaf = step(plan, &mut walk, Input::Start)?;
-    let mut leaves = vec![leaf];
+/// The leaves that run at the start and after each outcome: one, or several below a `parallel`, in the
+/// order in which they were entered; the outcome is that of the first. A tree that is over begins again,
+/// as it does for a bot. There is no clock here: the delay of a `retry` is over at once, the time of a
+/// `timeout` never is.
+pub fn trace(plan: &Plan, bot: u64, outcomes: &[Verdict]) -> Result<Vec<Vec<LeafId>>, Error> {
+    let mut follower = Follower { walk: Walk::new(plan, bot), running: Vec::new(), armed: Vec::new() };
+    follower.step(plan, Input::Start)?;
+    let mut lines = vec![follower.running.clone()];
     for verdict in outcomes {
-        leaf = step(plan, &mut walk, Input::Leaf(leaf, *verdict))?;
-        leaves.push(leaf);
+        if let Some(first) = follower.running.first().copied() {
+            follower.running.remove(0);
+            follower.step(plan, Input::Leaf(first, *verdict))?;
+        }
+        lines.push(follower.running.clone());
     }
-    Ok(leaves)
+    Ok(lines)
 }
 
-fn step(plan: &Plan, walk: &mut Walk, input: Input) -> Result<LeafId, Stale> {
-    let mut entered = None;
-    plan.step(walk, input, &mut |effect| match effect {
-        Effect::Enter(leaf) => entered = Some(leaf),
-        Effect::Ended(_) => {}
-    })?;
-    match entered {
-        Some(leaf) => Ok(leaf),
-        None => step(plan, walk, Input::Start),
+struct Follower {
+    walk: Walk,
+    running: Vec<LeafId>,
+    armed: Vec<TimerId>,
+}
+
+impl Follower {
+    /// Goes on until a leaf runs.
+    fn step(&mut self, plan: &Plan, mut input: Input) -> Result<(), Stale> {
+        loop {
+            let Self { walk, running, armed } = self;
+            plan.step(walk, input, &mut |effect| match effect {
+                Effect::Enter(leaf) => running.push(leaf),
+                Effect::Cancel(leaf) => running.retain(|l| *l != leaf),
+                Effect::Arm(timer) => armed.push(timer),
+                Effect::Disarm(timer) => armed.retain(|t| *t != timer),
+                Effect::Bind(_) | Effect::Ended(_) => {}
+            })?;
+            if !running.is_empty() {
+                return Ok(());
+            }
+            // When nothing runs, either the tree is over or the timer armed last is that of a retry.
+            input = armed.pop().map_or(Input::Start, Input::Timer);
+        }
     }
 }

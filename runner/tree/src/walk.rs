@@ -13,11 +13,27 @@
 //! | `negate` | it fails | it succeeds | child |
 //! | `always_succeed`, `always_fail` | it succeeds, it fails | the same | child |
 //!
-//! Entering a node sets up everything below it anew. One step ends on a leaf or at the end of the
-//! root; it takes at most twice the tree's depth and never allocates.
+//! | `retry` | it succeeds | child again, after the delay, while attempts are left, then it fails | child |
+//! | `timeout` | it succeeds | it fails; so it does, its child cancelled, when the time is over | child, timer armed |
+//! | `if` | of the condition: `then`; of that: it succeeds | of the condition: `else`, or it succeeds without one | condition |
+//! | `parallel` | it succeeds once `succeed_on` children have | it fails once `fail_on` children have, or once `succeed_on` is out of reach | all children, in order |
+//!
+//! Entering a node sets up everything below it anew. One step ends on leaves, on a `retry` that waits
+//! or at the end of the root. Without `parallel` it takes at most twice the tree's depth; with it, at
+//! most the number of nodes. It never allocates.
+//!
+//! **What is cancelled.** When a `parallel` has its verdict, and when the time of a `timeout` is over,
+//! every leaf that runs below it is cancelled and every timer below it is disarmed, before anything
+//! else is entered. A cancelled leaf has no outcome: it changes nothing of the bot's context and steers
+//! nothing.
+//!
+//! **Who comes first.** Inputs are taken one after another, so that of two children of a `parallel` that
+//! end at the same time the one that is told first counts first. Draws do not depend on that order.
+
+mod cancel;
 
 use crate::draw::Draw;
-use crate::plan::{LeafId, NONE, NodeId, Op, Plan};
+use crate::plan::{FrameId, LeafId, NONE, NodeId, NodeRecord, Op, Plan, TimerId};
 
 /// How a leaf or the whole tree came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +47,12 @@ pub enum Verdict {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// A new pass of the root begins.
+    /// A new pass of the root begins. What still runs of the last one is cancelled.
     Start,
     /// A leaf that was entered has its outcome.
     Leaf(LeafId, Verdict),
+    /// The time of a timer that was armed is over.
+    Timer(TimerId),
 }
 
 /// What is to be done.
@@ -42,62 +60,77 @@ pub enum Input {
 pub enum Effect {
     /// Run this leaf.
     Enter(LeafId),
-    /// The pass of the root is over.
+    /// Give up this leaf, which is running; its outcome is no longer wanted.
+    Cancel(LeafId),
+    /// Tell when the time of this timer is over.
+    Arm(TimerId),
+    /// The time of this timer is no longer wanted.
+    Disarm(TimerId),
+    /// Render the arguments of a subtree: what is entered next sees them.
+    Bind(FrameId),
+    /// The pass of the root is over; nothing runs any more.
     Ended(Verdict),
 }
 
-/// An outcome of a leaf that the bot does not stand on.
+/// An input about something that does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("leaf {0} is not running, so that it has no outcome; report each leaf once after it was entered")]
-pub struct Stale(pub usize);
+pub enum Stale {
+    /// A leaf.
+    #[error("leaf {0} is not running, so that it has no outcome; report each leaf once after it was entered")]
+    Leaf(usize),
+    /// A timer.
+    #[error("timer {0} is not armed, so that its time cannot be over; tell it once after it was armed")]
+    Timer(usize),
+}
 
-/// A bot's place in a plan: the leaf it stands on and a counter for each node that needs one.
+/// A bot's place in a plan: where each of its branches stands, and a counter for each node that
+/// needs one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
     bot: u64,
-    /// The leaf that is running, or none.
-    cursor: NodeId,
     slots: Box<[u32]>,
 }
 
 impl Walk {
     /// A bot that has not begun.
     pub fn new(plan: &Plan, bot: u64) -> Self {
-        Self { bot, cursor: NONE, slots: vec![0; plan.slots as usize].into() }
+        let mut slots: Box<[u32]> = vec![0; plan.slots as usize].into();
+        for branch in &plan.branches {
+            slots[branch.slot as usize] = NONE;
+        }
+        Self { bot, slots }
     }
 
     /// The bot's id, from which its draws follow.
     pub fn bot(&self) -> u64 {
         self.bot
     }
+
+    fn slot(&mut self, slot: u32) -> &mut u32 {
+        &mut self.slots[slot as usize]
+    }
 }
 
 impl Plan {
-    /// Moves a bot: takes what happened and tells `emit` what is to be done. Never allocates.
+    /// Moves a bot: takes what happened and tells `emit` what is to be done, in order. Never allocates.
     ///
     /// # Errors
-    /// [`Stale`] if the outcome is of a leaf that is not running; nothing has moved then.
+    /// [`Stale`] if the input is about a leaf or a timer that does not run; nothing has moved then.
     pub fn step(&self, walk: &mut Walk, input: Input, emit: &mut impl FnMut(Effect)) -> Result<(), Stale> {
-        let next = match input {
-            Input::Start => self.enter(walk, 0),
+        match input {
+            Input::Start => {
+                self.cancel(walk, 0, emit);
+                self.enter(walk, 0, emit);
+            }
             Input::Leaf(leaf, verdict) => {
                 let node = self.leaf(leaf).node;
-                if walk.cursor != node {
-                    return Err(Stale(leaf.index()));
+                if *walk.slot(self.nodes[node as usize].branch) != node {
+                    return Err(Stale::Leaf(leaf.index()));
                 }
-                self.leave(walk, node, verdict)
+                self.leave(walk, node, verdict, emit);
             }
-        };
-        walk.cursor = match next {
-            Next::Leaf(node, leaf) => {
-                emit(Effect::Enter(leaf));
-                node
-            }
-            Next::Ended(verdict) => {
-                emit(Effect::Ended(verdict));
-                NONE
-            }
-        };
+            Input::Timer(timer) => self.fire(walk, timer, emit)?,
+        }
         Ok(())
     }
 
@@ -112,12 +145,33 @@ impl Plan {
         self.children[(self.nodes[node as usize].first + place) as usize]
     }
 
-    /// Goes down to a leaf.
-    fn enter(&self, walk: &mut Walk, mut node: NodeId) -> Next {
+    fn fire(&self, walk: &mut Walk, timer: TimerId, emit: &mut impl FnMut(Effect)) -> Result<(), Stale> {
+        let stale = Err(Stale::Timer(timer.index()));
+        let Some(record) = self.timers.get(timer.index()) else { return stale };
+        let node = self.nodes[record.node as usize];
+        match node.op {
+            Op::Timeout { slot, .. } if *walk.slot(slot) == 1 => {
+                *walk.slot(slot) = 0;
+                self.cancel(walk, record.node, emit);
+                self.leave(walk, record.node, Verdict::Fail, emit);
+            }
+            Op::Retry { .. } if *walk.slot(node.branch) == record.node => {
+                self.enter(walk, self.child(record.node, 0), emit);
+            }
+            _ => return stale,
+        }
+        Ok(())
+    }
+
+    /// Goes down to a leaf, or to several below a `parallel`.
+    fn enter(&self, walk: &mut Walk, mut node: NodeId, emit: &mut impl FnMut(Effect)) {
         loop {
             let record = self.nodes[node as usize];
             let place = match record.op {
-                Op::Leaf(leaf) => return Next::Leaf(node, LeafId(leaf)),
+                Op::Leaf(leaf) => {
+                    *walk.slot(record.branch) = node;
+                    return emit(Effect::Enter(LeafId(leaf)));
+                }
                 Op::Random { slot } => {
                     let mut draw = Draw::new(self.seed, walk.bot, node, next_visit(walk, slot));
                     below(&mut draw, u64::from(record.len))
@@ -129,8 +183,27 @@ impl Plan {
                     u32::try_from(sums.partition_point(|sum| *sum < drawn)).unwrap_or(0)
                 }
                 Op::RepeatN { times, slot } => {
-                    walk.slots[slot as usize] = times;
+                    *walk.slot(slot) = times;
                     0
+                }
+                Op::Retry { attempts, slot, .. } => {
+                    *walk.slot(slot) = attempts;
+                    0
+                }
+                Op::Timeout { timer, slot } => {
+                    *walk.slot(slot) = 1;
+                    emit(Effect::Arm(TimerId(timer)));
+                    0
+                }
+                Op::Call(frame) => {
+                    emit(Effect::Bind(frame));
+                    0
+                }
+                Op::Parallel { slot, .. } => {
+                    *walk.slot(record.branch) = node;
+                    (*walk.slot(slot), *walk.slot(slot + 1)) = (0, 0);
+                    // No child has its verdict at once: each has a leaf that must run first.
+                    return (0..record.len).for_each(|place| self.enter(walk, self.child(node, place), emit));
                 }
                 Op::Sequence
                 | Op::Select
@@ -138,68 +211,111 @@ impl Plan {
                 | Op::RepeatUntilFail
                 | Op::Negate
                 | Op::AlwaysSucceed
-                | Op::AlwaysFail => 0,
+                | Op::AlwaysFail
+                | Op::If => 0,
             };
             node = self.child(node, place);
         }
     }
 
-    /// Goes up with an outcome until a node has something left to run, or the root is over.
-    fn leave(&self, walk: &mut Walk, mut node: NodeId, mut verdict: Verdict) -> Next {
-        use Verdict::{Fail, Succeed};
+    /// Goes up with a verdict until a node has something left to run, or the root is over.
+    fn leave(&self, walk: &mut Walk, mut node: NodeId, mut verdict: Verdict, emit: &mut impl FnMut(Effect)) {
         loop {
-            let parent = self.nodes[node as usize].parent;
+            let NodeRecord { parent, branch, .. } = self.nodes[node as usize];
             if parent == NONE {
-                return Next::Ended(verdict);
+                *walk.slot(branch) = NONE;
+                return emit(Effect::Ended(verdict));
             }
-            let record = self.nodes[parent as usize];
-            let again = match record.op {
-                Op::Sequence | Op::Select => {
-                    let goes_on = if record.op == Op::Sequence { Succeed } else { Fail };
-                    let next = self.nodes[node as usize].place + 1;
-                    (verdict == goes_on && next < record.len).then_some(next)
-                }
-                Op::RepeatN { slot, .. } => {
-                    let left = &mut walk.slots[slot as usize];
-                    *left -= 1;
-                    verdict = Succeed;
-                    (*left > 0).then_some(0)
-                }
-                Op::RepeatUntilSucceed => (verdict == Fail).then_some(0),
-                Op::RepeatUntilFail => {
-                    let again = (verdict == Succeed).then_some(0);
-                    verdict = Succeed;
-                    again
-                }
-                Op::Negate => {
-                    verdict = if verdict == Succeed { Fail } else { Succeed };
-                    None
-                }
-                Op::AlwaysSucceed => {
-                    verdict = Succeed;
-                    None
-                }
-                Op::AlwaysFail => {
-                    verdict = Fail;
-                    None
-                }
-                Op::Random { .. } | Op::RandomWeighted { .. } | Op::Leaf(_) => None,
-            };
-            match again {
-                Some(place) => return self.enter(walk, self.child(parent, place)),
-                None => node = parent,
+            match self.after(walk, parent, node, verdict, emit) {
+                After::Enter(place) => return self.enter(walk, self.child(parent, place), emit),
+                After::Waits => return,
+                After::Leaves(with) => (node, verdict) = (parent, with),
             }
+        }
+    }
+
+    /// What a node does when one of its children has left with a verdict.
+    fn after(
+        &self,
+        walk: &mut Walk,
+        node: NodeId,
+        child: NodeId,
+        verdict: Verdict,
+        emit: &mut impl FnMut(Effect),
+    ) -> After {
+        use Verdict::{Fail, Succeed};
+        let record = self.nodes[node as usize];
+        let place = self.nodes[child as usize].place;
+        match record.op {
+            Op::Sequence if verdict == Succeed && place + 1 < record.len => After::Enter(place + 1),
+            Op::Select if verdict == Fail && place + 1 < record.len => After::Enter(place + 1),
+            Op::RepeatN { slot, .. } => {
+                let left = walk.slot(slot);
+                *left -= 1;
+                if *left > 0 { After::Enter(0) } else { After::Leaves(Succeed) }
+            }
+            Op::RepeatUntilSucceed if verdict == Fail => After::Enter(0),
+            Op::RepeatUntilFail if verdict == Succeed => After::Enter(0),
+            Op::RepeatUntilFail | Op::AlwaysSucceed => After::Leaves(Succeed),
+            Op::AlwaysFail => After::Leaves(Fail),
+            Op::Negate => After::Leaves(if verdict == Succeed { Fail } else { Succeed }),
+            Op::Retry { slot, timer, .. } if verdict == Fail => {
+                let left = walk.slot(slot);
+                *left -= 1;
+                match (*left > 0, timer) {
+                    (false, _) => After::Leaves(Fail),
+                    (true, NONE) => After::Enter(0),
+                    (true, timer) => {
+                        *walk.slot(record.branch) = node;
+                        emit(Effect::Arm(TimerId(timer)));
+                        After::Waits
+                    }
+                }
+            }
+            Op::Timeout { timer, slot } => {
+                // When the time is over the slot says so already.
+                if std::mem::take(walk.slot(slot)) == 1 {
+                    emit(Effect::Disarm(TimerId(timer)));
+                }
+                After::Leaves(verdict)
+            }
+            Op::If => match (place, verdict) {
+                (0, Succeed) => After::Enter(1),
+                (0, Fail) if record.len > 2 => After::Enter(2),
+                (0, Fail) => After::Leaves(Succeed),
+                (_, verdict) => After::Leaves(verdict),
+            },
+            Op::Parallel { succeed_on, fail_on, slot } => {
+                *walk.slot(self.nodes[child as usize].branch) = NONE;
+                *walk.slot(if verdict == Succeed { slot } else { slot + 1 }) += 1;
+                let (succeeded, failed) = (*walk.slot(slot), *walk.slot(slot + 1));
+                let over = match verdict {
+                    Succeed => succeeded >= succeed_on,
+                    Fail => failed >= fail_on || record.len - failed < succeed_on,
+                };
+                if !over {
+                    return After::Waits;
+                }
+                self.cancel(walk, node, emit);
+                After::Leaves(verdict)
+            }
+            _ => After::Leaves(verdict),
         }
     }
 }
 
-enum Next {
-    Leaf(NodeId, LeafId),
-    Ended(Verdict),
+/// What follows when a child has left.
+enum After {
+    /// Another child, by its place.
+    Enter(u32),
+    /// Nothing now.
+    Waits,
+    /// The node leaves too.
+    Leaves(Verdict),
 }
 
 fn next_visit(walk: &mut Walk, slot: u32) -> u32 {
-    let visit = &mut walk.slots[slot as usize];
+    let visit = walk.slot(slot);
     let this = *visit;
     *visit = this.wrapping_add(1);
     this

@@ -41,6 +41,7 @@ T:
     - error: Darn
     - subtree: {name: Sub}
     - {subtree: Sub, label: Named}
+    - {if: {when: "id > 3", then: done}}
     - done
 Sub: {always_succeed: {label: inner, wait: 0}}
 Root: {subtree: T}
@@ -63,6 +64,8 @@ Root: {subtree: T}
             r#"error("Darn")"#,
             "inner",
             "inner",
+            "if(\"id > 3\")",
+            "done",
             "done",
         ]
     );
@@ -74,7 +77,7 @@ Root: {subtree: T}
 
 #[test]
 fn mistakes_have_their_place_and_their_cure() {
-    for (text, path, part) in [
+    told(&[
         ("{}", "trees", "no tree is given"),
         ("[]", "trees", "expected a mapping of names to trees, found a list"),
         ("T: 5", "trees.T", "a node is a mapping with one kind, found the number 5"),
@@ -112,11 +115,6 @@ fn mistakes_have_their_place_and_their_cure() {
             "trees.T.random_weighted[0]",
             "unknown field \"x\"",
         ),
-        ("T: {parallel: {}}", "trees.T.parallel", "does not have yet"),
-        ("T: {if: {when: a}}", "trees.T.if", "does not have yet"),
-        ("T: {timeout: {}}", "trees.T.timeout", "does not have yet"),
-        ("T: {retry: {}}", "trees.T.retry", "does not have yet"),
-        ("T: {subtree: {name: T2, with: {a: 1}}}\nT2: done", "trees.T.subtree.with", "does not have yet"),
         ("T: {subtree: 5}", "trees.T.subtree", "expected the name of a tree"),
         ("T: {action: Shop.sell}", "trees.T.action", "the action \"Shop.sell\" does not exist"),
         ("T: {action: {name: Shop.buy, args: [1]}}", "trees.T.action", "takes 2 arguments, not 1"),
@@ -133,7 +131,47 @@ fn mistakes_have_their_place_and_their_cure() {
         ("T: {done: {}}", "trees.T.done", "done takes no arguments"),
         ("T: {label: 5, wait: 1}", "trees.T.label", "expected text"),
         ("'': done", "trees[\"\"]", "a name has 1 to"),
-    ] {
+    ]);
+}
+
+#[test]
+fn mistakes_in_what_the_original_does_not_have() {
+    told(&[
+        ("T: {parallel: {}}", "trees.T.parallel", "the field children is missing"),
+        ("T: {parallel: [done]}", "trees.T.parallel", "expected a mapping such as {succeed_on"),
+        ("T: {parallel: {children: []}}", "trees.T.parallel.children", "the list is empty"),
+        (
+            "T: {parallel: {succeed_on: 2, children: [done]}}",
+            "trees.T.parallel.succeed_on",
+            "expected all, any or a whole number from 1 to 1",
+        ),
+        ("T: {parallel: {fail_on: none, children: [done]}}", "trees.T.parallel.fail_on", "expected all, any"),
+        ("T: {parallel: {fail_on: 0, children: [done]}}", "trees.T.parallel.fail_on", "expected all, any"),
+        ("T: {parallel: {fial_on: 1, children: [done]}}", "trees.T.parallel", "unknown field \"fial_on\""),
+        ("T: {if: {when: a}}", "trees.T.if", "the field then is missing"),
+        ("T: {if: {then: done}}", "trees.T.if", "the field when is missing"),
+        ("T: {if: {when: 'a >', then: done}}", "trees.T.if.when", "\"a >\" is not an expression"),
+        ("T: {if: {when: '{{ a }}', then: done}}", "trees.T.if.when", "write it without them, such as \"a\""),
+        ("T: {if: {when: 5, then: done}}", "trees.T.if.when", "a condition is an expression"),
+        ("T: {if: {when: '', then: done}}", "trees.T.if.when", "nothing stands between"),
+        ("T: {if: {when: a, then: done, otherwise: done}}", "trees.T.if", "expected one of when, then, else"),
+        ("T: {if: {when: a, then: foo, else: bar}}", "trees.T.if.else", "\"bar\" is not a built-in"),
+        ("T: {timeout: {child: done}}", "trees.T.timeout", "the field after is missing"),
+        ("T: {timeout: {after: 0, child: done}}", "trees.T.timeout.after", "must be above zero"),
+        ("T: {timeout: {after: soon, child: done}}", "trees.T.timeout.after", "\"soon\""),
+        ("T: {timeout: {after: 5}}", "trees.T.timeout", "the field child is missing"),
+        ("T: {retry: {child: done}}", "trees.T.retry", "the field attempts is missing"),
+        ("T: {retry: {attempts: 0, child: done}}", "trees.T.retry.attempts", "from 1 to"),
+        ("T: {retry: {attempts: 2, delay: -1, child: done}}", "trees.T.retry.delay", "negative"),
+        ("T: {subtree: {name: T2, with: [1]}}\nT2: done", "trees.T.subtree.with", "a mapping of arguments"),
+        ("T: {subtree: {name: T2, with: {bot: 1}}}\nT2: done", "trees.T.subtree.with.bot", "cannot be set"),
+        ("T: {subtree: {name: T2, with: {a: '{{ x'}}}\nT2: done", "trees.T.subtree.with.a", "is not closed"),
+    ]);
+}
+
+/// Each text has a mistake at its path, whose words have this part.
+fn told(mistakes: &[(&str, &str, &str)]) {
+    for (text, path, part) in mistakes {
         let findings = refused(text);
         let found = findings
             .iter()

@@ -172,7 +172,10 @@ fn head<'a>(name: &str, scope: Scope<'a>) -> Option<Cow<'a, Value>> {
                 .into(),
         ),
         "custom" => Cow::Owned(Value::Object(scope.run.custom.clone())),
-        name => Cow::Borrowed(scope.context.get(name)?),
+        name => {
+            let argument = scope.arguments.and_then(|arguments| arguments.get(name));
+            Cow::Borrowed(argument.or_else(|| scope.context.get(name))?)
+        }
     })
 }
 

@@ -1,0 +1,188 @@
+//! One pass of a tree in which several things can go on at once: leaves below a `parallel`, the delays
+//! of a `retry`, the time of a `timeout`.
+
+use super::{Answer, Bot, End, Life, Ran, Stage, Step};
+use botarmy_tree::template::RenderError;
+use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
+use futures::FutureExt;
+use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+/// What goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Going {
+    Leaf(LeafId),
+    Timer(TimerId),
+}
+
+/// Something that goes on, to be known again when it comes to its end.
+struct Begun {
+    going: Going,
+    started: Instant,
+    abort: AbortHandle,
+}
+
+enum Event {
+    Leaf(LeafId, Ran),
+    Timer(TimerId),
+}
+
+type Pending = Abortable<LocalBoxFuture<'static, Event>>;
+
+#[derive(Default)]
+struct Pass {
+    begun: Vec<Begun>,
+    pending: FuturesUnordered<Pending>,
+    effects: VecDeque<Effect>,
+}
+
+/// Runs the pass to its end. However it ends, nothing of it goes on afterwards.
+pub(super) async fn iteration(life: &mut Life) -> End {
+    let mut pass = Pass::default();
+    let mut input = Input::Start;
+    loop {
+        let effects = &mut pass.effects;
+        let moved = life.local.run.plan.step(&mut life.walk, input, &mut |e| effects.push_back(e));
+        let end = match moved {
+            Ok(()) => pass.carry_out(life),
+            Err(stale) => {
+                tracing::error!(bot_id = life.walk.bot(), "{stale}");
+                Some(End::Bot)
+            }
+        };
+        life.take_turns().await;
+        let next = match end {
+            Some(end) => Err(end),
+            None => pass.next(life).await,
+        };
+        match next {
+            Ok(next) => input = next,
+            Err(end) => {
+                pass.give_up(life, |_| true);
+                return end;
+            }
+        }
+    }
+}
+
+impl Pass {
+    /// Does what the walk asks for, in order; tells when the pass is over.
+    fn carry_out(&mut self, life: &mut Life) -> Option<End> {
+        let mut bound = Ok(());
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Bind(frame) => {
+                    let bot = life.walk.bot();
+                    bound = bound.and_then(|()| life.memory.bind(&life.local.run, frame, bot));
+                }
+                Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
+                Effect::Cancel(leaf) => self.give_up(life, |going| going == Going::Leaf(leaf)),
+                Effect::Disarm(timer) => self.give_up(life, |going| going == Going::Timer(timer)),
+                Effect::Arm(timer) => {
+                    let time = life.local.run.plan.timers()[timer.index()].duration;
+                    let fire = async move {
+                        tokio::time::sleep(time).await;
+                        Event::Timer(timer)
+                    };
+                    self.begin(Going::Timer(timer), fire.boxed_local());
+                }
+                Effect::Ended(_) => return Some(End::Root),
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, going: Going, what: LocalBoxFuture<'static, Event>) {
+        let (abort, registration) = AbortHandle::new_pair();
+        self.begun.push(Begun { going, started: Instant::now(), abort });
+        self.pending.push(Abortable::new(what, registration));
+    }
+
+    fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), RenderError>) {
+        let ran = match bound {
+            Ok(()) => attempt(life, leaf),
+            Err(error) => std::future::ready(Ran::Answered(error.into())).boxed_local(),
+        };
+        self.begin(Going::Leaf(leaf), ran.map(move |ran| Event::Leaf(leaf, ran)).boxed_local());
+    }
+
+    /// Waits for something to come to its end.
+    async fn next(&mut self, life: &mut Life) -> Result<Input, End> {
+        loop {
+            if life.stop.asked() {
+                // Only what is done to the target may come to its end, as long as it is let.
+                let (plan, cancel) = (life.local.clone(), life.stop.stage.get() == Stage::Cancel);
+                self.give_up(life, |going| {
+                    cancel || !matches!(going, Going::Leaf(leaf) if plan.run.plan.leaf(leaf).measured)
+                });
+                if self.begun.is_empty() {
+                    return Err(End::Stopped);
+                }
+            }
+            let stage = if life.stop.asked() { Stage::Cancel } else { Stage::End };
+            let event = tokio::select! {
+                biased;
+                event = self.pending.next() => event,
+                () = life.stop.reached(stage) => continue,
+            };
+            match event {
+                // One that was given up.
+                Some(Err(_)) => {}
+                Some(Ok(Event::Timer(timer))) => {
+                    self.begun.retain(|b| b.going != Going::Timer(timer));
+                    return Ok(Input::Timer(timer));
+                }
+                Some(Ok(Event::Leaf(leaf, ran))) => {
+                    let verdict = self.finish(life, leaf, ran)?;
+                    if !life.stop.asked() {
+                        return Ok(Input::Leaf(leaf, verdict));
+                    }
+                }
+                None => return Err(End::Stopped),
+            }
+        }
+    }
+
+    fn finish(&mut self, life: &mut Life, leaf: LeafId, ran: Ran) -> Result<botarmy_tree::Verdict, End> {
+        let place = self.begun.iter().position(|b| b.going == Going::Leaf(leaf));
+        let started = place.map_or_else(Instant::now, |place| self.begun.swap_remove(place).started);
+        life.finish(leaf, started, ran)
+    }
+
+    /// Ends what goes on and is meant; leaves are recorded as cancelled.
+    fn give_up(&mut self, life: &mut Life, is_meant: impl Fn(Going) -> bool) {
+        for begun in self.begun.extract_if(.., |b| is_meant(b.going)) {
+            begun.abort.abort();
+            if let Going::Leaf(leaf) = begun.going {
+                // Its end is the tree's will, not the bot's.
+                let _ = life.finish(leaf, begun.started, Ran::Cancelled);
+            }
+        }
+    }
+}
+
+/// Runs a leaf apart from the bot: it sees the bot's values as they are now.
+fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, Ran> {
+    let (local, connections) = (life.local.clone(), life.connections.clone());
+    let context = life.memory.context.clone();
+    let arguments = life.memory.arguments(&local.run.plan, leaf).cloned();
+    let bot = life.walk.bot();
+    let draw = local.run.plan.draw(&mut life.walk, leaf);
+    let run = async move {
+        let scope = Scope { run: &local.run.scope, bot, context: &context, arguments: arguments.as_deref() };
+        let answer: Answer = match local.actions[leaf.index()]
+            .run(Bot { scope, connections: &connections }, &mut || draw.clone())
+        {
+            Step::Ready(answer) => answer,
+            Step::Pending(later) => later.await,
+        };
+        answer
+    };
+    AssertUnwindSafe(run)
+        .catch_unwind()
+        .map(|answer| answer.map_or(Ran::Crashed, Ran::Answered))
+        .boxed_local()
+}
