@@ -61,6 +61,12 @@ impl Recorder {
         self.counters.iterations = self.counters.iterations.saturating_add(1);
     }
 
+    /// Counts an arrival for which no bot was started.
+    #[inline]
+    pub fn dropped(&mut self) {
+        self.counters.dropped = self.counters.dropped.saturating_add(1);
+    }
+
     /// What was counted since the last drain, with the rows where anything was; counting starts anew.
     pub fn drain(&mut self) -> Totals {
         let mut totals = mem::take(&mut self.counters);

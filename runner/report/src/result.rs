@@ -150,6 +150,10 @@ pub struct RunResult {
     pub requests: u64,
     /// Passes of the root that ended.
     pub iterations: u64,
+    /// Arrivals for which no bot was started, since as many were alive as are allowed. Percentiles are
+    /// incomplete then: those that were not served are not in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
     /// Time from T0 to the end, in milliseconds.
     pub duration_ms: u64,
     /// All rows, sorted by name.
@@ -160,6 +164,11 @@ pub struct RunResult {
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known; empty when nothing was lost.
     pub gaps: Vec<Gap>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a result needs beside what was counted.
@@ -191,6 +200,7 @@ impl RunResult {
             bots: BotCounts { started: totals.bots_started, alive },
             requests: totals.requests,
             iterations: totals.iterations,
+            dropped: totals.dropped,
             duration_ms,
             actions: actions.collect(),
             total: Figures::of(&totals.total()),

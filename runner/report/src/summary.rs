@@ -34,20 +34,24 @@ pub fn summary(result: &RunResult) -> String {
 }
 
 fn headline(result: &RunResult) -> Vec<String> {
-    let RunResult { outcome, bots, requests, iterations, duration_ms, total, .. } = result;
+    let RunResult { outcome, bots, requests, iterations, dropped, duration_ms, total, .. } = result;
     let rate = quantity::rate(*requests, *duration_ms).map_or_else(String::new, |rate| format!(" ({rate})"));
     let share = match total.count {
         0 => String::new(),
         count => format!(" ({})", quantity::share(total.failures().min(count), count)),
     };
-    vec![
+    let mut lines = vec![
         format!("outcome     {}", outcome.name()),
         format!("duration    {}", quantity::span(*duration_ms)),
         format!("bots        {} started, {} alive", bots.started, bots.alive),
         format!("iterations  {iterations}"),
         format!("requests    {requests}{rate}"),
         format!("failures    {} of {} actions{share}", total.failures(), total.count),
-    ]
+    ];
+    if *dropped > 0 {
+        lines.push(format!("dropped     {dropped} starts, all bots were busy: percentiles are incomplete"));
+    }
+    lines
 }
 
 /// A line of the table: a name and its numbers.

@@ -59,6 +59,9 @@ pub struct Totals {
     pub bots_started: u64,
     /// Passes of the root that ended.
     pub iterations: u64,
+    /// Arrivals for which no bot was started, since as many were alive as are allowed.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +71,8 @@ struct Wire {
     requests: u64,
     bots_started: u64,
     iterations: u64,
+    #[serde(default)]
+    dropped: u64,
 }
 
 impl TryFrom<Wire> for Totals {
@@ -75,8 +80,8 @@ impl TryFrom<Wire> for Totals {
 
     /// Adds to nothing: what is read obeys the same bounds as what is counted.
     fn try_from(wire: Wire) -> Result<Self, MergeError> {
-        let Wire { rows, requests, bots_started, iterations } = wire;
-        let read = Self { rows, requests, bots_started, iterations };
+        let Wire { rows, requests, bots_started, iterations, dropped } = wire;
+        let read = Self { rows, requests, bots_started, iterations, dropped };
         let mut totals = Self::default();
         totals.check(&read)?;
         totals.absorb_counters(&read);
@@ -167,6 +172,7 @@ impl Totals {
         self.requests = self.requests.saturating_add(other.requests);
         self.bots_started = self.bots_started.saturating_add(other.bots_started);
         self.iterations = self.iterations.saturating_add(other.iterations);
+        self.dropped = self.dropped.saturating_add(other.dropped);
     }
 
     /// Whether `other` can be added, as a whole.
@@ -178,6 +184,7 @@ impl Totals {
         fits(self.requests, other.requests, "requests")?;
         fits(self.bots_started, other.bots_started, "bots started")?;
         fits(self.iterations, other.iterations, "iterations")?;
+        fits(self.dropped, other.dropped, "dropped starts")?;
         // Together, since any row may be summed with any other.
         if self.sample_count() + other.sample_count() > u128::from(u64::MAX) {
             return Err(MergeError::CountOverflow { counter: "samples" });

@@ -93,6 +93,7 @@ fn a_run_of_nothing_has_a_summary() {
         bots: BotCounts::default(),
         requests: 0,
         iterations: 0,
+        dropped: 0,
         duration_ms: 0,
         actions: Vec::new(),
         total: Figures::default(),
