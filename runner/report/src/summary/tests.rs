@@ -24,6 +24,7 @@ fn sample() -> RunResult {
         bots: BotCounts { started: 512, alive: 0 },
         requests: 61_725,
         iterations: 12_345,
+        dropped: 0,
         duration_ms: 300_000,
         actions: vec![
             action("Shop.\u{1b}[31mask", true, Figures { cancelled: 3, ..Figures::default() }),
