@@ -6,6 +6,11 @@ use std::time::Duration;
 /// Longest duration: a year. Longer ones are taken for a mistake of unit.
 pub const MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The text of a duration as a regular expression, for schemas; it takes the empty text as well.
+pub(crate) fn pattern() -> String {
+    "(N|(Nh)?(Nm)?(Ns)?(Nms)?(N(us|µs))?)".replace('N', r"([0-9]+\.?[0-9]*|\.[0-9]+)")
+}
+
 /// Why something is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

@@ -20,8 +20,15 @@ pub const MAX_ENTRIES: usize = 100;
 /// Statuses that are expected unless `expect.status` says otherwise.
 pub const DEFAULT_STATUS: RangeInclusive<u16> = 200..=399;
 
-const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-const FIELDS: [&str; 15] = [
+/// Longest address, in bytes.
+pub const MAX_ADDRESS: usize = 8192;
+/// Longest method.
+pub const MAX_METHOD: usize = 32;
+/// Longest `JSONPath`, in bytes.
+pub const MAX_PATH: usize = 1024;
+
+pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
+pub(crate) const FIELDS: [&str; 15] = [
     "get", "post", "put", "patch", "delete", "head", "options", "method", "url", "headers", "json", "body",
     "timeout", "expect", "save",
 ];
@@ -99,6 +106,8 @@ enum Error {
     Status(String),
     #[error("{0} is not a JSONPath: {1}; it begins with $, such as $.items[0].id")]
     JsonPath(String, String),
+    #[error("the JSONPath is {0} bytes long; at most {MAX_PATH} are allowed")]
+    LongPath(usize),
     #[error("the timeout must be above zero and at most an hour")]
     Timeout,
     #[error("at most {MAX_ENTRIES} entries are allowed, not {0}")]
@@ -150,7 +159,7 @@ fn method_and_key<'v>(
             let place = path.field("method");
             let method = fields
                 .get("method")
-                .map_or(Some("GET"), |m| findings.text(&place, m, "text such as PURGE", 32))?;
+                .map_or(Some("GET"), |m| findings.text(&place, m, "text such as PURGE", MAX_METHOD))?;
             if method.is_empty() || !method.chars().all(|c| c.is_ascii_uppercase() || c == '-') {
                 findings.note(&place, &Error::Method(quoted(method)));
                 return None;
@@ -161,7 +170,7 @@ fn method_and_key<'v>(
 }
 
 fn read_url(path: &Path, url: &Value, findings: &mut Findings) -> Option<Template> {
-    let text = findings.text(path, url, "the address as text", 8192)?;
+    let text = findings.text(path, url, "the address as text", MAX_ADDRESS)?;
     let template = findings.ok(path, Template::text(text))?;
     // What a template begins with is known only when it is rendered.
     let absolute = ["http://", "https://", "{{"].iter().any(|start| text.starts_with(start));
@@ -293,7 +302,12 @@ fn statuses(value: &Value) -> Result<Vec<RangeInclusive<u16>>, Error> {
         }
         Value::String(text) => {
             let (low, high) = text.split_once('-').unwrap_or((text, text));
-            let bound = |s: &str| s.trim().parse::<u16>().ok().filter(in_bounds).ok_or_else(wrong);
+            let bound = |s: &str| {
+                let digits = s.trim();
+                let number = digits.parse::<u16>().ok().filter(in_bounds);
+                // Neither a sign nor leading zeros.
+                number.filter(|_| digits.len() == 3).ok_or_else(wrong)
+            };
             let range = bound(low)?..=bound(high)?;
             if range.is_empty() { Err(wrong()) } else { Ok(vec![range]) }
         }
@@ -310,7 +324,7 @@ fn read_save(path: &Path, fields: &Map<String, Value>, findings: &mut Findings) 
     for (name, query) in entries(path, fields, "save", findings) {
         let place = path.field("save").field(name);
         let name_fits = findings.ok(&place, check_context_name(name));
-        let text = findings.text(&place, query, "a JSONPath such as $.id", 1024);
+        let text = findings.text(&place, query, "a JSONPath such as $.id", usize::MAX);
         let parsed = text.and_then(|t| findings.ok(&place, json_path(t)));
         save.extend(name_fits.and(parsed).map(|p| (name.clone(), p)));
     }
@@ -318,6 +332,9 @@ fn read_save(path: &Path, fields: &Map<String, Value>, findings: &mut Findings) 
 }
 
 fn json_path(text: &str) -> Result<JsonPath, Error> {
+    if text.len() > MAX_PATH {
+        return Err(Error::LongPath(text.len()));
+    }
     JsonPath::parse(text).map_err(|e| Error::JsonPath(quoted(text), e.to_string()))
 }
 

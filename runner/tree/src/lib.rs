@@ -22,6 +22,7 @@ pub mod json;
 pub mod literal;
 pub mod notation;
 pub mod plan;
+pub mod schema;
 pub mod template;
 pub mod trace;
 pub mod walk;

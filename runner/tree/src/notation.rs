@@ -2,6 +2,7 @@
 
 mod added;
 
+pub(crate) use added::QUORUM_WORDS;
 pub use added::{MAX_ARGUMENTS, MAX_ATTEMPTS};
 
 use crate::action::{self, Actions, Templates};
@@ -39,9 +40,9 @@ enum Error {
         "{0} is not a built-in action without arguments; for an action of your own write {{action: {0}}}"
     )]
     BareWord(String),
-    #[error("a node needs its kind, one of {kinds}", kinds = kinds())]
+    #[error("a node needs its kind, one of {kinds}", kinds = listed(kinds()))]
     NoKind,
-    #[error("unknown node {0}, expected one of {kinds}", kinds = kinds())]
+    #[error("unknown node {0}, expected one of {kinds}", kinds = listed(kinds()))]
     UnknownKind(String),
     #[error("a node has one kind, found {0}; put each into a node of its own")]
     SeveralKinds(String),
@@ -67,13 +68,14 @@ enum Error {
     NoAction(String),
 }
 
-fn kinds() -> String {
+/// All keys that make a node, in the order in which people are told of them.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     let nodes = COMPOSITES
-        .iter()
-        .chain(["random_weighted", "parallel", "repeat_n"].iter())
-        .chain(&DECORATORS)
-        .chain(["retry", "timeout", "if", "subtree", "action"].iter());
-    listed(nodes.copied().chain(action::BUILT_INS.iter().map(|s| s.name)))
+        .into_iter()
+        .chain(["random_weighted", "parallel", "repeat_n"])
+        .chain(DECORATORS)
+        .chain(["retry", "timeout", "if", "subtree", "action"]);
+    nodes.chain(action::BUILT_INS.iter().map(|s| s.name))
 }
 
 /// Reads the trees of a document (the value of its field `trees`), whose place is `path`.

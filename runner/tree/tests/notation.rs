@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod mistakes;
+
 use botarmy_tree::{Actions, Finding, Path, Plan, compile, notation, trace, yaml};
 
 fn read(text: &str) -> Result<(notation::Trees, Plan), Vec<String>> {
@@ -25,29 +27,7 @@ fn refused(text: &str) -> Vec<String> {
 
 #[test]
 fn rows_are_named_as_written() {
-    let (_, plan) = read(
-        r#"
-T:
-  sequence:
-    - action: {name: Shop.buy, args: [42, "{{ what }}"]}
-    - wait: [1, 10]
-    - wait: 250ms
-    - wait
-    - http: {get: "{{ target }}/cart/{{ id }}"}
-    - {http: {post: "http://x/"}, label: Pay now}
-    - log: hello {{ bot.id }}
-    - set: {a: 1}
-    - succeed_rate: 0.5
-    - error: Darn
-    - subtree: {name: Sub}
-    - {subtree: Sub, label: Named}
-    - {if: {when: "id > 3", then: done}}
-    - done
-Sub: {always_succeed: {label: inner, wait: 0}}
-Root: {subtree: T}
-"#,
-    )
-    .expect("a tree");
+    let (_, plan) = read(include_str!("data/every_form.yaml")).expect("a tree");
     let names: Vec<&str> = plan.leaves().iter().map(|l| l.name.as_str()).collect();
     assert_eq!(
         names,
@@ -77,100 +57,16 @@ Root: {subtree: T}
 
 #[test]
 fn mistakes_have_their_place_and_their_cure() {
-    told(&[
-        ("{}", "trees", "no tree is given"),
-        ("[]", "trees", "expected a mapping of names to trees, found a list"),
-        ("T: 5", "trees.T", "a node is a mapping with one kind, found the number 5"),
-        ("T: foo", "trees.T", "\"foo\" is not a built-in action without arguments"),
-        ("T: {}", "trees.T", "a node needs its kind"),
-        ("T: {label: x}", "trees.T", "a node needs its kind"),
-        ("T: {sequnce: []}", "trees.T", "unknown node \"sequnce\", expected one of sequence, select"),
-        ("T: {sequence: [done], select: [done]}", "trees.T", "one kind, found \"select\", \"sequence\""),
-        ("T: {sequence: []}", "trees.T.sequence", "the list is empty"),
-        ("T: {sequence: done}", "trees.T.sequence", "expected a list of nodes"),
-        ("T: {sequence: [done, {negate: 3}]}", "trees.T.sequence[1].negate", "a node is a mapping"),
-        ("T: {repeat_n: {times: 1, child: done}}", "trees.T.repeat_n.times", "from 2 to"),
-        ("T: {repeat_n: {times: 2.5, child: done}}", "trees.T.repeat_n.times", "from 2 to"),
-        ("T: {repeat_n: {child: done}}", "trees.T.repeat_n", "the field times is missing"),
-        ("T: {repeat_n: {'false': 3, child: done}}", "trees.T.repeat_n", "a bare n is read as false"),
-        ("T: {repeat_n: {times: 3, 'n': 3, child: done}}", "trees.T.repeat_n", "keep one"),
-        ("T: {repeat_n: {times: 3}}", "trees.T.repeat_n", "the field child is missing"),
-        (
-            "T: {random_weighted: [{weight: 0, child: done}]}",
-            "trees.T.random_weighted",
-            "all weights are zero",
-        ),
-        (
-            "T: {random_weighted: [{weight: -1, child: done}]}",
-            "trees.T.random_weighted[0].weight",
-            "whole number from 0",
-        ),
-        (
-            "T: {random_weighted: [{child: done}]}",
-            "trees.T.random_weighted[0]",
-            "the field weight is missing",
-        ),
-        (
-            "T: {random_weighted: [{weight: 1, child: done, x: 1}]}",
-            "trees.T.random_weighted[0]",
-            "unknown field \"x\"",
-        ),
-        ("T: {subtree: 5}", "trees.T.subtree", "expected the name of a tree"),
-        ("T: {action: Shop.sell}", "trees.T.action", "the action \"Shop.sell\" does not exist"),
-        ("T: {action: {name: Shop.buy, args: [1]}}", "trees.T.action", "takes 2 arguments, not 1"),
-        ("T: {action: {nam: a}}", "trees.T.action", "unknown field \"nam\", expected one of name, args"),
-        ("T: {action: [a]}", "trees.T.action", "an action is a name"),
-        ("T: {wait: [1, 2, 3]}", "trees.T.wait", "wait takes 0 to 2 arguments"),
-        ("T: {wait: -1}", "trees.T.wait", "negative"),
-        ("T: {log: '{{ x'}", "trees.T.log", "is not closed"),
-        (
-            "T: {http: {get: 'http://x', expect: {stats: 1}}}",
-            "trees.T.http.expect",
-            "unknown field \"stats\"",
-        ),
-        ("T: {done: {}}", "trees.T.done", "done takes no arguments"),
-        ("T: {label: 5, wait: 1}", "trees.T.label", "expected text"),
-        ("'': done", "trees[\"\"]", "a name has 1 to"),
-    ]);
+    told(mistakes::OF_THE_ORIGINAL);
 }
 
 #[test]
 fn mistakes_in_what_the_original_does_not_have() {
-    told(&[
-        ("T: {parallel: {}}", "trees.T.parallel", "the field children is missing"),
-        ("T: {parallel: [done]}", "trees.T.parallel", "expected a mapping such as {succeed_on"),
-        ("T: {parallel: {children: []}}", "trees.T.parallel.children", "the list is empty"),
-        (
-            "T: {parallel: {succeed_on: 2, children: [done]}}",
-            "trees.T.parallel.succeed_on",
-            "expected all, any or a whole number from 1 to 1",
-        ),
-        ("T: {parallel: {fail_on: none, children: [done]}}", "trees.T.parallel.fail_on", "expected all, any"),
-        ("T: {parallel: {fail_on: 0, children: [done]}}", "trees.T.parallel.fail_on", "expected all, any"),
-        ("T: {parallel: {fial_on: 1, children: [done]}}", "trees.T.parallel", "unknown field \"fial_on\""),
-        ("T: {if: {when: a}}", "trees.T.if", "the field then is missing"),
-        ("T: {if: {then: done}}", "trees.T.if", "the field when is missing"),
-        ("T: {if: {when: 'a >', then: done}}", "trees.T.if.when", "\"a >\" is not an expression"),
-        ("T: {if: {when: '{{ a }}', then: done}}", "trees.T.if.when", "write it without them, such as \"a\""),
-        ("T: {if: {when: 5, then: done}}", "trees.T.if.when", "a condition is an expression"),
-        ("T: {if: {when: '', then: done}}", "trees.T.if.when", "nothing stands between"),
-        ("T: {if: {when: a, then: done, otherwise: done}}", "trees.T.if", "expected one of when, then, else"),
-        ("T: {if: {when: a, then: foo, else: bar}}", "trees.T.if.else", "\"bar\" is not a built-in"),
-        ("T: {timeout: {child: done}}", "trees.T.timeout", "the field after is missing"),
-        ("T: {timeout: {after: 0, child: done}}", "trees.T.timeout.after", "must be above zero"),
-        ("T: {timeout: {after: soon, child: done}}", "trees.T.timeout.after", "\"soon\""),
-        ("T: {timeout: {after: 5}}", "trees.T.timeout", "the field child is missing"),
-        ("T: {retry: {child: done}}", "trees.T.retry", "the field attempts is missing"),
-        ("T: {retry: {attempts: 0, child: done}}", "trees.T.retry.attempts", "from 1 to"),
-        ("T: {retry: {attempts: 2, delay: -1, child: done}}", "trees.T.retry.delay", "negative"),
-        ("T: {subtree: {name: T2, with: [1]}}\nT2: done", "trees.T.subtree.with", "a mapping of arguments"),
-        ("T: {subtree: {name: T2, with: {bot: 1}}}\nT2: done", "trees.T.subtree.with.bot", "cannot be set"),
-        ("T: {subtree: {name: T2, with: {a: '{{ x'}}}\nT2: done", "trees.T.subtree.with.a", "is not closed"),
-    ]);
+    told(mistakes::OF_WHAT_WAS_ADDED);
 }
 
 /// Each text has a mistake at its path, whose words have this part.
-fn told(mistakes: &[(&str, &str, &str)]) {
+fn told(mistakes: &[mistakes::Mistake]) {
     for (text, path, part) in mistakes {
         let findings = refused(text);
         let found = findings

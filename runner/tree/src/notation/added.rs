@@ -16,6 +16,9 @@ pub const MAX_ATTEMPTS: u32 = 1_000_000;
 /// Most arguments of a `subtree`.
 pub const MAX_ARGUMENTS: usize = 64;
 
+/// The words of `succeed_on` and `fail_on`.
+pub(crate) const QUORUM_WORDS: [&str; 2] = ["all", "any"];
+
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("expected all, any or a whole number from 1 to {0} (the number of children), found {1}")]
@@ -60,8 +63,8 @@ impl Reader<'_> {
         };
         let read = match fields.get(name) {
             None => return default,
-            Some(Value::String(word)) if word == "all" => return Quorum::All,
-            Some(Value::String(word)) if word == "any" => return Quorum::Any,
+            Some(Value::String(word)) if word == QUORUM_WORDS[0] => return Quorum::All,
+            Some(Value::String(word)) if word == QUORUM_WORDS[1] => return Quorum::Any,
             Some(value) => count(value).ok_or_else(|| Error::Quorum(children, kind_of(value))),
         };
         self.findings.ok(&path.field(name), read).unwrap_or(default)
