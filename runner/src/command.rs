@@ -1,11 +1,13 @@
 //! The command line.
 
 mod agent;
+mod completions;
 mod input;
 mod output;
 mod progress;
 mod result_file;
 mod run;
+mod schema;
 mod summary;
 mod target;
 mod trace;
@@ -36,6 +38,10 @@ enum Command {
     Summary(summary::Args),
     /// Serve a small shop to try bots on.
     Target(target::Args),
+    /// Print the JSON Schema of a run's file, for editors that complete and check YAML.
+    Schema,
+    /// Print a script that lets a shell complete this program's commands and options.
+    Completions(completions::Args),
     /// Work for a run of the cluster; for the pods that the operator makes.
     Agent,
 }
@@ -63,6 +69,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Summary(args) => summary::summary(&args),
         Command::Target(args) => target::target(&args),
+        Command::Schema => schema::schema(),
+        Command::Completions(args) => completions::completions(&args),
         Command::Agent => agent::agent(),
     };
     ExitCode::from(exit as u8)
