@@ -48,8 +48,11 @@ pub struct Pod {
 pub struct Checkpoint {
     /// The spec as it was accepted.
     pub spec: BotRunSpec,
-    /// The sum of all applied deltas.
+    /// The sum of all applied deltas but those of the warm-up.
     pub totals: Totals,
+    /// The sum of those of the warm-up.
+    #[serde(default)]
+    pub warmup: Totals,
     /// The pods, by UID.
     pub pods: BTreeMap<String, Pod>,
     /// When the bots began.
@@ -97,6 +100,7 @@ impl Army {
         let state = Checkpoint {
             spec: spec.clone(),
             totals: Totals::default(),
+            warmup: Totals::default(),
             pods: BTreeMap::new(),
             start_at_ms: None,
         };
@@ -112,7 +116,7 @@ impl Army {
         Self {
             namespace: namespace.into(),
             name: name.into(),
-            bots: run.bots,
+            bots: run.live_bots().unwrap_or(0),
             stop: state.spec.stop,
             run,
             state,
@@ -145,7 +149,7 @@ impl Army {
             if delta.sequence != pod.applied + 1 {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
-            delta.merge_into(&mut self.state.totals)?;
+            delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
             pod.applied = delta.sequence;
             self.state.pods.insert(said.pod_uid.clone(), pod.clone());
         }
@@ -260,7 +264,7 @@ mod tests {
     fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         let delta = |n: &u64| {
             let totals = Totals { requests: 10, ..Totals::default() };
-            Delta { sequence: *n, slices: vec![Slice { second: *n, totals }], alive: 5 }
+            Delta { sequence: *n, slices: vec![Slice { second: *n, totals, warmup: false }], alive: 5 }
         };
         CheckIn {
             protocol: VERSION,

@@ -18,8 +18,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a runner works without its coordinator before it stops by itself.
 const LEASE: Duration = Duration::from_secs(120);
-/// How long what is in flight may take to end once the run is over.
-const GRACE_PERIOD: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
 
 /// Why a runner cannot do its work.
@@ -84,12 +82,11 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         epoch: 0,
         unknown: false,
     };
-    let (mut run, share, start, orders) = agent.wait_for_start().await?;
-    tokio::time::sleep_until(start.into()).await;
-    run.bots = wanted(&orders);
+    let (run, share, start, orders) = agent.wait_for_start().await?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let army = Army::start(Arc::new(run.clone()), share, threads).await?;
-    let left = agent.work(&army, &run, start).await;
+    // It begins before the start, so that its threads are there when the bots begin.
+    let army = Army::start(Arc::new(run), share, threads, start).await?;
+    let left = agent.work(&army, start, &orders).await;
     tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
     left
 }
@@ -167,53 +164,56 @@ impl Agent {
     }
 
     /// Reports each second until the run is over, then until everything is durable.
-    async fn work(&mut self, army: &Army, run: &Run, start: Instant) -> Result<(), Error> {
+    async fn work(&mut self, army: &Army, start: Instant, orders: &Orders) -> Result<(), Error> {
         let mut terminations = signal(SignalKind::terminate())?;
-        let ends = run.duration.map(|d| start + d);
-        let mut ending: Option<Instant> = None;
+        let mut ending = false;
         let mut abandoned = false;
         let mut terminated = false;
+        obey(army, orders, &mut ending);
         loop {
-            let until_end =
-                ends.filter(|_| ending.is_none()).map(|e| e.saturating_duration_since(Instant::now()));
-            let pause =
-                if ending.is_some() { INTERVAL / 10 } else { INTERVAL.min(until_end.unwrap_or(INTERVAL)) };
-            let told_to_end = tokio::select! {
-                () = tokio::time::sleep(pause) => ends.is_some_and(|e| Instant::now() >= e),
+            tokio::select! {
+                () = tokio::time::sleep(if ending { INTERVAL / 10 } else { INTERVAL }) => {}
+                () = army.worker_finished() => {}
                 _ = terminations.recv() => {
                     terminated = true;
-                    true
+                    ending = true;
+                    army.stop();
                 }
-            };
+            }
             let snapshot = army.drain().await;
-            self.outbox.add(snapshot.totals, start.elapsed().as_secs(), snapshot.alive);
+            let second = start.elapsed().as_secs();
+            self.outbox.add(snapshot.warmup, second, true, snapshot.alive);
+            self.outbox.add(snapshot.totals, second, false, snapshot.alive);
             let stage = if snapshot.finished { Stage::Finished } else { Stage::Running };
             let orders = self.check_in(stage, snapshot.alive).await.map(|(orders, _)| orders);
             if let Some(orders) = &orders {
-                army.set_bots(wanted(orders));
+                obey(army, orders, &mut ending);
             }
-            abandoned |= self.lease_is_over();
-            if ending.is_none() && (told_to_end || abandoned || orders.as_ref().is_some_and(|o| o.stop)) {
+            if self.lease_is_over() && !abandoned {
+                abandoned = true;
+                ending = true;
                 army.stop();
-                ending = Some(Instant::now());
-            }
-            if ending.is_some_and(|since| since.elapsed() > GRACE_PERIOD) {
-                army.cancel();
             }
             match (snapshot.finished, self.outbox.is_empty(), abandoned) {
                 (true, true, _) if orders.is_some() => return Ok(()),
                 // The run was deleted: nobody is left who wants the rest.
                 (true, ..) if terminated && self.unknown => return Ok(()),
                 (true, _, true) => return Err(Error::LeaseOver(LEASE)),
+                // What is not durable yet is asked after as soon as it can be.
+                (true, ..) => ending = true,
                 _ => {}
             }
         }
     }
 }
 
-/// How many bots shall be alive: a run that was stopped before it began starts none.
-fn wanted(orders: &Orders) -> u32 {
-    if orders.stop { 0 } else { orders.bots }
+/// Does what the coordinator says. A run that was stopped before it began starts no bot.
+fn obey(army: &Army, orders: &Orders, ending: &mut bool) {
+    army.set_bots(orders.bots);
+    if orders.stop && !*ending {
+        *ending = true;
+        army.stop();
+    }
 }
 
 /// Whether something was measured that is worth a delta.

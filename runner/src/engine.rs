@@ -4,11 +4,16 @@
 //! nothing on its way but the count of iterations. [`Army`] is the handle by which a run is
 //! steered and its measures are taken.
 
+mod alarm;
 mod army;
+mod arrivals;
 mod bot;
+mod pacer;
 mod refill;
 pub mod share;
+mod squad;
 mod worker;
 
 pub use army::{Army, Error, Snapshot};
 pub use share::Share;
+pub use squad::{ITERATION, LATENESS};

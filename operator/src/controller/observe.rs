@@ -13,8 +13,6 @@ use kube::ResourceExt;
 
 /// Longest message of a condition, in bytes.
 const MAX_MESSAGE: usize = 8_000;
-/// Most actions in the status; the rest is in the checkpoint.
-const MAX_ACTIONS: usize = 50;
 
 /// A run that is refused is at its end.
 pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
@@ -90,7 +88,7 @@ pub(super) fn observe(
         status.phase = Phase::Running;
         set(&mut status, run, "Running", true, "BotsAtWork", "the bots are at work");
     }
-    status.result = Some(bounded(result));
+    status.result = Some(result.bounded());
     status
 }
 
@@ -106,15 +104,6 @@ fn figures(status: &mut BotRunStatus, result: &RunResult) {
     status.p95 = total.p95_us.map(|us| format!("{}.{}ms", us / 1000, us % 1000 / 100));
     let hundredths = total.failures().saturating_mul(10_000).checked_div(total.count);
     status.errors = hundredths.map(|n| format!("{}.{:02}%", n / 100, n % 100));
-}
-
-/// The most frequent actions; what is left out is told by the checkpoint.
-fn bounded(mut result: RunResult) -> RunResult {
-    if result.actions.len() > MAX_ACTIONS {
-        result.actions.sort_by_key(|a| std::cmp::Reverse((a.measured, a.figures.count)));
-        result.actions.truncate(MAX_ACTIONS);
-    }
-    result
 }
 
 fn finish(status: &mut BotRunStatus, run: &BotRun, outcome: RunOutcome, message: &str) {

@@ -6,7 +6,7 @@ use super::dereference::Found;
 use crate::armies::Army;
 use base64::Engine;
 use botarmy_crds::BotRun;
-use botarmy_spec::{BotRunSpec, Run};
+use botarmy_spec::{BotRunSpec, LoadSpec, Run};
 use botarmy_tree::{Actions, Finding, Path};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -47,7 +47,7 @@ pub(super) fn validate(
     let mut armies = context.armies.lock();
     if let Some(army) = armies.get_mut(uid) {
         // The plan is frozen; live are the number of bots and the stop.
-        army.bots = spec.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
+        army.bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
         army.stop |= spec.stop;
         return Ok(accepted(found.job, army.run.runners, &spec));
     }
@@ -103,7 +103,8 @@ fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, 
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
-    let frozen = BotRunSpec { bots: None, stop: false, ..spec.clone() };
+    let frozen =
+        BotRunSpec { load: LoadSpec { bots: None, ..spec.load.clone() }, stop: false, ..spec.clone() };
     let json = serde_json::to_vec(&frozen).unwrap_or_default();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

@@ -151,7 +151,7 @@ impl Action for Set {
     fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
         let updates = self.0.iter().map(|(name, value)| Ok((name.clone(), value.render(bot.scope)?)));
         match updates.collect::<Result<_, RenderError>>() {
-            Ok(updates) => Step::Ready(Answer { outcome: Outcome::Succeed, updates }),
+            Ok(updates) => Step::Ready(Answer { updates, ..Outcome::Succeed.into() }),
             Err(error) => Step::from(error),
         }
     }

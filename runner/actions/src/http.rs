@@ -1,7 +1,9 @@
 //! The action `http`: one request, its answer looked at and kept as the tree says.
 
 use crate::network::{self, Network, Origin, Outgoing};
+use crate::seen::Seen;
 use crate::{Action, Answer, Bot, Outcome, Step};
+use botarmy_report::{Failure as Observation, FailureClass, Part};
 use botarmy_tree::draw::Draw;
 use botarmy_tree::http::{self as options, Body};
 use botarmy_tree::template::{self, Scope};
@@ -10,6 +12,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGE
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
+use std::time::Instant;
 
 /// Largest answer that is read as JSON, in bytes. Answers that nobody looks into may be larger:
 /// they are dropped as they come.
@@ -56,6 +59,26 @@ enum Failure {
     SavedTooLarge(String),
 }
 
+impl Failure {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Template(_) => FailureClass::Error,
+            Self::Url(..) | Self::Request(_) => FailureClass::Local,
+            Self::Network(error) => error.class(),
+            // A connection that is closed or reset in the middle says nothing of the protocol.
+            Self::Exchange(error) if error.is_parse() || error.is_user() => FailureClass::Protocol,
+            Self::Exchange(_) => FailureClass::Connect,
+            Self::Timeout(_) => FailureClass::Timeout,
+            Self::Status(_) => FailureClass::Status,
+            Self::TooLarge
+            | Self::NotJson(_)
+            | Self::Unexpected(..)
+            | Self::NothingToSave(_)
+            | Self::SavedTooLarge(_) => FailureClass::Expectation,
+        }
+    }
+}
+
 impl Http {
     /// The action of these options.
     pub fn new(options: &options::Http, network: &Network) -> Self {
@@ -68,38 +91,48 @@ impl Http {
     }
 
     async fn exchange(&self, bot: Bot<'_>) -> Answer {
-        let timeout = self.options.timeout;
-        let result = match tokio::time::timeout(timeout, self.request(&bot)).await {
+        let (timeout, seen) = (self.options.timeout, Seen::default());
+        let result = match tokio::time::timeout(timeout, self.request(&bot, &seen)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Timeout(timeout)),
         };
-        match result {
-            Ok(updates) => Answer { outcome: Outcome::Succeed, updates },
-            Err(Failure::Template(error)) => error.into(),
+        let mut observed = seen.into_observed();
+        let (outcome, updates) = match result {
+            Ok(updates) => (Outcome::Succeed, updates),
+            Err(Failure::Template(error)) => return error.into(),
             Err(failure) => {
                 tracing::debug!(bot_id = bot.scope.bot, "{failure}");
-                Outcome::Fail.into()
+                let told = Observation { class: failure.class(), message: failure.to_string() };
+                observed.failure = Some(Box::new(told));
+                (Outcome::Fail, Vec::new())
             }
-        }
+        };
+        Answer { outcome, updates, observed }
     }
 
-    async fn request(&self, bot: &Bot<'_>) -> Result<Vec<(String, Value)>, Failure> {
+    async fn request(&self, bot: &Bot<'_>, seen: &Seen) -> Result<Vec<(String, Value)>, Failure> {
         let mut url = String::new();
         self.options.url.render_text(bot.scope, &mut url)?;
         let uri: http::Uri = url.parse().map_err(|e| Failure::Url(url.clone(), e))?;
         let origin = Origin::of(&uri)?;
         let request = self.build(&uri, bot.scope)?;
-        let mut sender = match bot.connections.take(&origin) {
-            Some(sender) => sender,
-            None => self.network.connect(&origin).await?,
+        let mut connection = match bot.connections.take(&origin) {
+            Some(connection) => {
+                seen.follow(&connection.traffic);
+                connection
+            }
+            None => self.network.connect(&origin, seen).await?,
         };
-        sender.ready().await?;
-        let response = sender.send_request(request).await?;
+        connection.sender.ready().await?;
+        let begun = Instant::now();
+        let response = connection.sender.send_request(request).await?;
+        seen.took(Part::FirstByte, begun.elapsed());
         let status = response.status().as_u16();
+        seen.status(status);
         let reads = self.options.reads_json() && self.options.expect.allows(status);
         let body =
             if reads { Some(read(response.into_body()).await?) } else { skip(response.into_body()).await? };
-        bot.connections.keep(origin, sender);
+        bot.connections.keep(origin, connection);
         if !self.options.expect.allows(status) {
             return Err(Failure::Status(status));
         }

@@ -7,7 +7,9 @@
 pub mod control;
 pub mod http;
 pub mod network;
+mod seen;
 
+use botarmy_report::Observed;
 use botarmy_tree::action::Call;
 use botarmy_tree::draw::Draw;
 use botarmy_tree::plan::LeafRecord;
@@ -38,11 +40,13 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Values that the context takes over, by name.
     pub updates: Vec<(String, Value)>,
+    /// What the execution tells about itself; for most actions nothing.
+    pub observed: Observed,
 }
 
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, updates: Vec::new() }
+        Self { outcome, updates: Vec::new(), observed: Observed::default() }
     }
 }
 

@@ -1,5 +1,11 @@
 //! Connections to targets: names resolved, sockets opened, kept alive for one bot.
 
+mod traffic;
+
+pub(crate) use traffic::Traffic;
+
+use crate::seen::Seen;
+use botarmy_report::{FailureClass, Part};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -18,6 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use traffic::Counted;
 
 /// How long an answer of the resolver is used again. The system's resolver does not tell the
 /// answer's own time to live.
@@ -31,7 +38,7 @@ const MAX_IDLE: usize = 6;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address names no host.
-    #[error("the address {0} is not complete; write http://HOST:PORT/PATH")]
+    #[error("the address {0} is not complete or not right; write http://HOST:PORT/PATH")]
     Address(String),
     /// The name has no address.
     #[error("the name {0} cannot be resolved: {1}; check the target and the DNS of this machine")]
@@ -45,9 +52,33 @@ pub enum Error {
     /// The peer does not speak HTTP.
     #[error("{0} does not speak HTTP/1: {1}")]
     Handshake(String, hyper::Error),
+    /// This machine has run out of something.
+    #[error(
+        "no connection to {0} can be begun here: {1}; raise the limit of open files and ports, or take more runners"
+    )]
+    Local(String, std::io::Error),
     /// This machine's TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
+}
+
+impl Error {
+    /// The class of a failure with this cause.
+    pub(crate) fn class(&self) -> FailureClass {
+        match self {
+            Self::Resolve(..) => FailureClass::Dns,
+            Self::Connect(..) => FailureClass::Connect,
+            Self::Tls(..) => FailureClass::Tls,
+            Self::Handshake(..) => FailureClass::Protocol,
+            Self::Address(_) | Self::Local(..) | Self::Setup(_) => FailureClass::Local,
+        }
+    }
+}
+
+/// Whether it is this machine that cannot go on: memory (`ENOMEM`), open files of the system and of
+/// the process (`ENFILE`, `EMFILE`), local addresses and ports (`EADDRNOTAVAIL`), buffers (`ENOBUFS`).
+fn is_local(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105))
 }
 
 /// What the bots of one worker share: names and the settings of TLS.
@@ -94,23 +125,36 @@ impl Network {
         Outgoing { body: Full::new(body), left: Cell::new(false), sent: self.sent.clone() }
     }
 
-    /// Opens a connection.
-    pub(crate) async fn connect(&self, origin: &Origin) -> Result<SendRequest<Outgoing>, Error> {
-        let address = self.resolve(origin).await?;
-        let connect = |e| Error::Connect(format!("{} ({address})", origin.authority()), e);
+    /// Opens a connection, timing each step.
+    pub(crate) async fn connect(&self, origin: &Origin, seen: &Seen) -> Result<Connection, Error> {
+        let address = self.resolve(origin, seen).await?;
+        let connect = |e| {
+            if is_local(&e) {
+                return Error::Local(origin.authority(), e);
+            }
+            Error::Connect(format!("{} ({address})", origin.authority()), e)
+        };
+        let begun = Instant::now();
         let stream = TcpStream::connect(address).await.map_err(connect)?;
+        seen.took(Part::Connect, begun.elapsed());
         stream.set_nodelay(true).map_err(connect)?;
-        if origin.tls {
+        let traffic = Rc::<Traffic>::default();
+        seen.follow(&traffic);
+        let stream = Counted::new(stream, traffic.clone());
+        let sender = if origin.tls {
             let name =
                 ServerName::try_from(origin.host.clone()).map_err(|_| Error::Address(origin.authority()))?;
+            let begun = Instant::now();
             let tls = self.tls.connect(name, stream).await.map_err(|e| Error::Tls(origin.authority(), e))?;
-            speak(tls, origin).await
+            seen.took(Part::Tls, begun.elapsed());
+            speak(tls, origin).await?
         } else {
-            speak(stream, origin).await
-        }
+            speak(stream, origin).await?
+        };
+        Ok(Connection { sender, traffic })
     }
 
-    async fn resolve(&self, origin: &Origin) -> Result<SocketAddr, Error> {
+    async fn resolve(&self, origin: &Origin, seen: &Seen) -> Result<SocketAddr, Error> {
         if let Ok(ip) = origin.host.trim_start_matches('[').trim_end_matches(']').parse() {
             return Ok(SocketAddr::new(ip, origin.port));
         }
@@ -118,17 +162,24 @@ impl Network {
         if let Some(address) = self.remembered(&authority) {
             return Ok(address);
         }
-        let failed = |e| Error::Resolve(origin.host.clone(), e);
+        let failed = |e| {
+            if is_local(&e) {
+                return Error::Local(authority.clone(), e);
+            }
+            Error::Resolve(origin.host.clone(), e)
+        };
+        let begun = Instant::now();
         let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await.map_err(failed)?;
+        seen.took(Part::Dns, begun.elapsed());
         let addresses: Vec<SocketAddr> = found.collect();
         let first = addresses.first().copied();
-        let nothing = || failed(std::io::Error::other("the name has no address"));
+        let first = first.ok_or_else(|| failed(std::io::Error::other("the name has no address")))?;
         let mut names = self.names.borrow_mut();
         if names.len() >= MAX_NAMES {
             names.clear();
         }
         names.insert(authority, Name { addresses, resolved: Instant::now(), next: 1 });
-        first.ok_or_else(nothing)
+        Ok(first)
     }
 
     fn remembered(&self, authority: &str) -> Option<SocketAddr> {
@@ -204,7 +255,13 @@ impl Origin {
             _ => return Err(incomplete()),
         };
         let host = uri.host().filter(|h| !h.is_empty()).ok_or_else(incomplete)?.to_owned();
-        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
+        // A port that is none must not become the usual one.
+        let place = uri.authority().map_or("", |a| a.as_str().rsplit('@').next().unwrap_or_default());
+        let port = match place.rsplit_once(':') {
+            Some((_, port)) if !port.is_empty() && !port.ends_with(']') => uri.port_u16(),
+            _ => Some(if tls { 443 } else { 80 }),
+        };
+        Ok(Self { tls, host, port: port.ok_or_else(incomplete)? })
     }
 
     fn authority(&self) -> String {
@@ -212,25 +269,56 @@ impl Origin {
     }
 }
 
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<Outgoing>,
+    pub(crate) traffic: Rc<Traffic>,
+}
+
 /// The idle connections of one bot.
 #[derive(Debug, Default)]
-pub struct Connections(RefCell<Vec<(Origin, SendRequest<Outgoing>)>>);
+pub struct Connections(RefCell<Vec<(Origin, Connection)>>);
 
 impl Connections {
     /// An idle connection that is still open, if there is one.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<SendRequest<Outgoing>> {
+    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
         let mut idle = self.0.borrow_mut();
-        idle.retain(|(_, sender)| !sender.is_closed());
+        idle.retain(|(_, connection)| !connection.sender.is_closed());
         let found = idle.iter().position(|(o, _)| o == origin)?;
         Some(idle.swap_remove(found).1)
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(crate) fn keep(&self, origin: Origin, sender: SendRequest<Outgoing>) {
+    pub(crate) fn keep(&self, origin: Origin, connection: Connection) {
         let mut idle = self.0.borrow_mut();
         if idle.len() >= MAX_IDLE {
             idle.remove(0);
         }
-        idle.push((origin, sender));
+        idle.push((origin, connection));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_where_to_go() {
+        let origin = |uri: &'static str| Origin::of(&http::Uri::from_static(uri));
+        for (uri, tls, host, port) in [
+            ("http://a", false, "a", 80),
+            ("https://a/b:c", true, "a", 443),
+            ("http://a:8080/", false, "a", 8080),
+            ("http://a:/", false, "a", 80),
+            ("http://user:word@a/", false, "a", 80),
+            ("https://[::1]/", true, "[::1]", 443),
+            ("http://[::1]:81", false, "[::1]", 81),
+        ] {
+            assert_eq!(origin(uri).expect(uri), Origin { tls, host: host.to_owned(), port }, "{uri}");
+        }
+        for uri in ["/a", "ftp://a", "http://a:65536", "http://a:99999/x"] {
+            assert!(origin(uri).is_err(), "{uri}");
+        }
     }
 }

@@ -36,6 +36,11 @@ where
     Ok(text)
 }
 
+/// `text` up to so many bytes, ending with a whole character.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
 fn check_length<E: Error>(text: &str, max: usize) -> Result<(), E> {
     if text.len() > max {
         return Err(E::custom(format_args!("a name of {} bytes; at most {max} are allowed", text.len())));

@@ -15,6 +15,9 @@ pub struct Slice {
     pub second: u64,
     /// What was counted in it.
     pub totals: Totals,
+    /// It lies in the warm-up, which is left out of the result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warmup: bool,
 }
 
 /// One report of one runner. It is applied once: its key is (run, index, pod UID, sequence).
@@ -30,18 +33,24 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Sum of the slices.
-    pub fn totals(&self) -> Result<Totals, MergeError> {
+    /// Sum of the slices of the warm-up, or of all others.
+    pub fn totals(&self, warmup: bool) -> Result<Totals, MergeError> {
         let mut sum = Totals::default();
-        for slice in &self.slices {
+        for slice in self.slices.iter().filter(|s| s.warmup == warmup) {
             sum.merge(&slice.totals)?;
         }
         Ok(sum)
     }
 
-    /// Adds all slices to `totals`, or none of them when one does not fit.
-    pub fn merge_into(&self, totals: &mut Totals) -> Result<(), MergeError> {
-        totals.merge(&self.totals()?)
+    /// Adds all slices to `totals`, those of the warm-up to `warmup`; or none of them when one does not
+    /// fit.
+    pub fn merge_into(&self, totals: &mut Totals, warmup: &mut Totals) -> Result<(), MergeError> {
+        let (more, more_warmup) = (self.totals(false)?, self.totals(true)?);
+        let mut sum = warmup.clone();
+        sum.merge(&more_warmup)?;
+        totals.merge(&more)?;
+        *warmup = sum;
+        Ok(())
     }
 }
 
@@ -52,22 +61,26 @@ mod tests {
 
     fn delta(requests: &[u64]) -> Delta {
         let totals = |requests| Totals { requests, ..Totals::default() };
-        let slices = requests.iter().zip(40..).map(|(n, second)| Slice { second, totals: totals(*n) });
+        let slices = requests.iter().zip(40..).map(|(n, second)| Slice {
+            second,
+            totals: totals(*n),
+            warmup: second == 42,
+        });
         Delta { sequence: 3, slices: slices.collect(), alive: 9 }
     }
 
     #[test]
     fn all_slices_are_added() {
-        let mut totals = Totals { requests: 1, ..Totals::default() };
-        delta(&[10, 20]).merge_into(&mut totals).unwrap();
-        assert_eq!(totals.requests, 31);
+        let (mut totals, mut warmup) = (Totals { requests: 1, ..Totals::default() }, Totals::default());
+        delta(&[10, 20, 500]).merge_into(&mut totals, &mut warmup).unwrap();
+        assert_eq!((totals.requests, warmup.requests), (31, 500));
     }
 
     #[test]
     fn none_is_added_when_one_does_not_fit() {
         let mut totals = Totals { requests: 1, ..Totals::default() };
         for bad in [delta(&[10, u64::MAX]), delta(&[10, u64::MAX - 10])] {
-            assert!(bad.merge_into(&mut totals).is_err());
+            assert!(bad.merge_into(&mut totals, &mut Totals::default()).is_err());
             assert_eq!(totals.requests, 1);
         }
     }

@@ -8,7 +8,9 @@
 
 mod bounded;
 mod delta;
+mod details;
 mod histogram;
+mod observed;
 mod outcome;
 mod quantity;
 mod recorder;
@@ -20,10 +22,15 @@ mod threshold;
 mod totals;
 
 pub use delta::{Delta, MAX_SLICES, Slice};
+pub use details::{Details, Least, MAX_SAMPLE_BYTES, MAX_SAMPLES, MAX_STATUSES, Samples, Statuses};
 pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MergeError, QUANTILE_ONE};
+pub use observed::{Failure, FailureClass, Observed, Part};
 pub use outcome::Outcome;
 pub use recorder::Recorder;
-pub use result::{ActionResult, BotCounts, Facts, Figures, Gap, RunOutcome, RunResult, ThresholdResult};
+pub use result::{
+    ActionResult, BotCounts, DetailResult, Facts, FailureResult, Figures, Gap, OTHER_STATUSES, PartFigures,
+    PartResults, RunOutcome, RunResult, Sample, ThresholdResult,
+};
 pub use series::Series;
 pub use summary::summary;
 pub use threshold::{Judgement, MAX_EXPECT_BYTES, ParseError, Threshold};

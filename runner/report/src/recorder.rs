@@ -1,5 +1,7 @@
 //! What one worker thread owns: counting without locks, handed over by draining.
 
+use crate::details::Details;
+use crate::observed::Observed;
 use crate::outcome::Outcome;
 use crate::series::Series;
 use crate::totals::{OTHER, Row, RowInfo, Totals};
@@ -12,12 +14,36 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Recorder {
     rows: Arc<[RowInfo]>,
-    series: Vec<Series>,
+    counted: Vec<Counted>,
     /// Executions of a row the plan does not have.
-    stray: Series,
+    stray: Counted,
     highest_us: u64,
     /// Requests, bots and iterations since the last drain; its rows stay empty.
     counters: Totals,
+}
+
+/// What is counted of a row.
+#[derive(Debug, Clone)]
+struct Counted {
+    series: Series,
+    details: Details,
+}
+
+impl Counted {
+    fn new(highest_us: u64) -> Self {
+        Self { series: Series::new(highest_us), details: Details::default() }
+    }
+
+    /// Hands over what is counted; none if nothing is.
+    fn take(&mut self) -> Option<Self> {
+        let fresh = Self::new(self.series.highest());
+        (!self.series.is_empty()).then(|| mem::replace(self, fresh))
+    }
+
+    fn row(self, base: &str, measured: bool) -> Row {
+        let Self { series, details } = self;
+        Row { base: base.to_owned(), measured, series, details }
+    }
 }
 
 impl Recorder {
@@ -25,16 +51,31 @@ impl Recorder {
     ///
     /// Rows of the same name become one, measured if one of them is.
     pub fn new(rows: Arc<[RowInfo]>, highest_us: u64) -> Self {
-        let series = vec![Series::new(highest_us); rows.len()];
-        let (rows, stray) = (settle(rows), Series::new(highest_us));
-        Self { rows, series, stray, highest_us, counters: Totals::default() }
+        let counted = vec![Counted::new(highest_us); rows.len()];
+        let (rows, stray) = (settle(rows), Counted::new(highest_us));
+        Self { rows, counted, stray, highest_us, counters: Totals::default() }
     }
 
     /// Counts an execution of `row` (its place in the plan's rows) that took `us` microseconds. A
     /// place beyond the plan is a fault of the caller; it is counted in the row [`OTHER`], not lost.
     #[inline]
     pub fn record(&mut self, row: usize, outcome: Outcome, us: u64) {
-        self.series.get_mut(row).unwrap_or(&mut self.stray).record(outcome, us);
+        self.counted(row).series.record(outcome, us);
+    }
+
+    /// [`Recorder::record`] with what the execution tells about itself. It allocates only for a text
+    /// of a failure that is new here.
+    #[inline]
+    pub fn record_observed(&mut self, row: usize, outcome: Outcome, us: u64, observed: &Observed) {
+        let highest_us = self.highest_us;
+        let counted = self.counted(row);
+        counted.series.record(outcome, us);
+        counted.details.record(observed, highest_us);
+    }
+
+    #[inline]
+    fn counted(&mut self, row: usize) -> &mut Counted {
+        self.counted.get_mut(row).unwrap_or(&mut self.stray)
     }
 
     /// Counts a request when it is sent.
@@ -70,16 +111,13 @@ impl Recorder {
     /// What was counted since the last drain, with the rows where anything was; counting starts anew.
     pub fn drain(&mut self) -> Totals {
         let mut totals = mem::take(&mut self.counters);
-        for (info, series) in self.rows.iter().zip(&mut self.series) {
-            if !series.is_empty() {
-                let series = mem::replace(series, Series::new(self.highest_us));
-                let row = Row { base: info.base.clone(), measured: info.measured, series };
-                totals.absorb_row(&info.name, Cow::Owned(row));
+        for (info, counted) in self.rows.iter().zip(&mut self.counted) {
+            if let Some(counted) = counted.take() {
+                totals.absorb_row(&info.name, Cow::Owned(counted.row(&info.base, info.measured)));
             }
         }
-        if !self.stray.is_empty() {
-            let series = mem::replace(&mut self.stray, Series::new(self.highest_us));
-            totals.absorb_row(OTHER, Cow::Owned(Row { base: OTHER.to_owned(), measured: true, series }));
+        if let Some(counted) = self.stray.take() {
+            totals.absorb_row(OTHER, Cow::Owned(counted.row(OTHER, true)));
         }
         totals
     }

@@ -1,5 +1,10 @@
 //! What a run came to: the one type that summary, status, JSON and every other report is made from.
 
+mod bounded;
+mod detail;
+
+pub use detail::{DetailResult, FailureResult, OTHER_STATUSES, PartFigures, PartResults, Sample};
+
 use crate::outcome::Outcome;
 use crate::series::Series;
 use crate::totals::Totals;
@@ -104,6 +109,9 @@ pub struct ActionResult {
     /// Its figures, beside its name in JSON.
     #[serde(flatten)]
     pub figures: Figures,
+    /// Its failures, status codes, bytes and parts of the time, beside them.
+    #[serde(flatten)]
+    pub detail: DetailResult,
 }
 
 /// A threshold and how the run stands to it.
@@ -160,6 +168,9 @@ pub struct RunResult {
     pub actions: Vec<ActionResult>,
     /// Sum of the measured actions.
     pub total: Figures,
+    /// Failures, status codes, bytes and parts of the time of the measured actions together.
+    #[serde(flatten)]
+    pub detail: DetailResult,
     /// The thresholds in the order of the run's definition.
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known; empty when nothing was lost.
@@ -194,6 +205,7 @@ impl RunResult {
             name: name.clone(),
             measured: row.measured,
             figures: Figures::of(&row.series),
+            detail: DetailResult::of(&row.details),
         });
         Self {
             outcome,
@@ -204,6 +216,7 @@ impl RunResult {
             duration_ms,
             actions: actions.collect(),
             total: Figures::of(&totals.total()),
+            detail: DetailResult::of(&totals.total_details()),
             thresholds,
             gaps,
         }

@@ -1,6 +1,7 @@
 //! Everything counted over some time by some recorders, by row, and how it adds up.
 
-use crate::bounded;
+use crate::bounded::{self, cut};
+use crate::details::Details;
 use crate::histogram::MergeError;
 use crate::series::Series;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct Row {
     pub measured: bool,
     /// Latencies by outcome.
     pub series: Series,
+    /// Failures, status codes, bytes and parts of the time.
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
 }
 
 /// Everything counted over some time by some recorders. Adding is exact, associative and
@@ -108,13 +112,21 @@ impl Totals {
 
     /// Adds a series to the row that `info` describes. After an error nothing has changed.
     pub fn add(&mut self, info: &RowInfo, series: Series) -> Result<(), MergeError> {
-        let row = Row { base: info.base.clone(), measured: info.measured, series };
+        let row =
+            Row { base: info.base.clone(), measured: info.measured, series, details: Details::default() };
         self.merge(&Self { rows: BTreeMap::from([(info.name.clone(), row)]), ..Self::default() })
     }
 
     /// Sum of the measured rows.
     pub fn total(&self) -> Series {
         sum(self.rows.values().filter(|row| row.measured))
+    }
+
+    /// Failures, status codes, bytes and parts of the measured rows together.
+    pub fn total_details(&self) -> Details {
+        let mut sum = Details::default();
+        self.rows.values().filter(|row| row.measured).for_each(|row| sum.absorb(&row.details));
+        sum
     }
 
     /// What was counted under `name`: the sum of the rows whose base it is (all calls of `Shop.buy`,
@@ -136,7 +148,7 @@ impl Totals {
         if is_sum(name) {
             self.absorb_named(sum_name(row.measured), row);
         } else {
-            self.absorb_named(cut(name), row);
+            self.absorb_named(cut(name, MAX_NAME_BYTES), row);
         }
         let sums = [OTHER, OTHER_CONTROL].into_iter().filter(|sum| self.rows.contains_key(*sum));
         if self.rows.len() - sums.count() > MAX_ROWS {
@@ -145,13 +157,14 @@ impl Totals {
     }
 
     fn absorb_named(&mut self, name: &str, row: Cow<'_, Row>) {
-        let base = if is_sum(name) { name } else { cut(&row.base) };
+        let base = if is_sum(name) { name } else { cut(&row.base, MAX_NAME_BYTES) };
         if let Some(own) = self.rows.get_mut(name) {
             own.measured |= row.measured;
             if base < own.base.as_str() {
                 base.clone_into(&mut own.base);
             }
             own.series.absorb(&row.series);
+            own.details.absorb(&row.details);
         } else {
             let base = base.to_owned();
             self.rows.insert(name.to_owned(), Row { base, ..row.into_owned() });
@@ -195,7 +208,8 @@ impl Totals {
     /// One plan has one range; rows may move into one sum, so they all share it.
     fn check_range(&self, other: &Self) -> Result<(), MergeError> {
         let rows = self.rows.values().chain(other.rows.values());
-        let mut ranges = rows.filter(|row| !row.series.is_empty()).map(|row| row.series.highest());
+        let rows = rows.filter(|row| !row.series.is_empty());
+        let mut ranges = rows.flat_map(|row| row.details.ranges().chain([row.series.highest()]));
         let Some(own) = ranges.next() else { return Ok(()) };
         match ranges.find(|range| *range != own) {
             Some(other) => Err(MergeError::RangeMismatch { own, other }),
@@ -204,7 +218,7 @@ impl Totals {
     }
 
     fn sample_count(&self) -> u128 {
-        self.rows.values().map(|row| row.series.sample_count()).sum()
+        self.rows.values().map(|row| row.series.sample_count().max(row.details.most_samples())).sum()
     }
 }
 
@@ -221,11 +235,6 @@ fn is_sum(name: &str) -> bool {
 
 const fn sum_name(measured: bool) -> &'static str {
     if measured { OTHER } else { OTHER_CONTROL }
-}
-
-/// `name` up to [`MAX_NAME_BYTES`], so that no receiver refuses what a long name is part of.
-fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
 }
 
 #[cfg(test)]

@@ -1,14 +1,28 @@
 //! The laws of adding up: whoever recorded what, and in whatever order it arrives, the sum is the same.
 
 use botarmy_report::{
-    Delta, Facts, MAX_ROWS, OTHER, OTHER_CONTROL, Outcome, Recorder, RowInfo, RunOutcome, RunResult, Series,
-    Slice, Totals,
+    Delta, Facts, FailureClass, MAX_ROWS, OTHER, OTHER_CONTROL, Observed, Outcome, Recorder, RowInfo,
+    RunOutcome, RunResult, Series, Slice, Totals,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// An execution: row, outcome, microseconds.
-type Sample = (usize, Outcome, u64);
+/// An execution: row, outcome, microseconds, what it tells.
+type Sample = (usize, Outcome, u64, Observed);
+
+/// Few texts and statuses, so that bounds are met from both sides.
+fn observed() -> impl Strategy<Value = Observed> {
+    let failure = prop::option::of((prop::sample::select(&FailureClass::ALL), "[a-h]{1,2}"));
+    let status = prop::option::of(100..200_u16);
+    let parts = prop::array::uniform4(prop::option::weighted(0.2, 0..20_000_000_u32));
+    (failure, status, 0..1_000_u64, 0..1_000_u64, parts).prop_map(
+        |(failure, status, bytes_in, bytes_out, parts)| {
+            let failed =
+                failure.map_or_else(Observed::default, |(class, text)| Observed::failed(class, text));
+            Observed { status, bytes_in, bytes_out, parts, ..failed }
+        },
+    )
+}
 
 fn plan(rows: usize) -> Arc<[RowInfo]> {
     let row = |n: usize| RowInfo {
@@ -20,13 +34,14 @@ fn plan(rows: usize) -> Arc<[RowInfo]> {
 }
 
 fn samples(rows: usize, most: usize) -> impl Strategy<Value = Vec<Sample>> {
-    prop::collection::vec((0..rows, prop::sample::select(&Outcome::ALL), 0..20_000_000_u64), 0..most)
+    let outcome = prop::sample::select(&Outcome::ALL);
+    prop::collection::vec((0..rows, outcome, 0..20_000_000_u64, observed()), 0..most)
 }
 
 fn recorded(rows: &Arc<[RowInfo]>, samples: &[Sample]) -> Totals {
     let mut recorder = Recorder::new(Arc::clone(rows), 10_000_000);
-    for (row, outcome, us) in samples {
-        recorder.record(*row, *outcome, *us);
+    for (row, outcome, us, observed) in samples {
+        recorder.record_observed(*row, *outcome, *us, observed);
         recorder.count_request();
         recorder.iteration();
         recorder.bot_started();
@@ -73,8 +88,8 @@ proptest! {
         let mut recorder = Recorder::new(Arc::clone(&rows), 10_000_000);
         let mut drains = Vec::new();
         for part in [first, second] {
-            for (row, outcome, us) in part {
-                recorder.record(*row, *outcome, *us);
+            for (row, outcome, us, observed) in part {
+                recorder.record_observed(*row, *outcome, *us, observed);
                 recorder.count_requests(1);
                 recorder.iteration();
                 recorder.bot_started();
@@ -129,7 +144,7 @@ proptest! {
         let named = whole.rows.keys().filter(|name| *name != OTHER && *name != OTHER_CONTROL).count();
         prop_assert!(named <= MAX_ROWS);
         let mut exact = Series::default();
-        for (row, outcome, us) in &samples {
+        for (row, outcome, us, _) in &samples {
             if rows[*row].measured {
                 let mut one = Series::new(10_000_000);
                 one.record(*outcome, *us);

@@ -201,7 +201,7 @@ mod tests {
         assert!(matches!(file(&several), Ok(File::Run { .. })));
         assert!(matches!(file("trees: {T: done}"), Ok(File::Run { name: None, path, .. }) if path.is_top()));
         assert!(
-            matches!(file(r#"{"trees": {"T": "done"}, "bots": 2.0, "seed": null}"#), Ok(File::Run { spec, .. }) if spec.bots == Some(2))
+            matches!(file(r#"{"trees": {"T": "done"}, "bots": 2.0, "seed": null}"#), Ok(File::Run { spec, .. }) if spec.load.bots == Some(2))
         );
         assert!(matches!(file("{trees: {T: done}}"), Ok(File::Run { .. })));
         assert!(matches!(file(r#"{"data": {"trees": [{"title": "a"}]}}"#), Ok(File::Project(_))));

@@ -5,9 +5,12 @@
 //! documents that people hand to the command line.
 
 pub mod file;
+pub mod load;
+pub mod profile;
+pub mod rate;
 pub mod run;
 pub mod shape;
 pub mod types;
 
-pub use run::{Overrides, Refill, Run, RunThreshold, plan};
-pub use types::{BotRunSpec, EnvVar, RefillSpec, RunnersSpec, ThresholdSpec, Time};
+pub use run::{Overrides, Refill, Run, RunThreshold, Scenario, plan};
+pub use types::{BotRunSpec, EnvVar, LoadSpec, RefillSpec, RunnersSpec, ThresholdSpec, Time};

@@ -1,10 +1,15 @@
 //! A spec that makes sense: its tree compiled, its times and thresholds read.
 
+mod check;
+
+use crate::load::{Load, Model, whole};
+use crate::rate;
 use crate::types::{BotRunSpec, Time};
 use botarmy_report::{Facts, RunOutcome, RunResult, Threshold, ThresholdResult, Totals};
-use botarmy_tree::notation;
+use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::template::RunScope;
-use botarmy_tree::{Actions, Finding, Path, Plan, compile, duration};
+use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
+use check::Check;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,22 +18,33 @@ use std::time::Duration;
 pub struct Run {
     /// The name of the run.
     pub name: String,
-    /// The compiled tree, with what is the same for all bots put in.
-    pub plan: Plan,
-    /// What templates see of the run.
-    pub scope: RunScope,
-    /// How many bots are alive at once.
-    pub bots: u32,
-    /// How long the run goes on.
-    pub duration: Option<Duration>,
-    /// How many iterations there are over all bots.
-    pub iterations: Option<u64>,
-    /// How fast bots that ended are replaced; none: at once.
-    pub refill: Option<Refill>,
+    /// Its populations; at least one.
+    pub scenarios: Vec<Scenario>,
     /// Over how many pods the bots are spread.
     pub runners: u32,
     /// What must hold.
     pub thresholds: Vec<RunThreshold>,
+    /// A time at the beginning whose measures are left out.
+    pub warmup: Duration,
+    /// How long what is going on may take to end once the run is over.
+    pub grace_period: Duration,
+    /// How many measured actions a second are begun at most.
+    pub max_rate: Option<f64>,
+}
+
+/// A population of bots.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name; none when it is the only one.
+    pub name: Option<String>,
+    /// The compiled tree, with what is the same for all bots put in.
+    pub plan: Plan,
+    /// What templates see of the run.
+    pub scope: RunScope,
+    /// How its bots come and go.
+    pub load: Load,
+    /// How long after the start of the run it begins.
+    pub start_delay: Duration,
 }
 
 /// How fast bots that ended are replaced.
@@ -74,43 +90,51 @@ impl Overrides {
         let Self { tree, target, bots, duration, iterations, seed } = self;
         spec.tree = tree.or(spec.tree.take());
         spec.target = target.or(spec.target.take());
-        spec.bots = bots.or(spec.bots);
-        spec.duration = duration.map(Time::Text).or(spec.duration.take());
-        spec.iterations = iterations.or(spec.iterations);
+        spec.load.bots = bots.or(spec.load.bots);
+        spec.load.duration = duration.map(Time::Text).or(spec.load.duration.take());
+        spec.load.iterations = iterations.or(spec.load.iterations);
         spec.seed = seed.or(spec.seed);
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("a run starts with at least one bot; write bots: 1 or more")]
-    NoBots,
-    #[error("at most {MAX_BOTS} bots are allowed, not {0}")]
-    TooManyBots(u32),
     #[error("{0:?} is not an address; write http://HOST:PORT or https://HOST:PORT")]
     Target(String),
     #[error("{0}")]
     Duration(#[from] duration::Error),
-    #[error("the time must be above zero")]
-    NoTime,
+    #[error("{0}")]
+    Rate(#[from] rate::Error),
+    #[error("the rate must be above zero")]
+    NoRate,
     #[error("count and botsPerRunner exclude each other; keep one")]
     Runners,
     #[error("{0} runners for {1} bots; at most one runner for each bot and 1000 in all are allowed")]
     TooManyRunners(u32, u32),
+    #[error("at most {MAX_BOTS} bots are allowed over all scenarios, not {0}")]
+    TooManyBots(u64),
     #[error("the name {0:?} is given twice; keep one")]
-    EnvTwice(String),
+    Twice(String),
     #[error("the name {0:?} is not one of letters, digits and _, beginning with no digit")]
     EnvName(String),
+    #[error("{0:?} is not a name of a scenario; write letters, digits, - and _")]
+    ScenarioName(String),
+    #[error("{0} and scenarios exclude each other; move it into the scenarios")]
+    WithScenarios(String),
     #[error("{0}")]
     Threshold(botarmy_report::ParseError),
     #[error("no action of the tree has the row {0:?}; there are {1}")]
     NoRow(String, String),
+    #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]
+    AllWarmup(Duration, Duration),
 }
 
 /// Most bots of a run.
 pub const MAX_BOTS: u32 = 1_000_000;
 /// Most runners of a run.
 pub const MAX_RUNNERS: u32 = 1000;
+/// How long what is going on may take to end, unless it is said.
+pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(30);
 
 impl Run {
     /// Checks a spec that lies at `path` of its document. All mistakes are told at once.
@@ -120,7 +144,11 @@ impl Run {
         path: &Path,
         actions: &Actions,
     ) -> Result<Self, Vec<Finding>> {
-        Self::with_plan(spec, name, path, plan(spec, path, actions))
+        let place = path.field("trees");
+        let trees = notation::read(&Value::Object(spec.trees.clone()), &place, actions);
+        let mut findings = Findings::default();
+        let trees = trees.map_err(|f| findings.later(f)).ok();
+        Self::with_plans(spec, name, path, findings, |tree, path| plan_of(spec, trees.as_ref(), tree, path))
     }
 
     /// Checks all but the trees, for a plan that comes from elsewhere (an editor project).
@@ -130,33 +158,96 @@ impl Run {
         path: &Path,
         plan: Result<Plan, Vec<Finding>>,
     ) -> Result<Self, Vec<Finding>> {
-        let mut findings = Vec::new();
-        let plan = plan.map_err(|f| findings.extend(f)).ok();
+        let mut findings = Findings::default();
+        let plan = plan.map_err(|f| findings.later(f)).ok();
+        Self::with_plans(spec, name, path, findings, |_, _| Ok(plan.clone()))
+    }
+
+    /// `plan_of` compiles a tree of a name; none when what is wrong with it has been told.
+    fn with_plans(
+        spec: &BotRunSpec,
+        name: &str,
+        path: &Path,
+        findings: Findings,
+        plan_of: impl Fn(Option<&str>, &Path) -> Result<Option<Plan>, Vec<Finding>>,
+    ) -> Result<Self, Vec<Finding>> {
         let mut check = Check { path, findings };
         check.target(spec);
-        let bots = check.bots(spec);
-        let duration = check.time("duration", spec.duration.as_ref());
-        let refill = check.refill(spec);
-        let runners = check.runners(spec, bots);
-        let env = check.env(spec);
-        let thresholds = check.thresholds(spec, plan.as_ref());
-        let scope =
-            RunScope { run: name.to_owned(), target: spec.target.clone(), env, custom: spec.custom.clone() };
-        match plan {
-            Some(plan) if check.findings.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                plan: plan.with_seed(seed(spec)).fold(&scope),
-                scope,
-                bots,
-                duration,
-                iterations: spec.iterations.and_then(|n| u64::try_from(n).ok()),
-                refill,
-                runners,
-                thresholds,
-            }),
-            _ => Err(check.findings),
+        let scope = RunScope {
+            run: name.to_owned(),
+            target: spec.target.clone(),
+            env: check.env(&spec.env, path),
+            custom: spec.custom.clone(),
+        };
+        let scenarios = check.scenarios(spec, &scope, plan_of);
+        let runners = check.runners(spec, &scenarios);
+        let whole = check.findings.is_empty();
+        let run = Self {
+            name: name.to_owned(),
+            runners,
+            thresholds: check.thresholds(spec, whole.then_some(&*scenarios)),
+            warmup: check.warmup(spec, &scenarios),
+            grace_period: check
+                .time("gracePeriod", spec.grace_period.as_ref())
+                .unwrap_or(DEFAULT_GRACE_PERIOD),
+            max_rate: check.max_rate(spec),
+            scenarios,
+        };
+        check.findings.or(run)
+    }
+
+    /// How many bots shall be alive at once, if that number is fixed and can be changed live.
+    pub fn live_bots(&self) -> Option<u32> {
+        match self.scenarios.as_slice() {
+            [Scenario { name: None, load: Load { model: Model::Closed(closed), .. }, .. }]
+                if closed.bots.is_constant() =>
+            {
+                Some(whole(closed.bots.peak()))
+            }
+            _ => None,
         }
     }
+
+    /// When all scenarios are over at the latest, if that is known.
+    pub fn duration(&self) -> Option<Duration> {
+        let ends = self.scenarios.iter().map(|s| s.load.duration.map(|d| s.start_delay + d));
+        ends.collect::<Option<Vec<Duration>>>()?.into_iter().max()
+    }
+}
+
+/// Compiles a tree; its mistakes have been told when there are no trees.
+fn plan_of(
+    spec: &BotRunSpec,
+    trees: Option<&Trees>,
+    named: Option<&str>,
+    path: &Path,
+) -> Result<Option<Plan>, Vec<Finding>> {
+    // The names are known even of trees that are wrong inside.
+    let entry = compile::entry(spec.trees.keys(), named).map_err(|f| vec![f.within(&path.field("tree"))]);
+    match trees {
+        Some(trees) => Ok(Some(Plan::compile_entry(trees, entry?)?.with_seed(seed(spec)))),
+        None if spec.trees.is_empty() => Ok(None),
+        None => entry.map(|_| None),
+    }
+}
+
+/// Compiles the tree that a spec at `path` of its document starts with.
+pub fn plan(spec: &BotRunSpec, path: &Path, actions: &Actions) -> Result<Plan, Vec<Finding>> {
+    let mut findings = Findings::default();
+    let trees = notation::read(&Value::Object(spec.trees.clone()), &path.field("trees"), actions);
+    let trees = trees.map_err(|f| findings.later(f)).ok();
+    let first = spec.scenarios.first().filter(|_| spec.tree.is_none());
+    let named = spec.tree.as_deref().or(first.and_then(|s| s.tree.as_deref()));
+    let plan = plan_of(spec, trees.as_ref(), named, path);
+    let plan = plan.map_err(|f| findings.later(f)).ok().flatten();
+    match plan {
+        Some(plan) if findings.is_empty() => Ok(plan),
+        _ => Err(findings.into_vec()),
+    }
+}
+
+fn seed(spec: &BotRunSpec) -> u64 {
+    spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)
 }
 
 impl Run {
@@ -179,140 +270,6 @@ impl Run {
     }
 }
 
-/// Compiles the tree that a spec at `path` of its document starts with.
-pub fn plan(spec: &BotRunSpec, path: &Path, actions: &Actions) -> Result<Plan, Vec<Finding>> {
-    let trees = notation::read(&Value::Object(spec.trees.clone()), &path.field("trees"), actions);
-    // The names are known even of trees that are wrong inside.
-    let entry = compile::entry(spec.trees.keys(), spec.tree.as_deref());
-    let entry = entry.map_err(|f| f.within(&path.field("tree")));
-    match (trees, entry) {
-        (Ok(trees), Ok(entry)) => Ok(Plan::compile_entry(&trees, entry)?.with_seed(seed(spec))),
-        (trees, entry) => {
-            let entry = entry.err().filter(|_| !spec.trees.is_empty());
-            Err(trees.err().into_iter().flatten().chain(entry).collect())
-        }
-    }
-}
-
-fn seed(spec: &BotRunSpec) -> u64 {
-    spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)
-}
-
-struct Check<'p> {
-    path: &'p Path,
-    findings: Vec<Finding>,
-}
-
-impl Check<'_> {
-    fn note(&mut self, path: &Path, error: &Error) {
-        self.findings.push(Finding::new(path, error));
-    }
-
-    fn target(&mut self, spec: &BotRunSpec) {
-        let Some(target) = &spec.target else { return };
-        let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-        let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
-        let fits = host.is_some_and(|h| !h.is_empty() && !h.starts_with(':'))
-            && !target.chars().any(|c| c.is_whitespace() || c.is_control());
-        if !fits {
-            self.note(&self.path.field("target"), &Error::Target(target.clone()));
-        }
-    }
-
-    fn bots(&mut self, spec: &BotRunSpec) -> u32 {
-        let bots = spec.bots.map_or(Some(1), |b| u32::try_from(b).ok()).filter(|b| *b > 0);
-        let place = self.path.field("bots");
-        match bots {
-            None => self.note(&place, &Error::NoBots),
-            // The schema says so too; the command line does not pass through it.
-            Some(bots) if bots > MAX_BOTS => self.note(&place, &Error::TooManyBots(bots)),
-            Some(bots) => return bots,
-        }
-        1
-    }
-
-    fn time(&mut self, field: &str, time: Option<&Time>) -> Option<Duration> {
-        let place = self.path.field(field);
-        self.time_at(&place, time?)
-    }
-
-    fn time_at(&mut self, place: &Path, time: &Time) -> Option<Duration> {
-        match duration::from_value(&time.to_value()) {
-            Ok(Duration::ZERO) => self.note(place, &Error::NoTime),
-            Ok(duration) => return Some(duration),
-            Err(error) => self.note(place, &Error::Duration(error)),
-        }
-        None
-    }
-
-    fn refill(&mut self, spec: &BotRunSpec) -> Option<Refill> {
-        let refill = spec.refill.as_ref()?;
-        let every = self.time_at(&self.path.field("refill").field("every"), &refill.every)?;
-        Some(Refill { max: u32::try_from(refill.max).unwrap_or(1), every })
-    }
-
-    fn runners(&mut self, spec: &BotRunSpec, bots: u32) -> u32 {
-        let place = self.path.field("runners");
-        let Some(runners) = &spec.runners else { return 1 };
-        let number = |n: Option<i32>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-        let count = match (number(runners.count), number(runners.bots_per_runner)) {
-            (Some(_), Some(_)) => {
-                self.note(&place, &Error::Runners);
-                1
-            }
-            (Some(count), None) => count,
-            (None, Some(each)) => bots.div_ceil(each),
-            (None, None) => 1,
-        };
-        if count > MAX_RUNNERS || count > bots {
-            self.note(&place, &Error::TooManyRunners(count, bots));
-        }
-        count
-    }
-
-    fn env(&mut self, spec: &BotRunSpec) -> std::collections::BTreeMap<String, String> {
-        let mut env = std::collections::BTreeMap::new();
-        for (i, variable) in spec.env.iter().enumerate() {
-            let place = self.path.field("env").index(i).field("name");
-            let name = &variable.name;
-            let fits = !name.starts_with(|c: char| c.is_ascii_digit())
-                && !name.is_empty()
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if !fits {
-                self.note(&place, &Error::EnvName(name.clone()));
-            }
-            if env.insert(name.clone(), variable.value.clone()).is_some() {
-                self.note(&place, &Error::EnvTwice(name.clone()));
-            }
-        }
-        env
-    }
-
-    fn thresholds(&mut self, spec: &BotRunSpec, plan: Option<&Plan>) -> Vec<RunThreshold> {
-        let mut thresholds = Vec::new();
-        for (i, threshold) in spec.thresholds.iter().enumerate() {
-            let place = self.path.field("thresholds").index(i);
-            if let (Some(action), Some(plan)) = (&threshold.action, plan)
-                && !plan.leaves().iter().any(|l| l.name == *action || l.base == *action)
-            {
-                let rows =
-                    plan.leaves().iter().map(|l| l.name.as_str()).collect::<std::collections::BTreeSet<_>>();
-                let rows = rows.into_iter().take(20).collect::<Vec<_>>().join(", ");
-                self.note(&place.field("action"), &Error::NoRow(action.clone(), rows));
-            }
-            match Threshold::parse(&threshold.expect) {
-                Ok(parsed) => thresholds.push(RunThreshold {
-                    expect: threshold.expect.clone(),
-                    action: threshold.action.clone(),
-                    threshold: parsed,
-                }),
-                Err(error) => self.note(&place.field("expect"), &Error::Threshold(error)),
-            }
-        }
-        thresholds
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,18 +284,18 @@ mod tests {
     #[test]
     fn defaults_and_all_that_is_given() {
         let run = check(&json!({"trees": {"T": {"wait": 1}}})).expect("a run");
-        assert_eq!(
-            (run.bots, run.runners, run.duration, run.iterations, run.refill),
-            (1, 1, None, None, None)
-        );
+        let load = &run.scenarios[0].load;
+        assert_eq!((run.live_bots(), run.runners, run.duration(), load.iterations), (Some(1), 1, None, None));
+        assert_eq!((run.warmup, run.grace_period), (Duration::ZERO, DEFAULT_GRACE_PERIOD));
         let run = check(&json!({
             "trees": {"A": {"log": "{{ env.REGION }}"}, "B": "done"}, "tree": "A", "bots": 500, "runners": {"botsPerRunner": 200},
             "duration": "5m", "iterations": 9, "refill": {"max": 50, "every": 5}, "env": [{"name": "REGION", "value": "eu"}],
             "thresholds": [{"expect": "p(95) < 500ms", "action": "log"}],
         }))
         .expect("a run");
-        assert_eq!((run.runners, run.duration), (3, Some(Duration::from_secs(300))));
-        assert_eq!(run.refill, Some(Refill { max: 50, every: Duration::from_secs(5) }));
+        assert_eq!((run.runners, run.duration()), (3, Some(Duration::from_secs(300))));
+        let Model::Closed(closed) = &run.scenarios[0].load.model else { panic!("{run:?}") };
+        assert_eq!(closed.refill, Some(Refill { max: 50, every: Duration::from_secs(5) }));
     }
 
     #[test]

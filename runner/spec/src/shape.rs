@@ -75,7 +75,9 @@ fn sound(value: &Value, schema: &Value, path: &Path, findings: &mut Findings) ->
         Value::Array(items) if allows(schema, "array") => {
             return sound_items(items, schema, path, findings);
         }
-        Value::String(text) if allows(schema, "string") => wrong_length(text, schema),
+        Value::String(text) if allows(schema, "string") => {
+            not_among(text, schema).or_else(|| wrong_length(text, schema))
+        }
         Value::Number(number) if number.is_i64() && allows(schema, "integer") => {
             out_of_bounds(number.as_i64().unwrap_or_default(), schema)
         }
@@ -90,6 +92,11 @@ fn sound(value: &Value, schema: &Value, path: &Path, findings: &mut Findings) ->
             None
         }
     }
+}
+
+fn not_among(text: &str, schema: &Value) -> Option<Error> {
+    let known: Vec<&str> = schema["enum"].as_array()?.iter().filter_map(Value::as_str).collect();
+    (!known.contains(&text)).then(|| Error::Type(listed(known), quoted(text)))
 }
 
 fn wrong_length(text: &str, schema: &Value) -> Option<Error> {
@@ -222,8 +229,8 @@ mod tests {
             &Path::top(),
         );
         assert!(findings.is_empty(), "{findings:?}");
-        assert_eq!(spec.refill, Some(crate::RefillSpec { max: 50, every: crate::Time::Seconds(5) }));
-        assert_eq!(spec.duration, Some("5m".into()));
+        assert_eq!(spec.load.refill, Some(crate::RefillSpec { max: 50, every: crate::Time::Seconds(5) }));
+        assert_eq!(spec.load.duration, Some("5m".into()));
         assert_eq!(serde_json::to_value(&spec).expect("JSON")["runners"], json!({"count": 2}));
     }
 }

@@ -2,6 +2,10 @@
 
 #![allow(clippy::doc_markdown, reason = "kubectl explain shows these texts, where backticks are noise")]
 
+mod load;
+
+pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec};
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,25 +31,27 @@ pub struct BotRunSpec {
     #[schemars(length(min = 1, max = 253))]
     pub tree: Option<String>,
 
-    /// How many bots are alive at once. Can be changed while the run goes on; 0 only then. Default 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub bots: Option<i32>,
+    /// How bots come and go.
+    #[serde(flatten)]
+    pub load: LoadSpec,
 
-    /// How long the run goes on, such as 5m or 1h30m; a bare number is seconds. Without it and without
-    /// iterations the run goes on until it is stopped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Time")]
-    pub duration: Option<Time>,
+    /// Several populations of bots at once, each with its own tree and load. They take the place of tree and of
+    /// the fields that say how bots come and go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub scenarios: Vec<ScenarioSpec>,
 
-    /// How many passes of the tree all bots make together before the run ends.
+    /// A time at the beginning whose measures are left out of results and thresholds. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
-    pub iterations: Option<i64>,
+    pub warmup: Option<Time>,
 
-    /// How fast bots that ended are replaced. Without it they are replaced at once.
+    /// How long what is going on may take to end by itself once the run is over. Default 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refill: Option<RefillSpec>,
+    pub grace_period: Option<Time>,
+
+    /// So many measured actions are begun at most, over all bots and runners: 500/s. Bots wait for their turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<RateText>,
 
     /// Over how many pods the bots are spread. Default: one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,16 +85,6 @@ pub struct BotRunSpec {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "open_mapping")]
     pub template: Map<String, Value>,
-}
-
-/// How fast bots that ended are replaced, over all runners together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RefillSpec {
-    /// At most so many replacements in each interval.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub max: i32,
-    /// The length of an interval, such as 5s.
-    pub every: Time,
 }
 
 /// Over how many pods the bots are spread.
@@ -170,9 +166,13 @@ impl JsonSchema for Time {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // The bound of the length holds for text; a number is bounded when it is read.
-        json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 32})
+        open_text()
     }
+}
+
+/// Text or a whole number. The bound of the length holds for text; a number is bounded when it is read.
+fn open_text() -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 32})
 }
 
 fn open_mapping(_: &mut SchemaGenerator) -> Schema {

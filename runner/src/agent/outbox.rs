@@ -20,14 +20,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Adds what was measured in a second since the start.
-    pub(super) fn add(&mut self, totals: Totals, second: u64, alive: u32) {
+    /// Adds what was measured in a second since the start, in the warm-up or after it.
+    pub(super) fn add(&mut self, totals: Totals, second: u64, warmup: bool, alive: u32) {
         if !is_worth_telling(&totals) {
             return;
         }
         if self.waiting.len() >= MAX_WAITING
             && let Some(newest) = self.waiting.back_mut().filter(|d| d.sequence > self.sent)
-            && let Some(slice) = newest.slices.last_mut()
+            && let Some(slice) = newest.slices.last_mut().filter(|s| s.warmup == warmup)
         {
             match slice.totals.merge(&totals) {
                 Ok(()) => return,
@@ -35,7 +35,11 @@ impl Outbox {
             }
         }
         self.last += 1;
-        self.waiting.push_back(Delta { sequence: self.last, slices: vec![Slice { second, totals }], alive });
+        self.waiting.push_back(Delta {
+            sequence: self.last,
+            slices: vec![Slice { second, totals, warmup }],
+            alive,
+        });
     }
 
     /// What to send now, oldest first.
@@ -68,10 +72,10 @@ mod tests {
     #[test]
     fn what_is_not_durable_is_sent_again() {
         let mut outbox = Outbox::default();
-        outbox.add(Totals::default(), 0, 1);
+        outbox.add(Totals::default(), 0, false, 1);
         assert!(outbox.is_empty(), "nothing was measured");
-        outbox.add(requests(1), 0, 1);
-        outbox.add(requests(2), 1, 1);
+        outbox.add(requests(1), 0, true, 1);
+        outbox.add(requests(2), 1, false, 1);
         let sequences = |o: &mut Outbox| o.pending().iter().map(|d| d.sequence).collect::<Vec<_>>();
         assert_eq!(sequences(&mut outbox), [1, 2]);
         outbox.settle(1);
@@ -84,7 +88,7 @@ mod tests {
     fn a_long_absence_loses_nothing_and_changes_nothing_that_was_sent() {
         let mut outbox = Outbox::default();
         for second in 0..1000 {
-            outbox.add(requests(1), second, 1);
+            outbox.add(requests(1), second, false, 1);
             if second == 10 {
                 outbox.pending();
             }

@@ -18,8 +18,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
      99 thresholds failed, 130 second interrupt (SIGINT or SIGTERM).";
 
-/// How long what is in flight may take to end once the run is over.
-const GRACE_PERIOD: Duration = Duration::from_secs(30);
 /// How often measures are taken.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often a run that is ending is looked at.
@@ -143,21 +141,15 @@ impl Interrupts {
 async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
     let mut interrupts = Interrupts::listen()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let army = Army::start(run.clone(), Share::WHOLE, threads).await?;
     let started = Instant::now();
+    let army = Army::start(run.clone(), Share::WHOLE, threads, started).await?;
     let mut measured = Measured { totals: Totals::default(), alive: 0, progress: Progress::new(started) };
-
-    let over = async {
-        tokio::select! {
-            () = sleep_for(run.duration) => false,
-            () = interrupts.next() => true,
-        }
-    };
-    if measured.until(over, &army, INTERVAL).await == Some(true) {
+    let mut finished = measured.until(interrupts.next(), &army, INTERVAL).await.is_none();
+    if !finished {
         measured.progress.say("the run ends; a second interrupt ends it at once, without a result");
+        army.stop();
+        finished = measured.until(interrupts.next(), &army, ENDING_INTERVAL).await.is_none();
     }
-    army.stop();
-    let finished = wind_down(&army, &mut measured, &mut interrupts).await;
     measured.progress.finish();
     if !finished {
         return Ok(None);
@@ -169,30 +161,6 @@ async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
         measured.alive,
         u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
     )))
-}
-
-/// Sleeps so long, or for ever.
-async fn sleep_for(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Lets the bots end, at last by force; false if a second interrupt came first.
-async fn wind_down(army: &Army, measured: &mut Measured, interrupts: &mut Interrupts) -> bool {
-    let patience = async {
-        tokio::select! {
-            () = tokio::time::sleep(GRACE_PERIOD) => true,
-            () = interrupts.next() => false,
-        }
-    };
-    match measured.until(patience, army, ENDING_INTERVAL).await {
-        None => return true,
-        Some(false) => return false,
-        Some(true) => army.cancel(),
-    }
-    measured.until(interrupts.next(), army, ENDING_INTERVAL).await.is_none()
 }
 
 struct Measured {

@@ -2,10 +2,12 @@
 
 mod concurrent;
 mod memory;
+mod pause;
 
-use super::worker::Local;
+use super::squad::{Squad, micros};
 use botarmy_actions::{Answer, Bot, Connections, Outcome, Step};
-use botarmy_report::Outcome as Recorded;
+use botarmy_report::{FailureClass, Observed, Outcome as Recorded};
+use botarmy_spec::load::{Between, Model};
 use botarmy_tree::{Effect, Input, LeafId, Verdict, Walk};
 use futures::FutureExt;
 use memory::Memory;
@@ -60,14 +62,34 @@ impl Stop {
     }
 }
 
+/// When a bot begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Begin {
+    /// As soon as it can; it makes one pass after another.
+    Now,
+    /// At a moment that was set for it; it makes one pass.
+    Scheduled(Instant),
+}
+
 /// How an iteration ended.
 enum End {
     /// The root is over; another may follow.
-    Root,
+    Root(Verdict),
     /// The bot is done or dead.
-    Bot,
+    Bot(Recorded),
     /// It was told to stop in the middle.
     Stopped,
+}
+
+impl End {
+    fn recorded(&self) -> Recorded {
+        match self {
+            Self::Root(Verdict::Succeed) => Recorded::Succeed,
+            Self::Root(Verdict::Fail) => Recorded::Fail,
+            Self::Bot(recorded) => *recorded,
+            Self::Stopped => Recorded::Cancelled,
+        }
+    }
 }
 
 /// How a leaf came out.
@@ -79,68 +101,110 @@ enum Ran {
 }
 
 struct Life {
-    local: Rc<Local>,
+    squad: Rc<Squad>,
     stop: Rc<Stop>,
     walk: Walk,
     memory: Memory,
     connections: Rc<Connections>,
+    /// How late this pass began: it is added to the first measured leaf.
+    late: Duration,
     ticks: u32,
     turn: Instant,
 }
 
 /// Runs a bot to its end.
-pub(super) async fn run(local: Rc<Local>, id: u64, stop: Rc<Stop>) {
+pub(super) async fn run(squad: Rc<Squad>, id: u64, stop: Rc<Stop>, begin: Begin) {
+    let plan = &squad.scenario().plan;
     let mut life = Life {
-        walk: Walk::new(&local.run.plan, id),
-        memory: Memory::new(&local.run.plan),
+        walk: Walk::new(plan, id),
+        memory: Memory::new(plan),
         connections: Rc::default(),
+        late: Duration::ZERO,
         ticks: 0,
         turn: Instant::now(),
         stop,
-        local,
+        squad,
     };
-    let mut begun = false;
-    while !life.stop.asked() && life.local.take_iteration() {
-        // One that finds nothing left to do was never started.
-        if !std::mem::replace(&mut begun, true) {
-            life.local.recorder.borrow_mut().bot_started();
+    match begin {
+        Begin::Scheduled(moment) => {
+            life.squad.local.recorder.borrow_mut().bot_started();
+            life.late = moment.elapsed();
+            life.pass(moment).await;
         }
-        let end = if life.local.run.plan.is_concurrent() {
-            concurrent::iteration(&mut life).await
-        } else {
-            life.iteration().await
-        };
-        match end {
-            End::Root => life.local.recorder.borrow_mut().iteration(),
-            End::Bot => {
-                life.local.recorder.borrow_mut().iteration();
-                return;
-            }
-            End::Stopped => life.local.give_iteration_back(),
-        }
+        Begin::Now => life.pass_after_pass().await,
     }
 }
 
 impl Life {
+    /// Makes passes until the bot is done, dead, told to stop, or nothing is left to do.
+    async fn pass_after_pass(&mut self) {
+        let begun = Instant::now();
+        let mut passes = 0;
+        let Model::Closed(closed) = self.squad.scenario().load.model.clone() else { return };
+        while !self.stop.asked() && self.squad.shared().take_iteration() {
+            // One that finds nothing left to do was never started.
+            if passes == 0 {
+                self.squad.local.recorder.borrow_mut().bot_started();
+            }
+            if !self.pass(Instant::now()).await {
+                return;
+            }
+            passes += 1;
+            if closed.iterations_per_bot.is_some_and(|most| passes >= most) {
+                return self.squad.retire();
+            }
+            self.pause(closed.between, begun, passes).await;
+        }
+    }
+
+    /// Makes one pass, which begins or should have begun at a moment; false if it was the bot's last.
+    async fn pass(&mut self, moment: Instant) -> bool {
+        let end = if self.squad.scenario().plan.is_concurrent() {
+            concurrent::iteration(self).await
+        } else {
+            self.iteration().await
+        };
+        self.squad.record_iteration(end.recorded(), moment.elapsed());
+        if matches!(end, End::Stopped) {
+            self.squad.shared().give_iteration_back();
+        }
+        matches!(end, End::Root(_))
+    }
+
+    /// What lies between two passes.
+    async fn pause(&self, between: Between, begun: Instant, passes: u64) {
+        if let Some(until) = pause::until(between, begun, passes, || {
+            let visit = u32::try_from(passes).unwrap_or(u32::MAX);
+            self.squad.scenario().plan.draw_apart(self.walk.bot(), visit)
+        }) {
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = self.stop.reached(Stage::End) => {}
+            }
+        }
+    }
+
     /// One pass of a tree in which one leaf runs at a time.
     async fn iteration(&mut self) -> End {
         let mut input = Input::Start;
         loop {
-            let mut entered = None;
+            let (mut entered, mut ended) = (None, Verdict::Fail);
             let mut bound = Ok(());
-            let Self { local, walk, memory, .. } = self;
-            let bot = walk.bot();
-            let moved = local.run.plan.step(walk, input, &mut |effect| match effect {
+            let Self { squad, walk, memory, .. } = self;
+            let (bot, scenario) = (walk.bot(), squad.scenario());
+            let moved = scenario.plan.step(walk, input, &mut |effect| match effect {
                 Effect::Enter(leaf) => entered = Some(leaf),
-                Effect::Bind(frame) if bound.is_ok() => bound = memory.bind(&local.run, frame, bot),
+                Effect::Ended(verdict) => ended = verdict,
+                Effect::Bind(frame) if bound.is_ok() => bound = memory.bind(scenario, frame, bot),
                 _ => {}
             });
             if let Err(stale) = moved {
                 tracing::error!(bot_id = bot, "{stale}");
-                return End::Bot;
+                return End::Bot(Recorded::Error);
             }
-            let Some(leaf) = entered else { return End::Root };
+            let Some(leaf) = entered else { return End::Root(ended) };
             self.take_turns().await;
+            self.wait_for_turn(leaf).await;
             if self.stop.asked() {
                 return End::Stopped;
             }
@@ -156,6 +220,17 @@ impl Life {
         }
     }
 
+    /// Waits until a measured leaf may begin, where their rate is capped.
+    async fn wait_for_turn(&self, leaf: LeafId) {
+        let Some(pacer) = self.squad.local.pacer.as_ref() else { return };
+        if self.squad.scenario().plan.leaf(leaf).measured {
+            tokio::select! {
+                () = tokio::time::sleep_until(pacer.turn(Instant::now()).into()) => {}
+                () = self.stop.reached(Stage::End) => {}
+            }
+        }
+    }
+
     /// Lets the other bots of the worker run once this one has had its turn.
     async fn take_turns(&mut self) {
         if self.ticks >= TICKS_PER_TURN || self.turn.elapsed() >= TIME_PER_TURN {
@@ -167,35 +242,46 @@ impl Life {
     /// Records how a leaf came out and applies what it changes.
     fn finish(&mut self, leaf: LeafId, started: Instant, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let plan = &self.squad.scenario().plan;
+        let late = if plan.leaf(leaf).measured { std::mem::take(&mut self.late) } else { Duration::ZERO };
+        let micros = micros(late + started.elapsed());
+        let mut observed = Observed::default();
         let (recorded, result) = match ran {
             Ran::Crashed => {
-                tracing::error!(bot_id = self.walk.bot(), action = %self.local.run.plan.leaf(leaf).name, "the action crashed, the bot died");
-                (Recorded::Crash, Err(End::Bot))
+                tracing::error!(bot_id = self.walk.bot(), action = %plan.leaf(leaf).name, "the action crashed, the bot died");
+                observed = Observed::failed(FailureClass::Action, "the action panicked; see the log");
+                (Recorded::Crash, Err(End::Bot(Recorded::Crash)))
             }
             Ran::Cancelled => (Recorded::Cancelled, Err(End::Stopped)),
             Ran::Answered(answer) => {
                 self.memory.update(answer.updates);
+                observed = answer.observed;
                 match answer.outcome {
                     Outcome::Succeed => (Recorded::Succeed, Ok(Verdict::Succeed)),
                     Outcome::Fail => (Recorded::Fail, Ok(Verdict::Fail)),
-                    Outcome::Done => (Recorded::Succeed, Err(End::Bot)),
+                    Outcome::Done => (Recorded::Succeed, Err(End::Bot(Recorded::Succeed))),
                     Outcome::Error(reason) => {
                         tracing::warn!(bot_id = self.walk.bot(), "the bot died: {reason}");
-                        (Recorded::Error, Err(End::Bot))
+                        observed = Observed::failed(FailureClass::Error, reason);
+                        (Recorded::Error, Err(End::Bot(Recorded::Error)))
                     }
                 }
             }
         };
-        self.local.recorder.borrow_mut().record(leaf.index(), recorded, micros);
+        // An action of the user's own need not say why it failed; it is counted all the same.
+        if recorded == Recorded::Fail && observed.failure.is_none() && plan.leaf(leaf).measured {
+            observed = Observed::failed(FailureClass::Action, "the action failed");
+        }
+        self.squad.record(leaf.index(), recorded, micros, &observed);
         result
     }
 
     async fn attempt(&mut self, leaf: LeafId) -> Ran {
-        let Self { local, stop, walk, memory, connections, .. } = self;
-        let plan = &local.run.plan;
-        let scope = memory.scope(&local.run, leaf, walk.bot());
-        let action = &local.actions[leaf.index()];
+        let Self { squad, stop, walk, memory, connections, .. } = self;
+        let scenario = squad.scenario();
+        let plan = &scenario.plan;
+        let scope = memory.scope(scenario, leaf, walk.bot());
+        let action = &squad.actions[leaf.index()];
         // The context is left as it was by an action that panics, so that nothing is half done.
         let step = catch_unwind(AssertUnwindSafe(|| {
             action.run(Bot { scope, connections }, &mut || plan.draw(walk, leaf))
@@ -205,10 +291,12 @@ impl Life {
             Ok(Step::Ready(answer)) => return Ran::Answered(answer),
             Ok(Step::Pending(later)) => later,
         };
+        // What steers only the bot, such as a wait, need not come to its end.
+        let given_up = if plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End };
         tokio::select! {
             biased;
             answer = AssertUnwindSafe(later).catch_unwind() => answer.map_or(Ran::Crashed, Ran::Answered),
-            () = stop.reached(local.given_up(leaf)) => Ran::Cancelled,
+            () = stop.reached(given_up) => Ran::Cancelled,
         }
     }
 }

@@ -1,183 +1,151 @@
-//! One worker: a thread with its bots, kept at their number.
+//! One worker: a thread with its squads of bots.
 
-use super::army::{Common, Snapshot};
-use super::bot::{self, Stage, Stop};
-use botarmy_actions::{Action, Network};
-use botarmy_report::{DEFAULT_HIGHEST_US, Recorder, RowInfo};
+use super::army::{Common, Error, Snapshot};
+use super::bot::Stage;
+use super::pacer::Pacer;
+use super::share::Share;
+use super::squad::{Place, Squad};
+use botarmy_actions::Network;
+use botarmy_report::{DEFAULT_HIGHEST_US, Recorder, Totals};
 use botarmy_spec::Run;
-use botarmy_tree::LeafId;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What a worker is told.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Keep so many bots alive.
+    /// Keep so many bots alive, over the whole army.
     Bots(u32),
     /// Hand over what was measured since the last time.
     Drain(oneshot::Sender<Snapshot>),
     /// Bots end at their next tick, none is started any more.
     Stop,
-    /// What bots still do is given up.
-    Cancel,
 }
 
-/// What the bots of a worker share.
+/// What the squads of a worker share.
 pub(super) struct Local {
     pub(super) run: Arc<Run>,
-    pub(super) actions: Vec<Box<dyn Action>>,
     pub(super) recorder: RefCell<Recorder>,
-    common: Arc<Common>,
+    pub(super) common: Arc<Common>,
+    /// This worker among those of the runner.
+    pub(super) share: Share,
+    /// Gives turns to measured leaves, if their rate is capped.
+    pub(super) pacer: Option<Pacer>,
+    /// Something has changed that the supervisor has to look at.
+    pub(super) changed: Notify,
     network: Network,
-    /// Bots that are alive, by id.
-    alive: RefCell<BTreeMap<u64, Rc<Stop>>>,
-    /// How many shall be alive.
-    wanted: Cell<u32>,
-    /// How many may be started that replace none.
-    fresh: Cell<u32>,
-    stopping: Cell<bool>,
-    /// A bot has ended.
-    ended: Notify,
+    /// What was measured in the warm-up and is not handed over yet.
+    warmup: RefCell<Totals>,
+    warm: Cell<bool>,
 }
 
 impl Local {
-    pub(super) fn new(run: Arc<Run>, common: Arc<Common>) -> Result<Self, botarmy_actions::Error> {
-        let network = Network::new()?;
-        let leaves = run.plan.leaves();
-        let actions =
-            leaves.iter().map(|l| botarmy_actions::action(l, &network)).collect::<Result<_, _>>()?;
-        let row = |l: &botarmy_tree::plan::LeafRecord| RowInfo {
-            name: l.name.clone(),
-            base: l.base.clone(),
-            measured: l.measured,
-        };
-        let rows: Arc<[RowInfo]> = leaves.iter().map(row).collect();
-        Ok(Self {
-            actions,
-            recorder: RefCell::new(Recorder::new(rows, DEFAULT_HIGHEST_US)),
-            run,
-            common,
-            network,
-            alive: RefCell::default(),
-            wanted: Cell::new(0),
-            fresh: Cell::new(0),
-            stopping: Cell::new(false),
-            ended: Notify::new(),
-        })
+    /// Ends the warm-up when its time is over; tells when that will be.
+    fn warm_up(&self, now: Instant) -> Option<Instant> {
+        let end = self.common.start + self.run.warmup;
+        if self.warm.get() {
+            return None;
+        }
+        if now < end {
+            return Some(end);
+        }
+        self.warm.set(true);
+        self.set_warmup_aside();
+        None
     }
 
-    /// Takes one of the iterations that are left; false when there are none.
-    pub(super) fn take_iteration(&self) -> bool {
-        let Some(left) = &self.common.iterations_left else { return true };
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
-    }
-
-    /// An iteration that was begun and not finished can be another bot's.
-    pub(super) fn give_iteration_back(&self) {
-        if let Some(left) = &self.common.iterations_left {
-            left.fetch_add(1, Ordering::Relaxed);
+    fn set_warmup_aside(&self) {
+        if let Err(error) = self.warmup.borrow_mut().merge(&self.drain()) {
+            tracing::error!("measures of the warm-up cannot be added: {error}");
         }
     }
 
-    /// What steers only the bot, such as a wait, need not come to its end.
-    pub(super) fn given_up(&self, leaf: LeafId) -> Stage {
-        if self.run.plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End }
-    }
-
-    fn no_iterations_left(&self) -> bool {
-        self.common.iterations_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed) == 0)
-    }
-
-    fn alive(&self) -> u32 {
-        u32::try_from(self.alive.borrow().len()).unwrap_or(u32::MAX)
-    }
-
-    fn snapshot(&self) -> Snapshot {
+    fn drain(&self) -> Totals {
         let mut recorder = self.recorder.borrow_mut();
         recorder.count_requests(self.network.take_sent());
-        Snapshot { totals: recorder.drain(), alive: self.alive(), finished: self.finished() }
+        recorder.drain()
+    }
+}
+
+/// A worker: what its squads share, and they.
+pub(super) struct Worker {
+    local: Rc<Local>,
+    squads: Vec<Rc<Squad>>,
+}
+
+impl Worker {
+    pub(super) fn new(run: Arc<Run>, common: Arc<Common>, share: Share) -> Result<Self, Error> {
+        let network = Network::new().map_err(botarmy_actions::Error::from)?;
+        let (mut rows, mut places) = (Vec::new(), Vec::new());
+        for scenario in &run.scenarios {
+            places.push(Place::of(scenario, &mut rows));
+        }
+        // Every worker of every runner has the same part of the cap.
+        let workers = f64::from(common.share.of) * f64::from(share.of);
+        let local = Rc::new(Local {
+            recorder: RefCell::new(Recorder::new(rows.into(), DEFAULT_HIGHEST_US)),
+            pacer: run.max_rate.map(|rate| Pacer::new(rate / workers)),
+            changed: Notify::new(),
+            warmup: RefCell::default(),
+            warm: Cell::new(false),
+            network,
+            common,
+            share,
+            run,
+        });
+        let squad =
+            |(scenario, place)| Squad::new(local.clone(), scenario, place, &local.network).map(Rc::new);
+        let squads = places.into_iter().enumerate().map(squad).collect::<Result<_, _>>()?;
+        Ok(Self { local, squads })
     }
 
     fn finished(&self) -> bool {
-        (self.stopping.get() || self.no_iterations_left()) && self.alive() == 0
+        self.squads.iter().all(|squad| squad.finished())
     }
 
-    fn want(&self, bots: u32) {
-        let before = self.wanted.replace(bots);
-        self.fresh.set(if bots > before { self.fresh.get() + (bots - before) } else { 0 });
-        let surplus = self.alive().saturating_sub(bots) as usize;
-        let alive = self.alive.borrow();
-        // The youngest go first; those that were told already are among them.
-        alive.values().rev().take(surplus).for_each(|stop| stop.tell(Stage::End));
+    fn snapshot(&self) -> Snapshot {
+        if !self.local.warm.get() {
+            self.local.set_warmup_aside();
+        }
+        Snapshot {
+            totals: self.local.drain(),
+            warmup: self.local.warmup.take(),
+            alive: self.squads.iter().map(|squad| squad.alive()).sum(),
+            finished: self.finished(),
+        }
     }
 
-    fn tell_all(&self, stage: Stage) {
-        self.stopping.set(true);
-        self.alive.borrow().values().for_each(|stop| stop.tell(stage));
+    fn stop(&self, now: Instant) {
+        self.squads.iter().for_each(|squad| squad.end(now, Stage::End));
     }
 }
 
-/// Keeps the bots at their number until the channel closes.
-pub(super) async fn supervise(local: Rc<Local>, mut commands: mpsc::UnboundedReceiver<Command>) {
+/// Keeps the squads at their load until the channel closes.
+pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    /// With nothing to do a worker looks again so often.
+    const IDLE: Duration = Duration::from_secs(3600);
+    let mut finished = false;
     loop {
-        let wait = start_missing(&local).unwrap_or(Duration::from_secs(3600));
+        let now = Instant::now();
+        let warm = worker.local.warm_up(now);
+        let next = worker.squads.iter().filter_map(|squad| squad.tend(now)).chain(warm).min();
+        if worker.finished() != finished {
+            finished = !finished;
+            worker.local.common.finished.notify_one();
+        }
         tokio::select! {
             command = commands.recv() => match command {
                 None => return,
-                Some(Command::Bots(bots)) => local.want(bots),
+                Some(Command::Bots(bots)) => worker.squads.iter().for_each(|squad| squad.set_bots(bots)),
                 // Nobody waits for it any more: what was drained is lost with its reader.
-                Some(Command::Drain(reply)) => drop(reply.send(local.snapshot())),
-                Some(Command::Stop) => local.tell_all(Stage::End),
-                Some(Command::Cancel) => local.tell_all(Stage::Cancel),
+                Some(Command::Drain(reply)) => drop(reply.send(worker.snapshot())),
+                Some(Command::Stop) => worker.stop(Instant::now()),
             },
-            () = local.ended.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
-/// Starts the bots that are missing, as far as it is allowed; tells how long until more may be.
-fn start_missing(local: &Rc<Local>) -> Option<Duration> {
-    while !local.stopping.get() && !local.no_iterations_left() && local.alive() < local.wanted.get() {
-        if local.fresh.get() > 0 {
-            local.fresh.set(local.fresh.get() - 1);
-        } else if let Err(wait) = local.common.take_replacement() {
-            return Some(wait);
-        }
-        start(local);
-    }
-    None
-}
-
-fn start(local: &Rc<Local>) {
-    let id = local.common.next_bot_id();
-    let stop = Rc::new(Stop::new());
-    local.alive.borrow_mut().insert(id, stop.clone());
-    let alive = Alive { local: local.clone(), id };
-    tokio::task::spawn_local(async move {
-        bot::run(alive.local.clone(), id, stop).await;
-    });
-}
-
-/// A bot among those that are alive, however it ends: one that nobody takes out would keep the run
-/// from ending.
-struct Alive {
-    local: Rc<Local>,
-    id: u64,
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        let Self { local, id } = self;
-        local.alive.borrow_mut().remove(id);
-        local.ended.notify_one();
-        if local.finished() {
-            local.common.finished.notify_one();
+            () = worker.local.changed.notified() => {}
+            () = tokio::time::sleep_until(next.unwrap_or(now + IDLE).into()) => {}
         }
     }
 }

@@ -116,7 +116,7 @@ impl Findings {
     }
 
     /// The result, or what the error says, noted at `path`.
-    pub(crate) fn ok<T, E: std::fmt::Display>(&mut self, path: &Path, result: Result<T, E>) -> Option<T> {
+    pub fn ok<T, E: std::fmt::Display>(&mut self, path: &Path, result: Result<T, E>) -> Option<T> {
         result.map_err(|e| self.note(path, &e)).ok()
     }
 

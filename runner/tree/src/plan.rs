@@ -3,6 +3,7 @@
 use crate::action::Call;
 use crate::ast;
 use crate::compile;
+use crate::draw::Draw;
 use crate::finding::{Finding, Path};
 use crate::notation::Trees;
 use crate::template::{RunScope, Template};
@@ -217,6 +218,11 @@ impl Plan {
     /// All arguments of subtrees; [`FrameId::index`] is the place in this list.
     pub fn frames(&self) -> &[FrameRecord] {
         &self.frames
+    }
+
+    /// Randomness that belongs to a bot and to none of its nodes; bot 0 stands for the army.
+    pub fn draw_apart(&self, bot: u64, visit: u32) -> Draw {
+        Draw::new(self.seed, bot, NONE, visit)
     }
 
     /// All leaves; [`LeafId::index`] is the place in this list.

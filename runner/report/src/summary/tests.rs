@@ -1,8 +1,8 @@
 use super::*;
-use crate::result::{BotCounts, RunOutcome};
+use crate::result::{BotCounts, DetailResult, RunOutcome};
 
 fn action(name: &str, measured: bool, figures: Figures) -> ActionResult {
-    ActionResult { name: name.to_owned(), measured, figures }
+    ActionResult { name: name.to_owned(), measured, figures, detail: DetailResult::default() }
 }
 
 fn figures(counts: [u64; 5], latencies: [u64; 4]) -> Figures {
@@ -41,6 +41,7 @@ fn sample() -> RunResult {
             ),
         ],
         total: Figures { cancelled: 4, ..buy },
+        detail: DetailResult::default(),
         thresholds: vec![
             threshold("p(95) < 500ms", None, "412.3ms", true),
             threshold("fail_rate < 1%", Some("Shop.buy"), "1.24%", false),
@@ -98,6 +99,7 @@ fn a_run_of_nothing_has_a_summary() {
         duration_ms: 0,
         actions: Vec::new(),
         total: Figures::default(),
+        detail: DetailResult::default(),
         thresholds: Vec::new(),
         gaps: Vec::new(),
     };

@@ -1,7 +1,7 @@
 //! One pass of a tree in which several things can go on at once: leaves below a `parallel`, the delays
 //! of a `retry`, the time of a `timeout`.
 
-use super::{Answer, Bot, End, Life, Ran, Stage, Step};
+use super::{Bot, End, Life, Ran, Recorded, Stage, Step};
 use botarmy_tree::template::RenderError;
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
@@ -26,7 +26,8 @@ struct Begun {
 }
 
 enum Event {
-    Leaf(LeafId, Ran),
+    /// A leaf, when it began and how it came out.
+    Leaf(LeafId, Instant, Ran),
     Timer(TimerId),
 }
 
@@ -45,12 +46,13 @@ pub(super) async fn iteration(life: &mut Life) -> End {
     let mut input = Input::Start;
     loop {
         let effects = &mut pass.effects;
-        let moved = life.local.run.plan.step(&mut life.walk, input, &mut |e| effects.push_back(e));
+        let moved =
+            life.squad.clone().scenario().plan.step(&mut life.walk, input, &mut |e| effects.push_back(e));
         let end = match moved {
             Ok(()) => pass.carry_out(life),
             Err(stale) => {
                 tracing::error!(bot_id = life.walk.bot(), "{stale}");
-                Some(End::Bot)
+                Some(End::Bot(Recorded::Error))
             }
         };
         life.take_turns().await;
@@ -76,20 +78,20 @@ impl Pass {
             match effect {
                 Effect::Bind(frame) => {
                     let bot = life.walk.bot();
-                    bound = bound.and_then(|()| life.memory.bind(&life.local.run, frame, bot));
+                    bound = bound.and_then(|()| life.memory.bind(life.squad.scenario(), frame, bot));
                 }
                 Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
                 Effect::Cancel(leaf) => self.give_up(life, |going| going == Going::Leaf(leaf)),
                 Effect::Disarm(timer) => self.give_up(life, |going| going == Going::Timer(timer)),
                 Effect::Arm(timer) => {
-                    let time = life.local.run.plan.timers()[timer.index()].duration;
+                    let time = life.squad.scenario().plan.timers()[timer.index()].duration;
                     let fire = async move {
                         tokio::time::sleep(time).await;
                         Event::Timer(timer)
                     };
                     self.begin(Going::Timer(timer), fire.boxed_local());
                 }
-                Effect::Ended(_) => return Some(End::Root),
+                Effect::Ended(verdict) => return Some(End::Root(verdict)),
             }
         }
         None
@@ -104,9 +106,10 @@ impl Pass {
     fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), RenderError>) {
         let ran = match bound {
             Ok(()) => attempt(life, leaf),
-            Err(error) => std::future::ready(Ran::Answered(error.into())).boxed_local(),
+            Err(error) => std::future::ready((Instant::now(), Ran::Answered(error.into()))).boxed_local(),
         };
-        self.begin(Going::Leaf(leaf), ran.map(move |ran| Event::Leaf(leaf, ran)).boxed_local());
+        let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
+        self.begin(Going::Leaf(leaf), ended.boxed_local());
     }
 
     /// Waits for something to come to its end.
@@ -114,9 +117,10 @@ impl Pass {
         loop {
             if life.stop.asked() {
                 // Only what is done to the target may come to its end, as long as it is let.
-                let (plan, cancel) = (life.local.clone(), life.stop.stage.get() == Stage::Cancel);
+                let (squad, cancel) = (life.squad.clone(), life.stop.stage.get() == Stage::Cancel);
+                let is_measured = |leaf| squad.scenario().plan.leaf(leaf).measured;
                 self.give_up(life, |going| {
-                    cancel || !matches!(going, Going::Leaf(leaf) if plan.run.plan.leaf(leaf).measured)
+                    cancel || !matches!(going, Going::Leaf(leaf) if is_measured(leaf))
                 });
                 if self.begun.is_empty() {
                     return Err(End::Stopped);
@@ -135,8 +139,9 @@ impl Pass {
                     self.begun.retain(|b| b.going != Going::Timer(timer));
                     return Ok(Input::Timer(timer));
                 }
-                Some(Ok(Event::Leaf(leaf, ran))) => {
-                    let verdict = self.finish(life, leaf, ran)?;
+                Some(Ok(Event::Leaf(leaf, started, ran))) => {
+                    self.begun.retain(|b| b.going != Going::Leaf(leaf));
+                    let verdict = life.finish(leaf, started, ran)?;
                     if !life.stop.asked() {
                         return Ok(Input::Leaf(leaf, verdict));
                     }
@@ -144,12 +149,6 @@ impl Pass {
                 None => return Err(End::Stopped),
             }
         }
-    }
-
-    fn finish(&mut self, life: &mut Life, leaf: LeafId, ran: Ran) -> Result<botarmy_tree::Verdict, End> {
-        let place = self.begun.iter().position(|b| b.going == Going::Leaf(leaf));
-        let started = place.map_or_else(Instant::now, |place| self.begun.swap_remove(place).started);
-        life.finish(leaf, started, ran)
     }
 
     /// Ends what goes on and is meant; leaves are recorded as cancelled.
@@ -165,24 +164,35 @@ impl Pass {
 }
 
 /// Runs a leaf apart from the bot: it sees the bot's values as they are now.
-fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, Ran> {
-    let (local, connections) = (life.local.clone(), life.connections.clone());
+fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, Ran)> {
+    let (squad, connections) = (life.squad.clone(), life.connections.clone());
+    let scenario = squad.scenario();
     let context = life.memory.context.clone();
-    let arguments = life.memory.arguments(&local.run.plan, leaf).cloned();
+    let arguments = life.memory.arguments(&scenario.plan, leaf).cloned();
     let bot = life.walk.bot();
-    let draw = local.run.plan.draw(&mut life.walk, leaf);
-    let run = async move {
-        let scope = Scope { run: &local.run.scope, bot, context: &context, arguments: arguments.as_deref() };
-        let answer: Answer = match local.actions[leaf.index()]
-            .run(Bot { scope, connections: &connections }, &mut || draw.clone())
-        {
-            Step::Ready(answer) => answer,
-            Step::Pending(later) => later.await,
+    let draw = scenario.plan.draw(&mut life.walk, leaf);
+    let turn = squad.local.pacer.as_ref().filter(|_| scenario.plan.leaf(leaf).measured);
+    let turn = turn.map(|pacer| pacer.turn(Instant::now()));
+    async move {
+        if let Some(turn) = turn {
+            tokio::time::sleep_until(turn.into()).await;
+        }
+        let started = Instant::now();
+        let run = async {
+            let scope = Scope {
+                run: &squad.scenario().scope,
+                bot,
+                context: &context,
+                arguments: arguments.as_deref(),
+            };
+            let bot = Bot { scope, connections: &connections };
+            match squad.actions[leaf.index()].run(bot, &mut || draw.clone()) {
+                Step::Ready(answer) => answer,
+                Step::Pending(later) => later.await,
+            }
         };
-        answer
-    };
-    AssertUnwindSafe(run)
-        .catch_unwind()
-        .map(|answer| answer.map_or(Ran::Crashed, Ran::Answered))
-        .boxed_local()
+        let answer = AssertUnwindSafe(run).catch_unwind().await;
+        (started, answer.map_or(Ran::Crashed, Ran::Answered))
+    }
+    .boxed_local()
 }

@@ -1,6 +1,6 @@
 //! What a bot knows: its values, and the arguments of the subtrees that it is in.
 
-use botarmy_spec::Run;
+use botarmy_spec::Scenario;
 use botarmy_tree::template::{Context, RenderError};
 use botarmy_tree::{FrameId, LeafId, Plan, Scope};
 use serde_json::Value;
@@ -21,10 +21,10 @@ impl Memory {
     }
 
     /// Renders the arguments of a subtree that is being entered.
-    pub(super) fn bind(&mut self, run: &Run, frame: FrameId, bot: u64) -> Result<(), RenderError> {
-        let record = &run.plan.frames()[frame.index()];
+    pub(super) fn bind(&mut self, scenario: &Scenario, frame: FrameId, bot: u64) -> Result<(), RenderError> {
+        let record = &scenario.plan.frames()[frame.index()];
         let arguments = record.outer.map(|outer| &*self.frames[outer.index()]);
-        let scope = Scope { run: &run.scope, bot, context: &self.context, arguments };
+        let scope = Scope { run: &scenario.scope, bot, context: &self.context, arguments };
         let rendered = record.with.iter().map(|(name, value)| Ok((name.clone(), value.render(scope)?)));
         self.frames[frame.index()] = Rc::new(rendered.collect::<Result<_, _>>()?);
         Ok(())
@@ -36,9 +36,9 @@ impl Memory {
     }
 
     /// What the templates of a leaf see.
-    pub(super) fn scope<'a>(&'a self, run: &'a Run, leaf: LeafId, bot: u64) -> Scope<'a> {
-        let arguments = self.arguments(&run.plan, leaf).map(|a| &**a);
-        Scope { run: &run.scope, bot, context: &self.context, arguments }
+    pub(super) fn scope<'a>(&'a self, scenario: &'a Scenario, leaf: LeafId, bot: u64) -> Scope<'a> {
+        let arguments = self.arguments(&scenario.plan, leaf).map(|a| &**a);
+        Scope { run: &scenario.scope, bot, context: &self.context, arguments }
     }
 
     pub(super) fn update(&mut self, updates: Vec<(String, Value)>) {

@@ -1,0 +1,226 @@
+//! A number that changes over time: bots alive, or arrivals a second. Pure.
+
+use std::time::Duration;
+
+/// A function of the time since the start: it goes evenly from point to point, and stays where the
+/// last one left it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    segments: Vec<Segment>,
+    /// The value after the last segment.
+    last: f64,
+    /// When the last segment ends, in seconds.
+    end: f64,
+    /// What was summed up until then.
+    sum: f64,
+}
+
+/// A stretch in which the value goes evenly from one number to another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Segment {
+    /// Seconds since the start.
+    begin: f64,
+    length: f64,
+    from: f64,
+    to: f64,
+    /// What was summed up before it.
+    before: f64,
+}
+
+impl Profile {
+    /// Always the same.
+    pub fn constant(value: f64) -> Self {
+        Self { segments: Vec::new(), last: value, end: 0.0, sum: 0.0 }
+    }
+
+    /// From 0 through these points: in each duration evenly to the value. A duration of 0 jumps.
+    pub fn ramps(points: impl IntoIterator<Item = (Duration, f64)>) -> Self {
+        let mut profile = Self::constant(0.0);
+        for (duration, to) in points {
+            let length = duration.as_secs_f64();
+            let segment = Segment { begin: profile.end, length, from: profile.last, to, before: profile.sum };
+            profile.end += length;
+            profile.sum += segment.sum();
+            profile.last = to;
+            profile.segments.push(segment);
+        }
+        profile
+    }
+
+    /// When the last ramp ends; zero for a constant.
+    pub fn end(&self) -> Duration {
+        Duration::from_secs_f64(self.end)
+    }
+
+    /// Whether it never changes.
+    pub fn is_constant(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The highest value it ever has.
+    pub fn peak(&self) -> f64 {
+        self.segments.iter().map(|s| s.to).fold(if self.is_constant() { self.last } else { 0.0 }, f64::max)
+    }
+
+    /// Its value at a time.
+    pub fn at(&self, time: Duration) -> f64 {
+        let time = time.as_secs_f64();
+        match self.segment(time) {
+            Some(segment) => segment.at(time - segment.begin),
+            None => self.last,
+        }
+    }
+
+    /// Which ramp a time lies in, from 0; the last one from its end on.
+    pub fn stage(&self, time: Duration) -> usize {
+        let time = time.as_secs_f64();
+        let passed = self.segments.partition_point(|s| s.begin + s.length <= time);
+        passed.min(self.segments.len().saturating_sub(1))
+    }
+
+    /// When the value, rounded, will next be another one: none if never again. At the earliest after
+    /// `least`, so that a steep ramp is followed in steps.
+    pub fn next_change(&self, time: Duration, least: Duration) -> Option<Duration> {
+        let now = time.as_secs_f64();
+        let segment = self.segment(now)?;
+        let slope = if segment.length > 0.0 { (segment.to - segment.from) / segment.length } else { 0.0 };
+        let end = segment.begin + segment.length;
+        let next = if slope == 0.0 {
+            end
+        } else {
+            let value = segment.at(now - segment.begin);
+            let bound = if slope > 0.0 { value.round() + 0.5 } else { value.round() - 0.5 };
+            (now + (bound - value) / slope).min(end)
+        };
+        let next = Duration::try_from_secs_f64(next).unwrap_or(time);
+        Some(next.max(time + least))
+    }
+
+    /// The integral from the start to a time: how many have arrived, if the value is a rate.
+    pub fn sum_until(&self, time: Duration) -> f64 {
+        let time = time.as_secs_f64();
+        match self.segment(time) {
+            Some(segment) => segment.before + segment.sum_of(time - segment.begin),
+            None => self.sum + (time - self.end).max(0.0) * self.last,
+        }
+    }
+
+    /// The first time at which the integral reaches a sum: when the arrival of that number comes. None
+    /// if it never does.
+    pub fn time_of(&self, sum: f64) -> Option<Duration> {
+        let segment = self.segments.iter().find(|s| s.before + s.sum() > sum);
+        let seconds = match segment {
+            Some(segment) => segment.begin + segment.time_of(sum - segment.before),
+            None if self.last > 0.0 => self.end + (sum - self.sum) / self.last,
+            None => return None,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    fn segment(&self, time: f64) -> Option<&Segment> {
+        self.segments.get(self.segments.partition_point(|s| s.begin + s.length <= time))
+    }
+}
+
+impl Segment {
+    fn at(&self, time: f64) -> f64 {
+        if self.length > 0.0 { self.from + (self.to - self.from) * time / self.length } else { self.to }
+    }
+
+    fn sum(&self) -> f64 {
+        self.sum_of(self.length)
+    }
+
+    fn sum_of(&self, time: f64) -> f64 {
+        f64::midpoint(self.from, self.at(time)) * time
+    }
+
+    /// Solves `from·t + slope·t²/2 = sum` in the form that loses no digits when the slope is small.
+    fn time_of(&self, sum: f64) -> f64 {
+        let slope = (self.to - self.from) / self.length;
+        let root = (self.from * self.from + 2.0 * slope * sum).max(0.0).sqrt();
+        let divisor = self.from + root;
+        if divisor > 0.0 { (2.0 * sum / divisor).min(self.length) } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seconds(s: f64) -> Duration {
+        Duration::from_secs_f64(s)
+    }
+
+    #[test]
+    fn it_goes_from_point_to_point() {
+        let ramps = [(10.0, 100.0), (0.0, 50.0), (10.0, 50.0), (5.0, 0.0)];
+        let profile = Profile::ramps(ramps.map(|(d, v)| (seconds(d), v)));
+        for (time, value) in [
+            (0.0, 0.0),
+            (5.0, 50.0),
+            (9.999_999, 99.999_99),
+            (10.0, 50.0),
+            (15.0, 50.0),
+            (22.5, 25.0),
+            (25.0, 0.0),
+            (99.0, 0.0),
+        ] {
+            assert!(
+                (profile.at(seconds(time)) - value).abs() < 1e-3,
+                "{time}: {}",
+                profile.at(seconds(time))
+            );
+        }
+        assert_eq!(profile.end(), seconds(25.0));
+        assert!((profile.peak() - 100.0).abs() < 1e-9);
+        let stages = [0.0, 9.9, 10.0, 19.9, 20.0, 99.0].map(|t| profile.stage(seconds(t)));
+        assert_eq!(stages, [0, 0, 2, 2, 3, 3]);
+        assert!((profile.sum_until(seconds(99.0)) - (500.0 + 500.0 + 125.0)).abs() < 1e-9);
+        assert_eq!(profile.time_of(1125.0), None, "what never arrives has no time");
+        assert_eq!(Profile::constant(50.0).time_of(100.0), Some(seconds(2.0)));
+        assert_eq!(Profile::constant(0.0).time_of(0.0), None);
+    }
+
+    #[test]
+    fn the_next_change_is_the_next_number() {
+        let profile = Profile::ramps([(seconds(10.0), 10.0), (seconds(5.0), 10.0), (seconds(10.0), 0.0)]);
+        let next =
+            |t: f64| profile.next_change(seconds(t), Duration::from_millis(1)).map(|d| d.as_secs_f64());
+        for (time, change) in [(0.0, 0.5), (0.6, 1.5), (9.6, 10.0), (12.0, 15.0), (15.0, 15.5), (24.9, 25.0)]
+        {
+            assert!((next(time).unwrap() - change).abs() < 2e-3, "{time}: {:?}", next(time));
+        }
+        assert_eq!(next(25.0), None);
+        assert_eq!(Profile::constant(3.0).next_change(Duration::ZERO, Duration::ZERO), None);
+    }
+
+    fn profile() -> impl Strategy<Value = Profile> {
+        prop::collection::vec((0..20_u32, 0..1_000_u32), 1..8).prop_map(|points| {
+            Profile::ramps(
+                points.into_iter().map(|(d, v)| (Duration::from_millis(u64::from(d) * 250), f64::from(v))),
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_time_of_a_sum_is_the_inverse_of_the_sum_until_a_time(profile in profile(), part in 0.0..1.0_f64) {
+            let sum = profile.sum_until(profile.end()) * part;
+            if let Some(time) = profile.time_of(sum) {
+                prop_assert!((profile.sum_until(time) - sum).abs() < 1e-5 * sum.max(1.0), "{sum} at {time:?}");
+            } else {
+                prop_assert!(sum >= profile.sum_until(profile.end()));
+            }
+        }
+
+        #[test]
+        fn arrivals_never_go_back(profile in profile()) {
+            let times: Vec<Option<Duration>> = (0..200_u32).map(|k| profile.time_of(f64::from(k))).collect();
+            let known: Vec<Duration> = times.iter().flatten().copied().collect();
+            prop_assert!(known.is_sorted());
+            prop_assert!(times.iter().skip(known.len()).all(Option::is_none));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What must hold of a spec beside its trees; everything that does not is noted.
+
+use super::{Error, MAX_BOTS, MAX_RUNNERS, RunThreshold, Scenario, seed};
+use crate::load;
+use crate::rate;
+use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
+use botarmy_report::Threshold;
+use botarmy_tree::template::RunScope;
+use botarmy_tree::{Finding, Findings, Path, Plan, duration};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The bits that tell the draws of one scenario from those of another.
+const SCENARIO_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+
+pub(super) struct Check<'p> {
+    pub(super) path: &'p Path,
+    pub(super) findings: Findings,
+}
+
+impl Check<'_> {
+    pub(super) fn target(&mut self, spec: &BotRunSpec) {
+        let Some(target) = &spec.target else { return };
+        let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
+        let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
+        let fits = host.is_some_and(|h| !h.is_empty() && !h.starts_with(':'))
+            && !target.chars().any(|c| c.is_whitespace() || c.is_control());
+        if !fits {
+            self.findings.note(&self.path.field("target"), &Error::Target(target.clone()));
+        }
+    }
+
+    /// The populations: those of `scenarios`, or the one that the spec's own fields say.
+    pub(super) fn scenarios(
+        &mut self,
+        spec: &BotRunSpec,
+        scope: &RunScope,
+        plan_of: impl Fn(Option<&str>, &Path) -> Result<Option<Plan>, Vec<Finding>>,
+    ) -> Vec<Scenario> {
+        if spec.scenarios.is_empty() {
+            let load = load::check(&spec.load, self.path, &mut self.findings);
+            let plan = self.plan(plan_of(spec.tree.as_deref(), self.path));
+            let start_delay = Duration::ZERO;
+            let plan = plan.with_seed(seed(spec)).fold(scope);
+            return vec![Scenario { name: None, plan, scope: scope.clone(), load, start_delay }];
+        }
+        self.only_scenarios(spec);
+        let mut names = BTreeSet::new();
+        let mut scenarios = Vec::new();
+        for (i, scenario) in (0_u64..).zip(&spec.scenarios) {
+            let place = self.path.field("scenarios").index(scenarios.len());
+            if !names.insert(&scenario.name) {
+                self.findings.note(&place.field("name"), &Error::Twice(scenario.name.clone()));
+            }
+            let plan = self.plan(plan_of(scenario.tree.as_deref(), &place));
+            let plan = plan.with_seed(seed(spec) ^ SCENARIO_SEED.wrapping_mul(i));
+            scenarios.push(self.scenario(scenario, &place, scope, plan));
+        }
+        let bots: u64 = scenarios.iter().map(|s| u64::from(s.load.peak())).sum();
+        if bots > u64::from(MAX_BOTS) {
+            self.findings.note(&self.path.field("scenarios"), &Error::TooManyBots(bots));
+        }
+        scenarios
+    }
+
+    fn plan(&mut self, plan: Result<Option<Plan>, Vec<Finding>>) -> Plan {
+        let plan = plan.map_err(|f| self.findings.later(f)).ok().flatten();
+        plan.unwrap_or_default()
+    }
+
+    fn scenario(&mut self, spec: &ScenarioSpec, place: &Path, scope: &RunScope, plan: Plan) -> Scenario {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if spec.name.is_empty() || spec.name.len() > 63 || !spec.name.chars().all(plain) {
+            self.findings.note(&place.field("name"), &Error::ScenarioName(spec.name.clone()));
+        }
+        let mut scope = scope.clone();
+        scope.env.extend(self.env(&spec.env, place));
+        let delay = spec.start_delay.as_ref().map(|d| duration::from_value(&d.to_value()));
+        let delay = delay.and_then(|d| self.findings.ok(&place.field("startDelay"), d));
+        let load = load::check(&spec.load, place, &mut self.findings);
+        let plan = plan.fold(&scope);
+        Scenario { name: Some(spec.name.clone()), plan, scope, load, start_delay: delay.unwrap_or_default() }
+    }
+
+    /// What the scenarios say each for themselves cannot be said for all as well.
+    fn only_scenarios(&mut self, spec: &BotRunSpec) {
+        if spec.tree.is_some() {
+            self.findings.note(&self.path.field("tree"), &Error::WithScenarios("tree".into()));
+        }
+        if spec.load == LoadSpec::default() {
+            return;
+        }
+        let given = serde_json::to_value(&spec.load).unwrap_or_default();
+        for field in given.as_object().into_iter().flat_map(|fields| fields.keys()) {
+            self.findings.note(&self.path.field(field), &Error::WithScenarios(field.clone()));
+        }
+    }
+
+    pub(super) fn time(&mut self, field: &str, time: Option<&Time>) -> Option<Duration> {
+        self.findings.ok(&self.path.field(field), duration::from_value(&time?.to_value()))
+    }
+
+    pub(super) fn warmup(&mut self, spec: &BotRunSpec, scenarios: &[Scenario]) -> Duration {
+        let warmup = self.time("warmup", spec.warmup.as_ref()).unwrap_or_default();
+        let ends = scenarios.iter().map(|s| s.load.duration.map(|d| s.start_delay + d));
+        let end = ends.collect::<Option<Vec<Duration>>>().and_then(|ends| ends.into_iter().max());
+        if let Some(end) = end.filter(|end| warmup >= *end) {
+            self.findings.note(&self.path.field("warmup"), &Error::AllWarmup(warmup, end));
+        }
+        warmup
+    }
+
+    pub(super) fn max_rate(&mut self, spec: &BotRunSpec) -> Option<f64> {
+        let place = self.path.field("maxRate");
+        let rate = rate::from_value(&spec.max_rate.as_ref()?.to_value());
+        let rate = self.findings.ok(&place, rate.map_err(Error::from))?;
+        if rate == 0.0 {
+            self.findings.note(&place, &Error::NoRate);
+        }
+        Some(rate)
+    }
+
+    pub(super) fn runners(&mut self, spec: &BotRunSpec, scenarios: &[Scenario]) -> u32 {
+        let place = self.path.field("runners");
+        let Some(runners) = &spec.runners else { return 1 };
+        let bots = scenarios.iter().fold(0_u32, |sum, s| sum.saturating_add(s.load.peak()));
+        let number = |n: Option<i32>| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+        let count = match (number(runners.count), number(runners.bots_per_runner)) {
+            (Some(_), Some(_)) => {
+                self.findings.note(&place, &Error::Runners);
+                1
+            }
+            (Some(count), None) => count,
+            (None, Some(each)) => bots.div_ceil(each),
+            (None, None) => 1,
+        };
+        if count > MAX_RUNNERS || count > bots {
+            self.findings.note(&place, &Error::TooManyRunners(count, bots));
+        }
+        count
+    }
+
+    pub(super) fn env(&mut self, variables: &[EnvVar], path: &Path) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        for (i, variable) in variables.iter().enumerate() {
+            let place = path.field("env").index(i).field("name");
+            let name = &variable.name;
+            let fits = !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !fits {
+                self.findings.note(&place, &Error::EnvName(name.clone()));
+            }
+            if env.insert(name.clone(), variable.value.clone()).is_some() {
+                self.findings.note(&place, &Error::Twice(name.clone()));
+            }
+        }
+        env
+    }
+
+    /// `scenarios` is none when their trees are wrong, so that their rows are not known.
+    pub(super) fn thresholds(
+        &mut self,
+        spec: &BotRunSpec,
+        scenarios: Option<&[Scenario]>,
+    ) -> Vec<RunThreshold> {
+        let mut thresholds = Vec::new();
+        for (i, threshold) in spec.thresholds.iter().enumerate() {
+            let place = self.path.field("thresholds").index(i);
+            if let (Some(action), Some(scenarios)) = (&threshold.action, scenarios) {
+                self.row_exists(&place.field("action"), action, scenarios);
+            }
+            match Threshold::parse(&threshold.expect) {
+                Ok(parsed) => thresholds.push(RunThreshold {
+                    expect: threshold.expect.clone(),
+                    action: threshold.action.clone(),
+                    threshold: parsed,
+                }),
+                Err(error) => self.findings.note(&place.field("expect"), &Error::Threshold(error)),
+            }
+        }
+        thresholds
+    }
+
+    fn row_exists(&mut self, place: &Path, action: &str, scenarios: &[Scenario]) {
+        let leaves = || scenarios.iter().flat_map(|s| s.plan.leaves());
+        if !leaves().any(|l| l.name == action || l.base == action) {
+            let rows: BTreeSet<&str> = leaves().map(|l| l.name.as_str()).collect();
+            let rows = rows.into_iter().take(20).collect::<Vec<_>>().join(", ");
+            self.findings.note(place, &Error::NoRow(action.to_owned(), rows));
+        }
+    }
+}

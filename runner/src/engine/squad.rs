@@ -1,0 +1,317 @@
+//! The bots of one scenario on one worker: how they come and go.
+
+use super::alarm::Alarm;
+use super::army::{Error, Shared};
+use super::arrivals::Arrivals;
+use super::bot::{self, Begin, Stage, Stop};
+use super::share::Share;
+use super::worker::Local;
+use botarmy_actions::{Action, Network};
+use botarmy_report::{Observed, Outcome, RowInfo};
+use botarmy_spec::Scenario;
+use botarmy_spec::load::{Closed, Model, whole};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The row of whole passes of the tree.
+pub const ITERATION: &str = "(iteration)";
+/// The row of how late bots of an arrival rate begin.
+pub const LATENESS: &str = "(lateness)";
+/// A ramp is followed in steps of at least so long.
+const LEAST_STEP: Duration = Duration::from_millis(10);
+
+/// Where the rows of a scenario lie among all rows: its leaves, whole iterations, lateness.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    first: usize,
+    iteration: usize,
+}
+
+impl Place {
+    pub(super) fn of(scenario: &Scenario, rows: &mut Vec<RowInfo>) -> Self {
+        let first = rows.len();
+        rows.extend(scenario.plan.leaves().iter().map(|l| RowInfo {
+            name: l.name.clone(),
+            base: l.base.clone(),
+            measured: l.measured,
+        }));
+        let iteration = rows.len();
+        let own = |name: &str| RowInfo { name: name.into(), base: name.into(), measured: false };
+        rows.extend([own(ITERATION), own(LATENESS)]);
+        Self { first, iteration }
+    }
+}
+
+/// How far a squad is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It waits for its start.
+    Waiting,
+    /// Its bots come and go.
+    Going,
+    /// No bot is started any more; what still goes on at that moment is given up.
+    Ending(Instant),
+    /// All is given up.
+    GivenUp,
+}
+
+pub(super) struct Squad {
+    pub(super) local: Rc<Local>,
+    scenario: usize,
+    place: Place,
+    pub(super) actions: Vec<Box<dyn Action>>,
+    /// Bots that are alive, by id.
+    alive: RefCell<BTreeMap<u64, Rc<Stop>>>,
+    phase: Cell<Phase>,
+    /// How many bots there shall be over the whole army, if that was changed.
+    set: Cell<Option<u32>>,
+    /// How many shall be alive here.
+    wanted: Cell<u32>,
+    /// How many may be started that replace none.
+    fresh: Cell<u32>,
+    /// How many have made all of their passes and are not replaced.
+    retired: Cell<u32>,
+    /// Arrivals: all have come.
+    all_came: Cell<bool>,
+}
+
+impl Squad {
+    pub(super) fn new(
+        local: Rc<Local>,
+        scenario: usize,
+        place: Place,
+        network: &Network,
+    ) -> Result<Self, Error> {
+        let leaves = local.run.scenarios[scenario].plan.leaves();
+        let actions = leaves.iter().map(|l| botarmy_actions::action(l, network)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            local,
+            scenario,
+            place,
+            actions,
+            alive: RefCell::default(),
+            phase: Cell::new(Phase::Waiting),
+            set: Cell::default(),
+            wanted: Cell::default(),
+            fresh: Cell::default(),
+            retired: Cell::default(),
+            all_came: Cell::default(),
+        })
+    }
+
+    pub(super) fn scenario(&self) -> &Scenario {
+        &self.local.run.scenarios[self.scenario]
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.local.common.scenarios[self.scenario]
+    }
+
+    /// Records a leaf, by its place in the plan.
+    pub(super) fn record(&self, leaf: usize, outcome: Outcome, micros: u64, observed: &Observed) {
+        self.local.recorder.borrow_mut().record_observed(self.place.first + leaf, outcome, micros, observed);
+    }
+
+    /// Records a whole pass.
+    pub(super) fn record_iteration(&self, outcome: Outcome, took: Duration) {
+        let mut recorder = self.local.recorder.borrow_mut();
+        recorder.record(self.place.iteration, outcome, micros(took));
+        if outcome != Outcome::Cancelled {
+            recorder.iteration();
+        }
+    }
+
+    pub(super) fn alive(&self) -> u32 {
+        u32::try_from(self.alive.borrow().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether nothing more will come of it.
+    pub(super) fn finished(&self) -> bool {
+        let nothing_left = match self.phase.get() {
+            Phase::Waiting => false,
+            Phase::Going => self.has_nothing_left(),
+            Phase::Ending(_) | Phase::GivenUp => true,
+        };
+        nothing_left && self.alive() == 0
+    }
+
+    fn has_nothing_left(&self) -> bool {
+        self.shared().no_iterations_left()
+            || match &self.scenario().load.model {
+                Model::Open(_) => self.all_came.get(),
+                Model::Closed(closed) => {
+                    closed.iterations_per_bot.is_some()
+                        && self.retired.get() >= self.target(closed, Duration::ZERO)
+                }
+            }
+    }
+
+    /// Changes how many bots there are, if that can be changed.
+    pub(super) fn set_bots(&self, army: u32) {
+        if self.local.run.live_bots().is_some() {
+            self.set.set(Some(army));
+        }
+    }
+
+    /// One that has made all of its passes is not replaced.
+    pub(super) fn retire(&self) {
+        self.retired.set(self.retired.get() + 1);
+    }
+
+    /// Does what is due, and tells when to look again.
+    pub(super) fn tend(self: &Rc<Self>, now: Instant) -> Option<Instant> {
+        let begin = self.local.common.start + self.scenario().start_delay;
+        let end = self.scenario().load.duration.map(|d| begin + d);
+        if self.phase.get() == Phase::Waiting {
+            if now < begin {
+                return Some(begin);
+            }
+            self.phase.set(Phase::Going);
+            self.let_them_arrive(begin);
+        }
+        if let Some(end) = end.filter(|end| now >= *end) {
+            self.end(end, Stage::End);
+        }
+        match self.phase.get() {
+            Phase::Ending(given_up) if now >= given_up => {
+                self.end(now, Stage::Cancel);
+                None
+            }
+            Phase::Ending(given_up) => Some(given_up),
+            Phase::Waiting | Phase::GivenUp => None,
+            Phase::Going => {
+                let next = match &self.scenario().load.model {
+                    Model::Closed(closed) => self.keep_alive(closed, now, now - begin),
+                    Model::Open(_) => None,
+                };
+                [next, end].into_iter().flatten().min()
+            }
+        }
+    }
+
+    /// Ends it: no bot is started any more, and what its bots do comes to its end, or is given up.
+    pub(super) fn end(&self, now: Instant, stage: Stage) {
+        match (self.phase.get(), stage) {
+            (Phase::Waiting | Phase::Going, Stage::End) => {
+                self.phase.set(Phase::Ending(now + self.local.run.grace_period));
+            }
+            (Phase::Ending(_), Stage::Cancel) => self.phase.set(Phase::GivenUp),
+            _ => return,
+        }
+        self.alive.borrow().values().for_each(|stop| stop.tell(stage));
+    }
+
+    fn is_going(&self) -> bool {
+        self.phase.get() == Phase::Going
+    }
+
+    /// How many bots there shall be on this worker.
+    fn target(&self, closed: &Closed, since_begin: Duration) -> u32 {
+        let army = self.set.get().unwrap_or_else(|| whole(closed.bots.at(since_begin)));
+        let runner = self.local.common.share.bots(army);
+        self.local.share.bots(runner)
+    }
+
+    fn keep_alive(self: &Rc<Self>, closed: &Closed, now: Instant, since_begin: Duration) -> Option<Instant> {
+        self.want(self.target(closed, since_begin).saturating_sub(self.retired.get()));
+        let next = closed
+            .bots
+            .next_change(since_begin, LEAST_STEP)
+            .map(|next| now + next.saturating_sub(since_begin));
+        let refill = self.start_missing(since_begin).map(|wait| now + wait);
+        [next, refill].into_iter().flatten().min()
+    }
+
+    fn want(&self, bots: u32) {
+        let before = self.wanted.replace(bots);
+        if bots == before {
+            return;
+        }
+        self.fresh.set(if bots > before { self.fresh.get() + (bots - before) } else { 0 });
+        let surplus = self.alive().saturating_sub(bots) as usize;
+        let alive = self.alive.borrow();
+        // The youngest go first; those that were told already are among them.
+        alive.values().rev().take(surplus).for_each(|stop| stop.tell(Stage::End));
+    }
+
+    /// Starts the bots that are missing, as far as it is allowed; tells how long until more may be.
+    fn start_missing(self: &Rc<Self>, since_begin: Duration) -> Option<Duration> {
+        while !self.shared().no_iterations_left() && self.alive() < self.wanted.get() {
+            if self.fresh.get() > 0 {
+                self.fresh.set(self.fresh.get() - 1);
+            } else if let Err(wait) = self.shared().take_replacement(since_begin) {
+                return Some(wait);
+            }
+            self.start(self.shared().next_bot_id(), Begin::Now);
+        }
+        None
+    }
+
+    fn start(self: &Rc<Self>, id: u64, begin: Begin) {
+        let stop = Rc::new(Stop::new());
+        self.alive.borrow_mut().insert(id, stop.clone());
+        let alive = Alive { squad: self.clone(), id };
+        tokio::task::spawn_local(async move {
+            bot::run(alive.squad.clone(), id, stop, begin).await;
+        });
+    }
+
+    /// Starts a bot at each arrival of this worker, whatever becomes of the others.
+    fn let_them_arrive(self: &Rc<Self>, begin: Instant) {
+        let Model::Open(open) = &self.scenario().load.model else { return };
+        let worker = Share { index: self.local.share.index, of: self.local.share.of };
+        let draw = self.scenario().plan.draw_apart(0, 0);
+        let arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
+        let squad = self.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = squad.arrive(arrivals, begin).await {
+                tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
+            }
+            squad.all_came.set(true);
+            squad.local.changed.notify_one();
+        });
+    }
+
+    async fn arrive(self: &Rc<Self>, arrivals: Arrivals, begin: Instant) -> std::io::Result<()> {
+        let (alarm, most) = (Alarm::new()?, arrivals.most());
+        let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
+        let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
+        for (arrival, time) in arrivals.take_while(|(n, time)| *n < iterations && *time < duration) {
+            let scheduled = begin + time;
+            alarm.until(scheduled).await?;
+            if !self.is_going() {
+                break;
+            }
+            if self.alive() < most {
+                let late = micros(scheduled.elapsed());
+                self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
+                self.start(arrival + 1, Begin::Scheduled(scheduled));
+            } else {
+                self.local.recorder.borrow_mut().dropped();
+            }
+            // The bots have to have their turn, however many arrivals are late.
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A bot among those that are alive, however it ends: one that nobody takes out would keep the run
+/// from ending.
+struct Alive {
+    squad: Rc<Squad>,
+    id: u64,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.squad.alive.borrow_mut().remove(&self.id);
+        self.squad.local.changed.notify_one();
+    }
+}
