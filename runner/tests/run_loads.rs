@@ -1,0 +1,163 @@
+//! `runner run`: the ways in which bots come and go.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod common;
+
+use common::Shop;
+use common::army::{Done, GET, run};
+use serde_json::json;
+
+const LOG: &str = "trees: {T: {log: here}}\n";
+
+fn with(fields: &str, tree: &str) -> Done {
+    run(&format!("{tree}{fields}\n"), &[])
+}
+
+fn millis(done: &Done) -> u64 {
+    done.number("/durationMs")
+}
+
+#[test]
+fn an_arrival_rate_starts_its_bots_whatever_the_target_does() {
+    let shop = Shop::open(&["--latency", "700ms"]);
+    let fields = format!("target: {}\narrivalRate: 50/s\nduration: 2s", shop.url());
+    let done = with(&fields, GET);
+    assert_eq!(done.result["bots"], json!({"started": 100, "alive": 0}));
+    assert_eq!((done.number("/iterations"), done.number("/requests"), shop.requests()), (100, 100, 100));
+    assert_eq!(done.number("/total/succeed"), 100);
+    // The last one begins 20 ms before the end and takes its time.
+    assert!((2_600..5_000).contains(&millis(&done)), "{:#}", done.result);
+    assert_eq!(done.action("(lateness)")["count"], 100);
+    assert!(done.result.get("dropped").is_none());
+}
+
+#[test]
+fn arrivals_beyond_what_is_allowed_are_dropped_and_counted() {
+    let shop = Shop::open(&["--latency", "10s"]);
+    let fields =
+        format!("target: {}\narrivalRate: 100/s\nmaxBots: 7\nduration: 1s\ngracePeriod: 0", shop.url());
+    let done = with(&fields, GET);
+    assert_eq!((done.number("/bots/started"), done.number("/dropped")), (7, 93));
+    assert_eq!(done.counts("GET /catalogue"), [0, 0, 0, 7]);
+    assert_eq!(done.number("/requests"), 7);
+}
+
+#[test]
+fn arrivals_can_be_independent_and_end_with_their_number() {
+    let fields = "arrivalRate: 500/s\nspacing: Poisson\niterations: 300";
+    let done = with(fields, LOG);
+    assert_eq!(done.number("/bots/started"), 300);
+    assert_eq!(done.counts("log(\"here\")"), [300, 0, 0, 0]);
+    // 300 at 500 a second, give or take what chance does.
+    assert!((400..1_500).contains(&millis(&done)), "{:#}", done.result);
+}
+
+#[test]
+fn a_rate_that_ramps_starts_the_area_below_it() {
+    let fields = "stages: [{duration: 1s, arrivalRate: 100}, {duration: 500ms, arrivalRate: 100}, {duration: 1s, arrivalRate: 0}]";
+    let done = with(fields, LOG);
+    assert_eq!(done.number("/bots/started"), 150);
+    assert!((2_300..4_500).contains(&millis(&done)), "{:#}", done.result);
+}
+
+#[test]
+fn stages_ramp_the_number_of_bots_up_and_down() {
+    let tree = "trees: {T: {sequence: [{wait: 50ms}, {log: here}]}}\n";
+    let done = with(
+        "stages: [{duration: 1s, bots: 20}, {duration: 500ms, bots: 20}, {duration: 1s, bots: 0}]",
+        tree,
+    );
+    assert_eq!(done.number("/bots/started"), 20, "{:#}", done.result);
+    assert!((2_400..4_500).contains(&millis(&done)), "{:#}", done.result);
+    // The area is 10 + 10 + 10 bot seconds, at 20 passes a second and bot.
+    let passes = done.number("/iterations");
+    assert!((300..=620).contains(&passes), "{passes}");
+}
+
+#[test]
+fn each_bot_makes_its_passes_and_no_more() {
+    let done = with("bots: 7\niterationsPerBot: 3", LOG);
+    assert_eq!((done.number("/iterations"), done.number("/bots/started")), (21, 7));
+    // A bot that dies before is replaced, and its successor has passes of its own.
+    let tree = "trees: {T: {if: {when: 'bot.id == 1', then: {error: broken}, else: {log: here}}}}\n";
+    let done = with("bots: 2\niterationsPerBot: 3", tree);
+    assert_eq!((done.number("/bots/started"), done.counts("log(\"here\")")), (3, [6, 0, 0, 0]));
+}
+
+#[test]
+fn a_pace_and_a_think_time_lie_between_passes() {
+    let done = with("pace: 200ms\nduration: 1100ms", LOG);
+    assert_eq!(done.number("/iterations"), 6, "at 0, 200, … 1000 ms: {:#}", done.result);
+    let done = with("thinkTime: {from: 100ms, to: 100ms}\niterations: 5", LOG);
+    assert!((400..1_500).contains(&millis(&done)), "{:#}", done.result);
+    // Waiting for the next pass is cut short by the end.
+    let done = with("thinkTime: {mean: 1h, max: 1h}\nduration: 300ms", LOG);
+    assert!(millis(&done) < 5_000);
+    assert_eq!(done.number("/iterations"), 1);
+}
+
+#[test]
+fn a_cap_on_the_rate_holds_for_all_bots_together() {
+    let shop = Shop::open(&[]);
+    let done = with(&format!("target: {}\nbots: 20\nmaxRate: 50/s\nduration: 2s", shop.url()), GET);
+    let requests = done.number("/requests");
+    assert!((60..=104).contains(&requests), "{requests}");
+    assert_eq!(requests, shop.requests());
+    let p50 = done.number("/total/p50Us");
+    assert!(p50 < 20_000, "waiting for the turn is no latency: {p50}");
+}
+
+#[test]
+fn scenarios_run_beside_each_other() {
+    let shop = Shop::open(&[]);
+    let file = format!(
+        "
+target: {}
+env: [{{name: WHO, value: all}}]
+trees:
+  Buy: {{sequence: [{{http: {{post: '{{{{ target }}}}/login'}}}}, {{log: '{{{{ env.WHO }}}} bought'}}, {{wait: 20ms}}]}}
+  Look: {{sequence: [{{http: {{get: '{{{{ target }}}}/catalogue'}}}}, {{log: '{{{{ env.WHO }}}} looked'}}]}}
+scenarios:
+  - {{name: buyers, tree: Buy, bots: 3, iterations: 30}}
+  - {{name: visitors, tree: Look, arrivalRate: 40/s, startDelay: 500ms, duration: 1s, env: [{{name: WHO, value: visitor}}]}}
+",
+        shop.url()
+    );
+    let done = run(&file, &[]);
+    assert_eq!(done.counts("POST /login"), [30, 0, 0, 0]);
+    assert_eq!(done.counts("GET /catalogue"), [40, 0, 0, 0]);
+    assert_eq!((done.number("/iterations"), done.number("/requests"), shop.requests()), (70, 70, 70));
+    assert!((1_450..4_000).contains(&millis(&done)), "{:#}", done.result);
+    assert_eq!(done.number("/bots/started"), 43);
+}
+
+#[test]
+fn a_warm_up_is_left_out() {
+    let shop = Shop::open(&["--latency", "10ms"]);
+    let fields = format!("target: {}\nbots: 2\nwarmup: 500ms\nduration: 1500ms", shop.url());
+    let done = with(&fields, GET);
+    let (counted, seen) = (done.number("/requests"), shop.requests());
+    assert!(counted > 20 && seen > counted + 20, "{counted} of {seen}");
+    // A request that was begun in the warm-up and ended after it is an action after it.
+    assert!(done.number("/total/count").abs_diff(counted) <= 2, "{:#}", done.result);
+}
+
+#[test]
+fn what_still_goes_on_at_the_end_has_its_grace() {
+    let shop = Shop::open(&["--latency", "600ms"]);
+    let run =
+        |grace: &str| with(&format!("target: {}\nduration: 300ms\ngracePeriod: {grace}", shop.url()), GET);
+    assert_eq!(run("10s").counts("GET /catalogue"), [1, 0, 0, 0]);
+    assert_eq!(run("100ms").counts("GET /catalogue"), [0, 0, 0, 1]);
+}
+
+#[test]
+fn an_iteration_of_an_arrival_is_no_shorter_than_what_it_does() {
+    let shop = Shop::open(&["--latency", "20ms"]);
+    let done = with(&format!("target: {}\narrivalRate: 100/s\nduration: 1s", shop.url()), GET);
+    let number = |row: &str, name: &str| done.action(row)[name].as_u64().expect("a number");
+    assert_eq!((number("(iteration)", "count"), number("(lateness)", "count")), (100, 100));
+    assert!(number("(iteration)", "maxUs") >= number("GET /catalogue", "maxUs"));
+    assert!(number("GET /catalogue", "p50Us") >= 20_000);
+}
