@@ -58,7 +58,7 @@ pub(super) fn observe(
         let mut result = army.result(now);
         result.outcome = RunOutcome::Errored;
         figures(&mut status, &result);
-        status.result = army.start_at_ms().map(|_| bounded(result));
+        status.result = army.start_at_ms().map(|_| result.bounded());
         (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
         status.completion_time = Some(time(now));
         set(&mut status, run, "Running", false, "Finished", "the Job was given up");
