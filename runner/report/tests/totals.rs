@@ -104,12 +104,14 @@ proptest! {
     fn a_delta_over_the_wire_is_the_delta(samples in samples(9, 200), places in prop::collection::vec(0..4_usize, 200)) {
         let rows = plan(9);
         let parts = deal(&samples, &places, 4);
-        let slices = parts.iter().zip(7..).map(|(part, second)| Slice { second, totals: recorded(&rows, part) });
+        let slices = parts.iter().zip(7..).map(|(part, second)| Slice { second, totals: recorded(&rows, part), warmup: second == 8 });
         let delta = Delta { sequence: 1, slices: slices.collect(), alive: 3 };
         let read: Delta = serde_json::from_str(&serde_json::to_string(&delta)?)?;
         prop_assert_eq!(&read, &delta);
-        let mut totals = Totals::default();
-        read.merge_into(&mut totals)?;
+        let (mut totals, mut warmup) = (Totals::default(), Totals::default());
+        read.merge_into(&mut totals, &mut warmup)?;
+        prop_assert_eq!(&warmup, &recorded(&rows, &parts[1]));
+        totals.merge(&warmup)?;
         prop_assert_eq!(totals, recorded(&rows, &samples));
     }
 
