@@ -26,6 +26,20 @@ where
     from.deserialize_map(Map::<T, ENTRIES, NAME>(PhantomData))
 }
 
+/// A mapping of at most `ENTRIES` entries under numbers, each below `ENTRIES`.
+pub(crate) fn map_by_number<'de, D, T, const ENTRIES: usize>(from: D) -> Result<BTreeMap<u16, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let named = map::<D, T, ENTRIES, 5>(from)?;
+    let number = |name: String| name.parse().ok().filter(|n| usize::from(*n) < ENTRIES).ok_or(name);
+    let entries = named.into_iter().map(|(name, value)| Ok((number(name)?, value)));
+    entries.collect::<Result<_, String>>().map_err(|name| {
+        D::Error::custom(format_args!("{name:?} is no number below {ENTRIES}; entries have numbers here"))
+    })
+}
+
 /// Text of at most `MAX` bytes.
 pub(crate) fn text<'de, D, const MAX: usize>(from: D) -> Result<String, D::Error>
 where

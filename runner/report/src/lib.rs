@@ -28,10 +28,13 @@ pub use observed::{Failure, FailureClass, Observed, Part};
 pub use outcome::Outcome;
 pub use recorder::Recorder;
 pub use result::{
-    ActionResult, BotCounts, DetailResult, Facts, FailureResult, Figures, Gap, OTHER_STATUSES, PartFigures,
-    PartResults, RunOutcome, RunResult, Sample, ThresholdResult,
+    ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, OTHER_STATUSES,
+    PartFigures, PartResults, RunOutcome, RunResult, Sample, Section, ThresholdResult,
 };
 pub use series::Series;
 pub use summary::summary;
 pub use threshold::{Judgement, MAX_EXPECT_BYTES, ParseError, Threshold};
-pub use totals::{MAX_NAME_BYTES, MAX_ROWS, OTHER, OTHER_CONTROL, Row, RowInfo, Totals};
+pub use totals::{
+    GROUP_SEPARATOR, MAX_NAME_BYTES, MAX_ROWS, MAX_STAGES, OTHER, OTHER_CONTROL, Row, RowInfo, RowKey,
+    Selector, Totals,
+};

@@ -4,10 +4,11 @@ use crate::details::Details;
 use crate::observed::Observed;
 use crate::outcome::Outcome;
 use crate::series::Series;
-use crate::totals::{OTHER, Row, RowInfo, Totals};
+use crate::totals::{MAX_STAGES, OTHER, Row, RowInfo, Totals};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Counts what one worker thread does; nothing in it is shared with another thread but the names.
@@ -26,23 +27,42 @@ pub struct Recorder {
 #[derive(Debug, Clone)]
 struct Counted {
     series: Series,
+    /// The stage that `series` belongs to, if the scenario has stages.
+    stage: Option<u16>,
+    /// What came of earlier stages since the last drain.
+    past: BTreeMap<u16, Series>,
     details: Details,
 }
 
 impl Counted {
     fn new(highest_us: u64) -> Self {
-        Self { series: Series::new(highest_us), details: Details::default() }
+        let (series, past, details) = (Series::new(highest_us), BTreeMap::new(), Details::default());
+        Self { series, stage: None, past, details }
     }
 
-    /// Hands over what is counted; none if nothing is.
-    fn take(&mut self) -> Option<Self> {
-        let fresh = Self::new(self.series.highest());
-        (!self.series.is_empty()).then(|| mem::replace(self, fresh))
+    fn enter_stage(&mut self, stage: u16) {
+        let fresh = Series::new(self.series.highest());
+        if let Some(before) = self.stage.replace(stage)
+            && !self.series.is_empty()
+        {
+            self.past.entry(before).or_default().absorb(&mem::replace(&mut self.series, fresh));
+        }
     }
 
-    fn row(self, base: &str, measured: bool) -> Row {
-        let Self { series, details } = self;
-        Row { base: base.to_owned(), measured, series, details }
+    /// Hands over what is counted, as a row; none if nothing is.
+    fn take(&mut self, base: &str, measured: bool) -> Option<Row> {
+        if self.series.is_empty() && self.past.is_empty() {
+            return None;
+        }
+        let fresh = Self { stage: self.stage, ..Self::new(self.series.highest()) };
+        let Self { series, stage, past: mut stages, details } = mem::replace(self, fresh);
+        let mut row = Row::new(base, measured, Series::new(series.highest()));
+        match stage {
+            None => row.series = series,
+            Some(_) if series.is_empty() => {}
+            Some(stage) => stages.entry(stage).or_default().absorb(&series),
+        }
+        Some(Row { stages, details, ..row })
     }
 }
 
@@ -76,6 +96,14 @@ impl Recorder {
     #[inline]
     fn counted(&mut self, row: usize) -> &mut Counted {
         self.counted.get_mut(row).unwrap_or(&mut self.stray)
+    }
+
+    /// From now on what is recorded in these rows belongs to a stage, by its number.
+    pub fn enter_stage(&mut self, rows: Range<usize>, stage: u16) {
+        let last = u16::try_from(MAX_STAGES - 1).unwrap_or(u16::MAX);
+        for counted in self.counted.get_mut(rows).into_iter().flatten() {
+            counted.enter_stage(stage.min(last));
+        }
     }
 
     /// Counts a request when it is sent.
@@ -112,12 +140,12 @@ impl Recorder {
     pub fn drain(&mut self) -> Totals {
         let mut totals = mem::take(&mut self.counters);
         for (info, counted) in self.rows.iter().zip(&mut self.counted) {
-            if let Some(counted) = counted.take() {
-                totals.absorb_row(&info.name, Cow::Owned(counted.row(&info.base, info.measured)));
+            if let Some(row) = counted.take(&info.base, info.measured) {
+                totals.absorb_row(&info.key(), Cow::Owned(row));
             }
         }
-        if let Some(counted) = self.stray.take() {
-            totals.absorb_row(OTHER, Cow::Owned(counted.row(OTHER, true)));
+        if let Some(row) = self.stray.take(OTHER, true) {
+            totals.absorb_row(OTHER, Cow::Owned(row));
         }
         totals
     }
@@ -126,18 +154,18 @@ impl Recorder {
 /// One description for each name, so that every drain describes a row alike, whichever of its
 /// actions ran.
 fn settle(rows: Arc<[RowInfo]>) -> Arc<[RowInfo]> {
-    let mut by_name: BTreeMap<&str, (bool, &str)> = BTreeMap::new();
+    let mut by_key: BTreeMap<Cow<'_, str>, (bool, &str)> = BTreeMap::new();
     for row in rows.iter() {
-        let (measured, base) = by_name.entry(&row.name).or_insert((row.measured, &row.base));
+        let (measured, base) = by_key.entry(row.key()).or_insert((row.measured, &row.base));
         *measured |= row.measured;
         *base = (*base).min(&row.base);
     }
-    if by_name.len() == rows.len() {
+    if by_key.len() == rows.len() {
         return rows;
     }
     let settled = rows.iter().map(|row| {
-        let (measured, base) = by_name.get(row.name.as_str()).copied().unwrap_or((row.measured, &row.base));
-        RowInfo { name: row.name.clone(), base: base.to_owned(), measured }
+        let (measured, base) = by_key.get(&row.key()).copied().unwrap_or((row.measured, &row.base));
+        RowInfo { base: base.to_owned(), measured, ..row.clone() }
     });
     settled.collect()
 }
@@ -151,6 +179,7 @@ mod tests {
             name: (*name).to_owned(),
             base: (*base).to_owned(),
             measured: *measured,
+            ..RowInfo::default()
         });
         Recorder::new(rows.collect(), 1_000_000)
     }
@@ -186,6 +215,34 @@ mod tests {
         recorder.record(0, Outcome::Succeed, 1);
         recorder.record(1, Outcome::Fail, 2);
         assert_eq!(recorder.drain().rows["x"].series.measured_count(), 2);
+    }
+
+    #[test]
+    fn stages_are_kept_apart_and_details_are_not() {
+        let mut recorder = recorder(&[("a", "a", true), ("b", "b", true)]);
+        recorder.record(0, Outcome::Succeed, 1);
+        recorder.enter_stage(0..1, 0);
+        recorder.record(0, Outcome::Succeed, 2);
+        recorder.record(1, Outcome::Succeed, 3);
+        recorder.enter_stage(0..1, 1);
+        recorder.record(0, Outcome::Fail, 4);
+        recorder.enter_stage(0..1, 0);
+        recorder.record(0, Outcome::Fail, 5);
+        let totals = recorder.drain();
+        let a = &totals.rows["a"];
+        let counts = |stage: u16| a.stages[&stage].measured_count();
+        // What came before the first stage belongs to it: the stage is told a moment after the start.
+        assert_eq!((a.series.measured_count(), counts(0), counts(1)), (0, 3, 1));
+        assert_eq!(a.whole().measured_count(), 4);
+        assert_eq!((totals.rows["b"].stages.len(), totals.total().measured_count()), (0, 5));
+        recorder.record(0, Outcome::Succeed, 6);
+        assert_eq!(recorder.drain().rows["a"].stages.keys().collect::<Vec<_>>(), [&0]);
+        let text = serde_json::to_string(&totals).unwrap();
+        assert_eq!(serde_json::from_str::<Totals>(&text).unwrap(), totals);
+        recorder.enter_stage(0..9, 7);
+        recorder.enter_stage(0..1, u16::MAX);
+        recorder.record(0, Outcome::Succeed, 6);
+        assert_eq!(recorder.drain().rows["a"].stages.keys().collect::<Vec<_>>(), [&99]);
     }
 
     #[test]

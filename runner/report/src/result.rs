@@ -2,12 +2,14 @@
 
 mod bounded;
 mod detail;
+mod section;
 
 pub use detail::{DetailResult, FailureResult, OTHER_STATUSES, PartFigures, PartResults, Sample};
+pub use section::{Dimension, Section};
 
 use crate::outcome::Outcome;
 use crate::series::Series;
-use crate::totals::Totals;
+use crate::totals::{RowKey, Totals};
 use serde::{Deserialize, Serialize};
 
 /// How a run ended; apart from its phase.
@@ -104,6 +106,12 @@ impl Figures {
 pub struct ActionResult {
     /// Its row's name: `Shop.buy(42, "a")`.
     pub name: String,
+    /// The scenario it belongs to; absent when there is but one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The labels of the nodes around it, joined by a slash; absent without labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Whether `total` counts it; control leaves are not measured.
     pub measured: bool,
     /// Its figures, beside its name in JSON.
@@ -122,6 +130,15 @@ pub struct ThresholdResult {
     /// The action it is about; absent when it is about all measured ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// The group it is about; absent when it is about all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The scenario it is about; absent when it is about all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The stage it is about; absent when it is about all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// The measured value as text with its unit: `412.3ms`, `1.24%`, `1024`, `no samples`.
     pub value: String,
     /// Whether it holds.
@@ -171,6 +188,12 @@ pub struct RunResult {
     /// Failures, status codes, bytes and parts of the time of the measured actions together.
     #[serde(flatten)]
     pub detail: DetailResult,
+    /// The measured actions of each scenario, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scenarios: Vec<Section>,
+    /// The measured actions in each stage, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Section>,
     /// The thresholds in the order of the run's definition.
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known; empty when nothing was lost.
@@ -195,17 +218,25 @@ pub struct Facts {
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known.
     pub gaps: Vec<Gap>,
+    /// The scenarios and their stages.
+    pub dimensions: Vec<Dimension>,
 }
 
 impl RunResult {
     /// The result of what was counted and what is known beside it.
     pub fn build(totals: &Totals, facts: Facts) -> Self {
-        let Facts { outcome, alive, duration_ms, thresholds, gaps } = facts;
-        let actions = totals.rows.iter().map(|(name, row)| ActionResult {
-            name: name.clone(),
-            measured: row.measured,
-            figures: Figures::of(&row.series),
-            detail: DetailResult::of(&row.details),
+        let Facts { outcome, alive, duration_ms, thresholds, gaps, dimensions } = facts;
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let actions = totals.rows.iter().map(|(key, row)| {
+            let key = RowKey::of(key);
+            ActionResult {
+                name: key.name.to_owned(),
+                scenario: given(key.scenario),
+                group: given(key.group),
+                measured: row.measured,
+                figures: Figures::of(&row.whole()),
+                detail: DetailResult::of(&row.details),
+            }
         });
         Self {
             outcome,
@@ -217,6 +248,8 @@ impl RunResult {
             actions: actions.collect(),
             total: Figures::of(&totals.total()),
             detail: DetailResult::of(&totals.total_details()),
+            scenarios: Section::scenarios(totals, &dimensions),
+            stages: Section::stages(totals, &dimensions),
             thresholds,
             gaps,
         }
@@ -236,7 +269,8 @@ mod tests {
             for (outcome, us) in samples {
                 series.record(*outcome, *us);
             }
-            let info = RowInfo { name: name.to_owned(), base: name.to_owned(), measured };
+            let info =
+                RowInfo { name: name.to_owned(), base: name.to_owned(), measured, ..RowInfo::default() };
             totals.add(&info, series).unwrap();
         };
         add("wait", false, &[(Outcome::Succeed, 5_000_000)]);
@@ -249,6 +283,9 @@ mod tests {
         let threshold = |action: Option<&str>| ThresholdResult {
             expect: "count > 3".to_owned(),
             action: action.map(str::to_owned),
+            group: None,
+            scenario: None,
+            stage: None,
             value: "4".to_owned(),
             passed: true,
         };
@@ -261,8 +298,14 @@ mod tests {
             bots: 9,
             reason: "Evicted".to_owned(),
         };
-        let facts =
-            Facts { outcome: RunOutcome::Passed, alive: 1, duration_ms: 1_500, thresholds, gaps: vec![gap] };
+        let facts = Facts {
+            outcome: RunOutcome::Passed,
+            alive: 1,
+            duration_ms: 1_500,
+            thresholds,
+            gaps: vec![gap],
+            dimensions: Vec::new(),
+        };
         RunResult::build(&totals, facts)
     }
 

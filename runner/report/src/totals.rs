@@ -1,5 +1,11 @@
 //! Everything counted over some time by some recorders, by row, and how it adds up.
 
+mod key;
+mod select;
+
+pub use key::{GROUP_SEPARATOR, MAX_NAME_BYTES, RowKey};
+pub use select::Selector;
+
 use crate::bounded::{self, cut};
 use crate::details::Details;
 use crate::histogram::MergeError;
@@ -11,8 +17,8 @@ use std::collections::BTreeMap;
 /// Most rows with names of their own; what lies beyond is summed.
 pub const MAX_ROWS: usize = 1000;
 
-/// Longest name of a row, in bytes; a longer one is cut.
-pub const MAX_NAME_BYTES: usize = 4096;
+/// Most stages of a scenario; what happens in a later one is counted in the last.
+pub const MAX_STAGES: usize = 100;
 
 /// Sum of the measured rows beyond [`MAX_ROWS`].
 pub const OTHER: &str = "(other)";
@@ -24,7 +30,7 @@ pub const OTHER_CONTROL: &str = "(other control)";
 const MAX_ROWS_READ: usize = MAX_ROWS + 2;
 
 /// A row of the plan: what reports call an action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowInfo {
     /// Name as printed, with arguments or as labelled: `Shop.buy(42, "a")`.
     pub name: String,
@@ -32,6 +38,19 @@ pub struct RowInfo {
     pub base: String,
     /// Whether it does something, as against control leaves (wait, log, set, done, …).
     pub measured: bool,
+    /// The scenario it belongs to; empty when there is but one.
+    #[serde(default)]
+    pub scenario: String,
+    /// The labels of the nodes around it, joined by [`GROUP_SEPARATOR`]; empty without labels.
+    #[serde(default)]
+    pub group: String,
+}
+
+impl RowInfo {
+    /// The key of its row.
+    pub(crate) fn key(&self) -> Cow<'_, str> {
+        RowKey { name: &self.name, scenario: &self.scenario, group: &self.group }.key()
+    }
 }
 
 /// What was counted for the actions of one name.
@@ -42,11 +61,55 @@ pub struct Row {
     pub base: String,
     /// Whether [`Totals::total`] counts it.
     pub measured: bool,
-    /// Latencies by outcome.
+    /// Latencies by outcome, apart from those of `stages`.
     pub series: Series,
+    /// Latencies by outcome in each stage of the scenario, by its number.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounded::map_by_number::<_, _, MAX_STAGES>"
+    )]
+    pub stages: BTreeMap<u16, Series>,
     /// Failures, status codes, bytes and parts of the time.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
+}
+
+impl Row {
+    /// A row of which nothing is known but its latencies.
+    pub(crate) fn new(base: &str, measured: bool, series: Series) -> Self {
+        let (base, stages, details) = (base.to_owned(), BTreeMap::new(), Details::default());
+        Self { base, measured, series, stages, details }
+    }
+
+    /// Latencies by outcome over all stages.
+    pub fn whole(&self) -> Series {
+        let mut whole = self.series.clone();
+        self.stages.values().for_each(|series| whole.absorb(series));
+        whole
+    }
+
+    /// Adds what [`Row::whole`] holds.
+    pub(crate) fn add_to(&self, sum: &mut Series) {
+        sum.absorb(&self.series);
+        self.stages.values().for_each(|series| sum.absorb(series));
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.series.absorb(&other.series);
+        self.details.absorb(&other.details);
+        for (stage, series) in &other.stages {
+            self.stages.entry(*stage).or_default().absorb(series);
+        }
+    }
+
+    fn each_series(&self) -> impl Iterator<Item = &Series> {
+        self.stages.values().chain([&self.series]).filter(|series| !series.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.each_series().next().is_none()
+    }
 }
 
 /// Everything counted over some time by some recorders. Adding is exact, associative and
@@ -70,7 +133,7 @@ pub struct Totals {
 
 #[derive(Deserialize)]
 struct Wire {
-    #[serde(deserialize_with = "bounded::map::<_, _, MAX_ROWS_READ, MAX_NAME_BYTES>")]
+    #[serde(deserialize_with = "bounded::map::<_, _, MAX_ROWS_READ, { key::MAX_KEY_BYTES }>")]
     rows: BTreeMap<String, Row>,
     requests: u64,
     bots_started: u64,
@@ -112,9 +175,8 @@ impl Totals {
 
     /// Adds a series to the row that `info` describes. After an error nothing has changed.
     pub fn add(&mut self, info: &RowInfo, series: Series) -> Result<(), MergeError> {
-        let row =
-            Row { base: info.base.clone(), measured: info.measured, series, details: Details::default() };
-        self.merge(&Self { rows: BTreeMap::from([(info.name.clone(), row)]), ..Self::default() })
+        let row = Row::new(&info.base, info.measured, series);
+        self.merge(&Self { rows: BTreeMap::from([(info.key().into_owned(), row)]), ..Self::default() })
     }
 
     /// Sum of the measured rows.
@@ -130,25 +192,23 @@ impl Totals {
     }
 
     /// What was counted under `name`: the sum of the rows whose base it is (all calls of `Shop.buy`,
-    /// whatever their arguments), or else the row of exactly this name. None if there is neither.
+    /// whatever their arguments), or else of those of exactly this name. None if there is neither.
     pub fn select(&self, name: &str) -> Option<Series> {
-        let mut rows = self.rows.values().filter(|row| row.base == name).peekable();
-        match rows.peek() {
-            Some(_) => Some(sum(rows)),
-            None => self.rows.get(name).map(|row| row.series.clone()),
-        }
+        let selector = Selector { action: Some(name.to_owned()), ..Selector::default() };
+        Some(self.select_by(&selector)).filter(|series| !series.is_empty())
     }
 
     /// The merge of one row for what has been checked.
-    pub(crate) fn absorb_row(&mut self, name: &str, row: Cow<'_, Row>) {
-        if row.series.is_empty() {
+    pub(crate) fn absorb_row(&mut self, key: &str, row: Cow<'_, Row>) {
+        if row.is_empty() {
             return;
         }
+        let parts = RowKey::of(key);
         // A user may name a row like our sums; it is summed there, as what it is.
-        if is_sum(name) {
+        if is_sum(parts.name) {
             self.absorb_named(sum_name(row.measured), row);
         } else {
-            self.absorb_named(cut(name, MAX_NAME_BYTES), row);
+            self.absorb_named(&parts.key(), row);
         }
         let sums = [OTHER, OTHER_CONTROL].into_iter().filter(|sum| self.rows.contains_key(*sum));
         if self.rows.len() - sums.count() > MAX_ROWS {
@@ -163,8 +223,7 @@ impl Totals {
             if base < own.base.as_str() {
                 base.clone_into(&mut own.base);
             }
-            own.series.absorb(&row.series);
-            own.details.absorb(&row.details);
+            own.absorb(&row);
         } else {
             let base = base.to_owned();
             self.rows.insert(name.to_owned(), Row { base, ..row.into_owned() });
@@ -208,8 +267,8 @@ impl Totals {
     /// One plan has one range; rows may move into one sum, so they all share it.
     fn check_range(&self, other: &Self) -> Result<(), MergeError> {
         let rows = self.rows.values().chain(other.rows.values());
-        let rows = rows.filter(|row| !row.series.is_empty());
-        let mut ranges = rows.flat_map(|row| row.details.ranges().chain([row.series.highest()]));
+        let mut ranges =
+            rows.flat_map(|row| row.details.ranges().chain(row.each_series().map(Series::highest)));
         let Some(own) = ranges.next() else { return Ok(()) };
         match ranges.find(|range| *range != own) {
             Some(other) => Err(MergeError::RangeMismatch { own, other }),
@@ -218,13 +277,17 @@ impl Totals {
     }
 
     fn sample_count(&self) -> u128 {
-        self.rows.values().map(|row| row.series.sample_count().max(row.details.most_samples())).sum()
+        let row = |row: &Row| {
+            let samples: u128 = row.each_series().map(Series::sample_count).sum();
+            samples.max(row.details.most_samples())
+        };
+        self.rows.values().map(row).sum()
     }
 }
 
 fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Series {
     rows.fold(Series::default(), |mut sum, row| {
-        sum.absorb(&row.series);
+        row.add_to(&mut sum);
         sum
     })
 }

@@ -29,6 +29,8 @@ fn plan(rows: usize) -> Arc<[RowInfo]> {
         name: format!("A.{}({n})", n % 3),
         base: format!("A.{}", n % 3),
         measured: !n.is_multiple_of(4),
+        group: ["", "G", "G / H"][n % 3].to_owned(),
+        ..RowInfo::default()
     };
     (0..rows).map(row).collect()
 }
@@ -76,7 +78,7 @@ proptest! {
         prop_assert_eq!(&sum(&parts)?, &whole);
         prop_assert_eq!(&sum(parts.iter().rev())?, &whole);
         let facts = || Facts {
-            outcome: RunOutcome::Passed, alive: 0, duration_ms: 1, thresholds: Vec::new(), gaps: Vec::new(),
+            outcome: RunOutcome::Passed, alive: 0, duration_ms: 1, thresholds: Vec::new(), gaps: Vec::new(), dimensions: Vec::new(),
         };
         prop_assert_eq!(RunResult::build(&sum(&parts)?, facts()), RunResult::build(&whole, facts()));
     }

@@ -1,11 +1,14 @@
 //! A spec that makes sense: its tree compiled, its times and thresholds read.
 
 mod check;
+mod threshold;
+
+pub use threshold::RunThreshold;
 
 use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::types::{BotRunSpec, Time};
-use botarmy_report::{Facts, RunOutcome, RunResult, Threshold, ThresholdResult, Totals};
+use botarmy_report::{Dimension, Facts, RunOutcome, RunResult, ThresholdResult, Totals};
 use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
@@ -54,17 +57,6 @@ pub struct Refill {
     pub max: u32,
     /// The interval.
     pub every: Duration,
-}
-
-/// A threshold and what it is about.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunThreshold {
-    /// As it is written.
-    pub expect: String,
-    /// The action it is about; none: all measured ones.
-    pub action: Option<String>,
-    /// As it is computed.
-    pub threshold: Threshold,
 }
 
 /// What the command line may say in the place of a file.
@@ -125,6 +117,8 @@ enum Error {
     Threshold(botarmy_report::ParseError),
     #[error("no action of the tree has the row {0:?}; there are {1}")]
     NoRow(String, String),
+    #[error("there is no {0} {1:?}; {2}")]
+    NoSuch(&'static str, String, String),
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]
     AllWarmup(Duration, Duration),
 }
@@ -251,22 +245,31 @@ fn seed(spec: &BotRunSpec) -> u64 {
 }
 
 impl Run {
+    /// The scenarios and their stages, as a result names them.
+    fn dimensions(&self) -> Vec<Dimension> {
+        let dimension = |s: &Scenario| {
+            let (scenario, stages) = (s.name.clone().unwrap_or_default(), s.load.stages.clone());
+            Dimension { scenario, stages }
+        };
+        self.scenarios.iter().map(dimension).collect()
+    }
+
     /// The result of what was measured, judged by the thresholds; the same here and on a cluster.
     pub fn judge(&self, totals: &Totals, alive: u32, duration_ms: u64) -> RunResult {
-        let judge = |t: &RunThreshold| {
-            let selected = t.action.as_ref().map(|action| totals.select(action).unwrap_or_default());
-            let judgement = t.threshold.evaluate(&selected.unwrap_or_else(|| totals.total()));
-            ThresholdResult {
-                expect: t.expect.clone(),
-                action: t.action.clone(),
-                value: judgement.value,
-                passed: judgement.passed,
-            }
-        };
-        let thresholds: Vec<ThresholdResult> = self.thresholds.iter().map(judge).collect();
+        let thresholds: Vec<ThresholdResult> = self.thresholds.iter().map(|t| t.judge(totals)).collect();
         let passed = thresholds.iter().all(|t| t.passed);
         let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
-        RunResult::build(totals, Facts { outcome, alive, duration_ms, thresholds, gaps: Vec::new() })
+        RunResult::build(
+            totals,
+            Facts {
+                outcome,
+                alive,
+                duration_ms,
+                thresholds,
+                gaps: Vec::new(),
+                dimensions: self.dimensions(),
+            },
+        )
     }
 }
 
@@ -330,6 +333,24 @@ mod tests {
             (
                 json!({"trees": {"A": "done"}, "thresholds": [{"expect": "count > 1", "action": "x"}]}),
                 "spec.thresholds[0].action: no action",
+            ),
+            (
+                json!({"trees": {"A": {"sequence": ["done"], "label": "G"}}, "thresholds": [{"expect": "count > 1", "group": "H"}]}),
+                "spec.thresholds[0].group: there is no group \"H\"; there are G",
+            ),
+            (
+                json!({"trees": {"A": {"sequence": [{"sequence": ["done"], "label": "G"}, {"wait": 1}]}},
+                       "thresholds": [{"expect": "count > 1", "group": "G", "action": "wait"}]}),
+                "spec.thresholds[0].action: no action of the tree has the row \"wait\"; there are done",
+            ),
+            (
+                json!({"trees": {"A": "done"}, "thresholds": [{"expect": "count > 1", "scenario": "H"}]}),
+                "spec.thresholds[0].scenario: there is no scenario \"H\"; the run has no scenarios",
+            ),
+            (
+                json!({"trees": {"A": "done"}, "stages": [{"bots": 2, "duration": 1}, {"bots": 2, "duration": 1, "name": "up"}],
+                       "thresholds": [{"expect": "count > 1", "stage": "peak"}]}),
+                "spec.thresholds[0].stage: there is no stage \"peak\"; there are 1, up",
             ),
             (
                 json!({"trees": {"A": "done"}, "bots": 2, "runners": {"count": 3}}),

@@ -105,8 +105,8 @@ pub struct RunnersSpec {
     pub bots_per_runner: Option<i32>,
 }
 
-/// What must hold for the run to pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What must hold for the run to pass. All that is given of what it is about must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdSpec {
     /// A comparison such as p(95) < 500ms, fail_rate < 1% or count > 1000.
     #[schemars(length(min = 1, max = 256))]
@@ -116,6 +116,19 @@ pub struct ThresholdSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub action: Option<String>,
+    /// The group it is about: the label of a node, or several joined by a slash with a blank on each side. What
+    /// is inside of a group belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub group: Option<String>,
+    /// The scenario it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub scenario: Option<String>,
+    /// The stage it is about: its name, or its number from 1 if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub stage: Option<String>,
 }
 
 /// A named text.

@@ -32,13 +32,21 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn of(scenario: &Scenario, rows: &mut Vec<RowInfo>) -> Self {
         let first = rows.len();
+        let name = scenario.name.clone().unwrap_or_default();
         rows.extend(scenario.plan.leaves().iter().map(|l| RowInfo {
             name: l.name.clone(),
             base: l.base.clone(),
             measured: l.measured,
+            scenario: name.clone(),
+            group: l.group.to_string(),
         }));
         let iteration = rows.len();
-        let own = |name: &str| RowInfo { name: name.into(), base: name.into(), measured: false };
+        let own = |row: &str| RowInfo {
+            name: row.into(),
+            base: row.into(),
+            scenario: name.clone(),
+            ..RowInfo::default()
+        };
         rows.extend([own(ITERATION), own(LATENESS)]);
         Self { first, iteration }
     }
@@ -75,6 +83,8 @@ pub(super) struct Squad {
     retired: Cell<u32>,
     /// Arrivals: all have come.
     all_came: Cell<bool>,
+    /// The stage that measures belong to.
+    stage: Cell<Option<usize>>,
 }
 
 impl Squad {
@@ -98,6 +108,7 @@ impl Squad {
             fresh: Cell::default(),
             retired: Cell::default(),
             all_came: Cell::default(),
+            stage: Cell::default(),
         })
     }
 
@@ -109,13 +120,34 @@ impl Squad {
         &self.local.common.scenarios[self.scenario]
     }
 
+    /// Tells the recorder when another stage has begun: what ends from now on belongs to it.
+    fn follow_stage(&self) {
+        let Scenario { load, start_delay, .. } = self.scenario();
+        if load.stages.is_empty() {
+            return;
+        }
+        let profile = match &load.model {
+            Model::Closed(closed) => &closed.bots,
+            Model::Open(open) => &open.rate,
+        };
+        let begin = self.local.common.start + *start_delay;
+        let stage = profile.stage(Instant::now().saturating_duration_since(begin));
+        if self.stage.replace(Some(stage)) != Some(stage) {
+            let rows = self.place.first..self.place.iteration + 2;
+            let stage = u16::try_from(stage).unwrap_or(u16::MAX);
+            self.local.recorder.borrow_mut().enter_stage(rows, stage);
+        }
+    }
+
     /// Records a leaf, by its place in the plan.
     pub(super) fn record(&self, leaf: usize, outcome: Outcome, micros: u64, observed: &Observed) {
+        self.follow_stage();
         self.local.recorder.borrow_mut().record_observed(self.place.first + leaf, outcome, micros, observed);
     }
 
     /// Records a whole pass.
     pub(super) fn record_iteration(&self, outcome: Outcome, took: Duration) {
+        self.follow_stage();
         let mut recorder = self.local.recorder.borrow_mut();
         recorder.record(self.place.iteration, outcome, micros(took));
         if outcome != Outcome::Cancelled {

@@ -10,10 +10,13 @@ use crate::plan::{
 };
 use crate::template::Template;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most nodes of a plan, subtrees written out at each place that calls them.
 pub const MAX_NODES: usize = 100_000;
+/// Longest group of a leaf, in bytes: what is longer is cut.
+pub const MAX_GROUP: usize = 512;
 /// Deepest nesting of a plan.
 pub const MAX_DEPTH: usize = 200;
 
@@ -128,9 +131,9 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
     if !broken.is_empty() {
         return Err(broken);
     }
-    let mut compiler = Compiler { plan: Plan::default(), trees };
+    let mut compiler = Compiler { plan: Plan::default(), trees, groups: vec!["".into()] };
     let branch = compiler.branch(0);
-    let at = Place { parent: NONE, child: 0, depth: 0, branch, frame: None };
+    let at = Place { parent: NONE, child: 0, depth: 0, branch, frame: None, group: 0 };
     match compiler.node(root, root.label.as_deref(), at) {
         Ok(_) => Ok(compiler.plan),
         Err(finding) => Err(vec![finding]),
@@ -140,6 +143,8 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
 struct Compiler<'t> {
     plan: Plan,
     trees: &'t Trees,
+    /// The first is that of leaves without labels around them.
+    groups: Vec<Arc<str>>,
 }
 
 /// Where a node comes to stand.
@@ -150,6 +155,8 @@ struct Place {
     depth: usize,
     branch: u32,
     frame: Option<FrameId>,
+    /// Its place among the groups.
+    group: usize,
 }
 
 /// Everything that is numbered is no more than the nodes are.
@@ -161,6 +168,14 @@ impl Compiler<'_> {
     fn slot(&mut self) -> u32 {
         self.plan.slots += 1;
         self.plan.slots - 1
+    }
+
+    /// The group that a label makes inside of another.
+    fn group(&mut self, outer: usize, label: &str) -> usize {
+        let outer = &*self.groups[outer];
+        let joined = if outer.is_empty() { label.to_owned() } else { format!("{outer} / {label}") };
+        self.groups.push(joined[..joined.floor_char_boundary(MAX_GROUP)].into());
+        self.groups.len() - 1
     }
 
     fn branch(&mut self, root: NodeId) -> u32 {
@@ -183,10 +198,12 @@ impl Compiler<'_> {
         match &node.kind {
             Kind::Subtree { name, with } => self.subtree(node, label, at, name, with),
             Kind::Leaf(leaf) => {
-                let op = |c: &mut Self, id| c.leaf(leaf, &node.path, label, id, at.frame);
+                let op = |c: &mut Self, id| c.leaf(leaf, &node.path, label, id, at);
                 self.record(&node.path, at, op)
             }
             kind => {
+                let group = label.map_or(at.group, |label| self.group(at.group, label));
+                let at = Place { group, ..at };
                 let id = self.record(&node.path, at, |c, id| c.op(kind, id))?;
                 self.children(node, id, at)?;
                 Ok(id)
@@ -224,7 +241,7 @@ impl Compiler<'_> {
         let at = Place { parent: id, depth: at.depth + 1, ..at };
         if let Kind::If { when, .. } = &node.kind {
             let at = Place { child: 0, ..at };
-            let op = |c: &mut Self, id| c.leaf(when, &node.path, None, id, at.frame);
+            let op = |c: &mut Self, id| c.leaf(when, &node.path, None, id, at);
             children.push(self.record(&node.path.field("if").field("when"), at, op)?);
         }
         for child in children_of(&node.kind) {
@@ -299,14 +316,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn leaf(
-        &mut self,
-        leaf: &Leaf,
-        path: &Path,
-        label: Option<&str>,
-        node: NodeId,
-        frame: Option<FrameId>,
-    ) -> Op {
+    fn leaf(&mut self, leaf: &Leaf, path: &Path, label: Option<&str>, node: NodeId, at: Place) -> Op {
         let draws =
             matches!(leaf.call, Call::SucceedRate(_) | Call::Wait(Wait::Seconds(..) | Wait::Millis(..)));
         let slot = if draws { self.slot() } else { NONE };
@@ -316,9 +326,10 @@ impl Compiler<'_> {
             base: label.unwrap_or(&leaf.base).to_owned(),
             measured: is_measured(&leaf.call),
             call: leaf.call.clone(),
+            group: self.groups[at.group].clone(),
             path: path.clone(),
             node,
-            frame,
+            frame: at.frame,
             slot,
         });
         Op::Leaf(index)

@@ -7,6 +7,7 @@ use crate::draw::Draw;
 use crate::finding::{Finding, Path};
 use crate::notation::Trees;
 use crate::template::{RunScope, Template};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A leaf of a plan.
@@ -144,6 +145,8 @@ pub struct LeafRecord {
     pub name: String,
     /// The name without arguments.
     pub base: String,
+    /// The labels of the nodes around it, joined by ` / `; empty without labels.
+    pub group: Arc<str>,
     /// Whether it does something to the target.
     pub measured: bool,
     /// What it does.

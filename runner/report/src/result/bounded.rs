@@ -59,6 +59,7 @@ mod tests {
             name: format!("GET /{n}/{}", "x".repeat(200)),
             base: "GET".into(),
             measured: true,
+            ..RowInfo::default()
         };
         let mut recorder = Recorder::new((0..200).map(row).collect(), 1_000);
         for row in 0..200_usize {
@@ -74,8 +75,14 @@ mod tests {
                 );
             }
         }
-        let facts =
-            Facts { outcome: RunOutcome::Failed, alive: 0, duration_ms: 1, thresholds: vec![], gaps: vec![] };
+        let facts = Facts {
+            outcome: RunOutcome::Failed,
+            alive: 0,
+            duration_ms: 1,
+            thresholds: vec![],
+            gaps: vec![],
+            dimensions: vec![],
+        };
         let result = RunResult::build(&recorder.drain(), facts);
         let bytes = |r: &RunResult| serde_json::to_string(r).expect("JSON").len();
         let (whole, bounded) = (bytes(&result), result.clone().bounded());
@@ -87,7 +94,14 @@ mod tests {
         assert_eq!(bounded.actions[0].detail.statuses.values().sum::<u64>(), 200);
         let nothing = RunResult::build(
             &Totals::default(),
-            Facts { thresholds: vec![], gaps: vec![], outcome: RunOutcome::Passed, alive: 0, duration_ms: 0 },
+            Facts {
+                thresholds: vec![],
+                gaps: vec![],
+                dimensions: vec![],
+                outcome: RunOutcome::Passed,
+                alive: 0,
+                duration_ms: 0,
+            },
         );
         assert_eq!(nothing.clone().bounded(), nothing);
         assert_eq!(nothing.detail, DetailResult::of(&Details::default()));

@@ -2,7 +2,14 @@ use super::*;
 use crate::result::{BotCounts, DetailResult, RunOutcome};
 
 fn action(name: &str, measured: bool, figures: Figures) -> ActionResult {
-    ActionResult { name: name.to_owned(), measured, figures, detail: DetailResult::default() }
+    ActionResult {
+        name: name.to_owned(),
+        scenario: None,
+        group: None,
+        measured,
+        figures,
+        detail: DetailResult::default(),
+    }
 }
 
 fn figures(counts: [u64; 5], latencies: [u64; 4]) -> Figures {
@@ -14,7 +21,15 @@ fn figures(counts: [u64; 5], latencies: [u64; 4]) -> Figures {
 
 fn threshold(expect: &str, action: Option<&str>, value: &str, passed: bool) -> ThresholdResult {
     let action = action.map(str::to_owned);
-    ThresholdResult { expect: expect.to_owned(), action, value: value.to_owned(), passed }
+    ThresholdResult {
+        expect: expect.to_owned(),
+        action,
+        group: None,
+        scenario: None,
+        stage: None,
+        value: value.to_owned(),
+        passed,
+    }
 }
 
 fn sample() -> RunResult {
@@ -42,6 +57,8 @@ fn sample() -> RunResult {
         ],
         total: Figures { cancelled: 4, ..buy },
         detail: DetailResult::default(),
+        scenarios: Vec::new(),
+        stages: Vec::new(),
         thresholds: vec![
             threshold("p(95) < 500ms", None, "412.3ms", true),
             threshold("fail_rate < 1%", Some("Shop.buy"), "1.24%", false),
@@ -100,6 +117,8 @@ fn a_run_of_nothing_has_a_summary() {
         actions: Vec::new(),
         total: Figures::default(),
         detail: DetailResult::default(),
+        scenarios: Vec::new(),
+        stages: Vec::new(),
         thresholds: Vec::new(),
         gaps: Vec::new(),
     };

@@ -3,7 +3,7 @@ use crate::outcome::Outcome;
 use serde_json::json;
 
 fn info(name: &str, base: &str, measured: bool) -> RowInfo {
-    RowInfo { name: name.to_owned(), base: base.to_owned(), measured }
+    RowInfo { name: name.to_owned(), base: base.to_owned(), measured, ..RowInfo::default() }
 }
 
 fn series(values: &[u64]) -> Series {
@@ -37,6 +37,40 @@ fn select_sums_the_rows_of_a_name() {
     assert_eq!(totals.select("Shop"), None);
     totals.add(&info("Shop.buy", "Shop.buy", true), series(&[9])).unwrap();
     assert_eq!(totals.select("Shop.buy"), Some(series(&[1, 2, 3, 9])));
+}
+
+#[test]
+fn what_is_meant_may_be_a_group_a_scenario_and_stages() {
+    let mut totals = Totals::default();
+    for (scenario, group, us) in
+        [("day", "Shop", 1), ("day", "Shop / Pay", 2), ("night", "Shop", 3), ("night", "", 4)]
+    {
+        let place =
+            RowInfo { scenario: scenario.into(), group: group.into(), ..info("GET /", "GET /", true) };
+        totals.add(&place, series(&[us])).unwrap();
+    }
+    let row = totals.rows.values_mut().next().unwrap();
+    row.stages.insert(1, series(&[5, 6]));
+    assert_eq!(totals.rows.len(), 4);
+    let about = |action: &str, group: &str, scenario: &str, stages: &[(&str, u16)]| {
+        let given = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+        let stages = Some(stages.iter().map(|(s, n)| ((*s).to_owned(), *n)).collect::<Vec<_>>());
+        let selector = Selector {
+            action: given(action),
+            group: given(group),
+            scenario: given(scenario),
+            stages: stages.filter(|s| !s.is_empty()),
+        };
+        totals.select_by(&selector).latency().sum()
+    };
+    assert_eq!(about("", "", "", &[]), 21);
+    assert_eq!(about("GET /", "", "day", &[]), 14);
+    assert_eq!(about("", "Shop", "", &[]), 17);
+    assert_eq!(about("GET /", "Shop / Pay", "", &[]), 2);
+    assert_eq!(about("", "Shop", "night", &[]), 3);
+    assert_eq!(about("", "", "", &[("day", 1), ("night", 1)]), 11);
+    assert_eq!(about("", "", "", &[("night", 1)]), 0);
+    assert_eq!(about("POST /", "", "", &[]), 0);
 }
 
 #[test]
@@ -132,7 +166,7 @@ fn reading_is_bounded() {
         "empty rows are dropped"
     );
     assert!(read(serde_json::Value::Object(named(MAX_ROWS_READ + 1))).is_err());
-    assert!(read(json!({"a".repeat(MAX_NAME_BYTES + 1): row})).is_err());
+    assert!(read(json!({"a".repeat(key::MAX_KEY_BYTES + 1): row})).is_err());
     assert!(
         read(
             json!({"a": {"base": "b".repeat(MAX_NAME_BYTES + 1), "measured": true, "series": {"highest": 9}}})

@@ -1,10 +1,9 @@
 //! What must hold of a spec beside its trees; everything that does not is noted.
 
-use super::{Error, MAX_BOTS, MAX_RUNNERS, RunThreshold, Scenario, seed};
+use super::{Error, MAX_BOTS, MAX_RUNNERS, Scenario, seed};
 use crate::load;
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
-use botarmy_report::Threshold;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Finding, Findings, Path, Plan, duration};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,38 +155,5 @@ impl Check<'_> {
             }
         }
         env
-    }
-
-    /// `scenarios` is none when their trees are wrong, so that their rows are not known.
-    pub(super) fn thresholds(
-        &mut self,
-        spec: &BotRunSpec,
-        scenarios: Option<&[Scenario]>,
-    ) -> Vec<RunThreshold> {
-        let mut thresholds = Vec::new();
-        for (i, threshold) in spec.thresholds.iter().enumerate() {
-            let place = self.path.field("thresholds").index(i);
-            if let (Some(action), Some(scenarios)) = (&threshold.action, scenarios) {
-                self.row_exists(&place.field("action"), action, scenarios);
-            }
-            match Threshold::parse(&threshold.expect) {
-                Ok(parsed) => thresholds.push(RunThreshold {
-                    expect: threshold.expect.clone(),
-                    action: threshold.action.clone(),
-                    threshold: parsed,
-                }),
-                Err(error) => self.findings.note(&place.field("expect"), &Error::Threshold(error)),
-            }
-        }
-        thresholds
-    }
-
-    fn row_exists(&mut self, place: &Path, action: &str, scenarios: &[Scenario]) {
-        let leaves = || scenarios.iter().flat_map(|s| s.plan.leaves());
-        if !leaves().any(|l| l.name == action || l.base == action) {
-            let rows: BTreeSet<&str> = leaves().map(|l| l.name.as_str()).collect();
-            let rows = rows.into_iter().take(20).collect::<Vec<_>>().join(", ");
-            self.findings.note(place, &Error::NoRow(action.to_owned(), rows));
-        }
     }
 }

@@ -1,0 +1,68 @@
+//! Figures of a part of a run: a scenario, a stage.
+
+use super::Figures;
+use crate::totals::{Selector, Totals};
+use serde::{Deserialize, Serialize};
+
+/// The parts of a run that are known from its definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dimension {
+    /// The name of a scenario; empty when there is but one.
+    pub scenario: String,
+    /// The names of its stages, in order.
+    pub stages: Vec<String>,
+}
+
+/// The measured actions of a part of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Section {
+    /// The scenario; absent when there is but one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<String>,
+    /// The stage; absent in what is said of all stages of a scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Their figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+impl Section {
+    /// A section for each scenario, where there are several.
+    pub(super) fn scenarios(totals: &Totals, dimensions: &[Dimension]) -> Vec<Self> {
+        if dimensions.len() < 2 {
+            return Vec::new();
+        }
+        let section = |d: &Dimension| {
+            let selector = Selector { scenario: Some(d.scenario.clone()), ..Selector::default() };
+            Self::of(totals, d, None, &selector)
+        };
+        dimensions.iter().map(section).collect()
+    }
+
+    /// A section for each stage of each scenario that has several.
+    pub(super) fn stages(totals: &Totals, dimensions: &[Dimension]) -> Vec<Self> {
+        let several = dimensions.iter().filter(|d| d.stages.len() > 1);
+        let each = several.flat_map(|d| (0_u16..).zip(&d.stages).map(move |(n, name)| (d, n, name)));
+        let section = |(d, n, name): (&Dimension, u16, &String)| {
+            let selector = Selector {
+                scenario: Some(d.scenario.clone()),
+                stages: Some(vec![(d.scenario.clone(), n)]),
+                ..Selector::default()
+            };
+            Self::of(totals, d, Some(name.clone()), &selector)
+        };
+        each.map(section).collect()
+    }
+
+    fn of(totals: &Totals, dimension: &Dimension, stage: Option<String>, selector: &Selector) -> Self {
+        let scenario = Some(dimension.scenario.clone()).filter(|name| !name.is_empty());
+        Self { scenario, stage, figures: Figures::of(&totals.select_by(selector)) }
+    }
+
+    /// What it is called in a table.
+    pub fn name(&self) -> String {
+        let parts = [&self.scenario, &self.stage];
+        parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" / ")
+    }
+}

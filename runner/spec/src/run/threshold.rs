@@ -1,0 +1,120 @@
+//! Thresholds: what they are about exists, and how a run stands to them.
+
+use super::check::Check;
+use super::{Error, Scenario};
+use crate::types::{BotRunSpec, ThresholdSpec};
+use botarmy_report::{Selector, Threshold, ThresholdResult, Totals};
+use botarmy_tree::Path;
+use botarmy_tree::finding::listed;
+use botarmy_tree::plan::LeafRecord;
+use std::collections::BTreeSet;
+
+/// Most names that a mistake lists.
+const MAX_LISTED: usize = 20;
+
+/// A threshold and what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunThreshold {
+    /// As it is written.
+    pub spec: ThresholdSpec,
+    /// Whose measures it is about.
+    pub about: Selector,
+    /// As it is computed.
+    pub threshold: Threshold,
+}
+
+impl RunThreshold {
+    /// How what was measured stands to it.
+    pub(super) fn judge(&self, totals: &Totals) -> ThresholdResult {
+        let judgement = self.threshold.evaluate(&totals.select_by(&self.about));
+        let ThresholdSpec { expect, action, group, scenario, stage } = self.spec.clone();
+        let (value, passed) = (judgement.value, judgement.passed);
+        ThresholdResult { expect, action, group, scenario, stage, value, passed }
+    }
+}
+
+impl Check<'_> {
+    /// `scenarios` is none when their trees are wrong, so that their rows are not known.
+    pub(super) fn thresholds(
+        &mut self,
+        spec: &BotRunSpec,
+        scenarios: Option<&[Scenario]>,
+    ) -> Vec<RunThreshold> {
+        let mut thresholds = Vec::new();
+        for (i, written) in spec.thresholds.iter().enumerate() {
+            let place = self.path.field("thresholds").index(i);
+            let about = scenarios.map(|scenarios| self.about(written, scenarios, &place));
+            match Threshold::parse(&written.expect) {
+                Ok(threshold) => thresholds.push(RunThreshold {
+                    spec: written.clone(),
+                    about: about.unwrap_or_default(),
+                    threshold,
+                }),
+                Err(error) => self.findings.note(&place.field("expect"), &Error::Threshold(error)),
+            }
+        }
+        thresholds
+    }
+
+    /// What a threshold is about; names that are not there are told with those that are.
+    fn about(&mut self, written: &ThresholdSpec, scenarios: &[Scenario], place: &Path) -> Selector {
+        let ThresholdSpec { action, group, scenario, stage, .. } = written;
+        let names = scenarios.iter().filter_map(|s| s.name.as_deref());
+        if let Some(name) = scenario
+            && !names.clone().any(|n| n == name)
+        {
+            self.no_such(place, "scenario", name, names);
+            return Selector::default();
+        }
+        let meant: Vec<&Scenario> =
+            scenarios.iter().filter(|s| scenario.is_none() || s.name == *scenario).collect();
+        let leaves = || meant.iter().flat_map(|s| s.plan.leaves());
+        if let Some(group) = group
+            && !leaves().any(|leaf| is_in(leaf, group))
+        {
+            self.no_such(place, "group", group, leaves().map(|leaf| &*leaf.group).filter(|g| !g.is_empty()));
+        } else if let Some(action) = action {
+            let there: Vec<_> = leaves().filter(|l| group.as_deref().is_none_or(|g| is_in(l, g))).collect();
+            if !there.iter().any(|l| l.name == *action || l.base == *action) {
+                let rows: BTreeSet<&str> = there.iter().map(|l| l.name.as_str()).collect();
+                let rows = rows.into_iter().take(MAX_LISTED).collect::<Vec<_>>().join(", ");
+                self.findings.note(&place.field("action"), &Error::NoRow(action.clone(), rows));
+            }
+        }
+        let stages = stage.as_deref().map(|stage| self.stages(stage, &meant, place));
+        Selector { action: action.clone(), group: group.clone(), scenario: scenario.clone(), stages }
+    }
+
+    fn stages(&mut self, name: &str, scenarios: &[&Scenario], place: &Path) -> Vec<(String, u16)> {
+        let all = || {
+            scenarios.iter().flat_map(|s| (0_u16..).zip(&s.load.stages).map(move |(n, stage)| (s, n, stage)))
+        };
+        let of_name = all().filter(|(_, _, stage)| *stage == name);
+        let found: Vec<_> = of_name.map(|(s, n, _)| (s.name.clone().unwrap_or_default(), n)).collect();
+        if found.is_empty() {
+            self.no_such(place, "stage", name, all().map(|(_, _, stage)| stage.as_str()));
+        }
+        found
+    }
+
+    fn no_such<'n>(
+        &mut self,
+        place: &Path,
+        what: &'static str,
+        name: &str,
+        names: impl Iterator<Item = &'n str>,
+    ) {
+        let names: BTreeSet<&str> = names.collect();
+        let there = if names.is_empty() {
+            format!("the run has no {what}s")
+        } else {
+            format!("there are {}", listed(names.into_iter().take(MAX_LISTED)))
+        };
+        self.findings.note(&place.field(what), &Error::NoSuch(what, name.to_owned(), there));
+    }
+}
+
+fn is_in(leaf: &LeafRecord, group: &str) -> bool {
+    let key = botarmy_report::RowKey { name: &leaf.name, scenario: "", group: &leaf.group };
+    key.is_in(group)
+}

@@ -1,0 +1,103 @@
+//! `runner run` with groups, scenarios and stages: rows and thresholds of each.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod common;
+
+use common::Shop;
+use common::army::{Given, run};
+use serde_json::{Value, json};
+
+/// The rows as scenario, group and name.
+fn rows(result: &Value) -> Vec<[String; 3]> {
+    let actions = result["actions"].as_array().expect("actions");
+    let text = |action: &Value, key: &str| action[key].as_str().unwrap_or_default().to_owned();
+    let measured = actions.iter().filter(|a| a["measured"] == true);
+    measured.map(|a| ["scenario", "group", "name"].map(|key| text(a, key))).collect()
+}
+
+#[test]
+fn labels_of_nodes_around_are_groups() {
+    let tree = r#"
+tree: Main
+trees:
+  Main:
+    label: Shop
+    sequence:
+      - http: {get: "{{ target }}/catalogue"}
+      - subtree: Look
+        label: Twice
+      - subtree: Look
+  Look:
+    repeat_n: {times: 2, child: {http: {get: "{{ target }}/catalogue"}}}
+thresholds:
+  - {expect: count == 50, group: Shop}
+  - {expect: count == 20, group: Shop / Twice}
+  - {expect: count == 20, group: Shop / Twice, action: GET /catalogue}
+  - {expect: count == 50, action: GET /catalogue}
+"#;
+    let shop = Shop::open(&[]);
+    let done = run(tree, &["--target", &shop.url(), "--iterations", "10"]);
+    let name = "GET /catalogue";
+    assert_eq!(rows(&done.result), [["", "Shop", name], ["", "Shop / Twice", name]]);
+    assert_eq!(done.result["actions"][1]["count"], 30);
+    assert_eq!(done.result["thresholds"][1]["group"], "Shop / Twice");
+}
+
+#[test]
+fn scenarios_have_rows_and_thresholds_of_their_own() {
+    let spec = r#"
+trees:
+  T: {http: {get: "{{ target }}/catalogue"}}
+  U: {http: {get: "{{ target }}/nowhere"}}
+scenarios:
+  - {name: day, tree: T, bots: 2, iterations: 30}
+  - {name: night, tree: U, bots: 1, iterations: 7}
+thresholds:
+  - {expect: fail_rate == 0%, scenario: day}
+  - {expect: fail_rate == 100%, scenario: night}
+  - {expect: count == 37}
+"#;
+    let shop = Shop::open(&[]);
+    let done = run(spec, &["--target", &shop.url()]);
+    assert_eq!(rows(&done.result), [["day", "", "GET /catalogue"], ["night", "", "GET /nowhere"]]);
+    let sections: Vec<_> = done.result["scenarios"]
+        .as_array()
+        .expect("scenarios")
+        .iter()
+        .map(|s| json!([s["scenario"], s["count"]]))
+        .collect();
+    assert_eq!(sections, [json!(["day", 30]), json!(["night", 7])]);
+}
+
+#[test]
+fn stages_are_judged_each_for_itself_and_shown_together() {
+    let spec = r#"
+trees: {T: {sequence: [{http: {get: "{{ target }}/catalogue"}}, {wait: 10ms}]}}
+stages:
+  - {bots: 1, duration: 0s, name: one}
+  - {bots: 1, duration: 1s, name: quiet}
+  - {bots: 8, duration: 0s}
+  - {bots: 8, duration: 1s, name: busy}
+thresholds:
+  - {expect: count > 10, stage: quiet}
+  - {expect: count > 100, stage: busy, action: GET /catalogue}
+  - {expect: count > 100, stage: quiet}
+"#;
+    let shop = Shop::open(&[]);
+    let given = Given::new(spec);
+    let done = given.run(&["--target", &shop.url()]);
+    assert_eq!(done.ended.code(), 99, "{:#}", done.result);
+    let passed: Vec<_> = done.result["thresholds"]
+        .as_array()
+        .expect("thresholds")
+        .iter()
+        .map(|t| t["passed"].clone())
+        .collect();
+    assert_eq!(passed, [true, true, false]);
+    let stages = done.result["stages"].as_array().expect("stages");
+    assert_eq!(stages.iter().map(|s| s["stage"].clone()).collect::<Vec<_>>(), ["one", "quiet", "3", "busy"]);
+    let sum: u64 = stages.iter().map(|s| s["count"].as_u64().expect("a count")).sum();
+    assert_eq!(sum, done.number("/total/count"));
+    assert_eq!(rows(&done.result).len(), 1);
+}
