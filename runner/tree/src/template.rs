@@ -5,6 +5,7 @@
 //! up without minijinja; what is the same for the whole run is put in once ([`Template::fold`]).
 //! A text that is exactly one `{{ x }}` keeps the type of `x`.
 
+mod bounds;
 mod hole;
 
 pub use hole::Hole;

@@ -1,6 +1,6 @@
 //! What stands between the braces of a template: a path or an expression, and its value.
 
-use super::{Error, RenderError, Scope};
+use super::{Error, RenderError, Scope, bounds};
 use crate::finding::quoted;
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use serde_json::{Map, Value};
@@ -22,6 +22,7 @@ static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    bounds::bound(&mut environment);
     environment
 });
 
@@ -63,7 +64,8 @@ impl Hole {
             Look::Path(path)
         } else {
             let syntax = |e: minijinja::Error| Error::Syntax(quoted(source), e.to_string());
-            let compiled = EXPRESSIONS.compile_expression_owned(source.to_owned()).map_err(syntax)?;
+            let compiled =
+                EXPRESSIONS.compile_expression_owned(bounds::guarded(source).into_owned()).map_err(syntax)?;
             let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
             names.retain(|name| !is_function(name));
             names.sort();
