@@ -136,6 +136,27 @@ impl Action for If {
     }
 }
 
+/// Looks whether a condition holds.
+#[derive(Debug)]
+pub struct Check(Template);
+
+impl Check {
+    /// This condition.
+    pub fn new(condition: &Template) -> Self {
+        Self(condition.clone())
+    }
+}
+
+impl Action for Check {
+    fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
+        match self.0.render(bot.scope) {
+            Ok(value) if template::is_true(&value) => Outcome::Succeed.into(),
+            Ok(_) => Outcome::Unmet.into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
 /// Puts values into the context.
 #[derive(Debug)]
 pub struct Set(Vec<(String, Template)>);

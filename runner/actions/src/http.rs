@@ -1,16 +1,16 @@
 //! The action `http`: one request, its answer looked at and kept as the tree says.
 
-use crate::network::{self, Network, Origin, Outgoing};
+mod request;
+
+use crate::http1::{self, Exchange, Wanted};
+use crate::network::{self, Network};
 use crate::seen::Seen;
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_report::{Failure as Observation, FailureClass, Part};
 use botarmy_tree::draw::Draw;
-use botarmy_tree::http::{self as options, Body};
+use botarmy_tree::http as options;
 use botarmy_tree::template::{self, Scope};
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use request::{Rendered, Request};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -24,8 +24,7 @@ pub const MAX_SAVED_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Http {
     options: options::Http,
-    method: Option<http::Method>,
-    headers: Vec<Option<HeaderName>>,
+    request: Request,
     network: Network,
 }
 
@@ -37,18 +36,16 @@ enum Failure {
     Template(#[from] template::RenderError),
     #[error("{0:?} is not an address that can be requested: {1}")]
     Url(String, http::uri::InvalidUri),
-    #[error("the request cannot be built: {0}; check the method and the headers")]
-    Request(#[from] http::Error),
+    #[error("the value of the header {0} has control characters; check what is rendered into it")]
+    Header(String),
     #[error("{0}")]
     Network(#[from] network::Error),
     #[error("the request failed: {0}")]
-    Exchange(#[from] hyper::Error),
+    Exchange(#[from] http1::Error),
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
     #[error("the status is {0}, which is not expected")]
     Status(u16),
-    #[error("the answer is larger than {MAX_JSON_BYTES} bytes, so that it is not read as JSON")]
-    TooLarge,
     #[error("the answer is not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
     #[error("{0} is {1} in the answer, not {2}")]
@@ -63,18 +60,17 @@ impl Failure {
     fn class(&self) -> FailureClass {
         match self {
             Self::Template(_) => FailureClass::Error,
-            Self::Url(..) | Self::Request(_) => FailureClass::Local,
+            Self::Url(..) | Self::Header(_) => FailureClass::Local,
             Self::Network(error) => error.class(),
             // A connection that is closed or reset in the middle says nothing of the protocol.
-            Self::Exchange(error) if error.is_parse() || error.is_user() => FailureClass::Protocol,
-            Self::Exchange(_) => FailureClass::Connect,
+            Self::Exchange(http1::Error::Io(_) | http1::Error::Closed) => FailureClass::Connect,
+            Self::Exchange(http1::Error::Head(_) | http1::Error::Chunks(_)) => FailureClass::Protocol,
+            Self::Exchange(http1::Error::TooLarge(_)) => FailureClass::Expectation,
             Self::Timeout(_) => FailureClass::Timeout,
             Self::Status(_) => FailureClass::Status,
-            Self::TooLarge
-            | Self::NotJson(_)
-            | Self::Unexpected(..)
-            | Self::NothingToSave(_)
-            | Self::SavedTooLarge(_) => FailureClass::Expectation,
+            Self::NotJson(_) | Self::Unexpected(..) | Self::NothingToSave(_) | Self::SavedTooLarge(_) => {
+                FailureClass::Expectation
+            }
         }
     }
 }
@@ -82,12 +78,7 @@ impl Failure {
 impl Http {
     /// The action of these options.
     pub fn new(options: &options::Http, network: &Network) -> Self {
-        Self {
-            method: options.method.parse().ok(),
-            headers: options.headers.iter().map(|(name, _)| name.parse().ok()).collect(),
-            options: options.clone(),
-            network: network.clone(),
-        }
+        Self { request: Request::new(options), options: options.clone(), network: network.clone() }
     }
 
     async fn exchange(&self, bot: Bot<'_>) -> Answer {
@@ -111,65 +102,48 @@ impl Http {
     }
 
     async fn request(&self, bot: &Bot<'_>, seen: &Seen) -> Result<Vec<(String, Value)>, Failure> {
-        let mut url = String::new();
-        self.options.url.render_text(bot.scope, &mut url)?;
-        let uri: http::Uri = url.parse().map_err(|e| Failure::Url(url.clone(), e))?;
-        let origin = Origin::of(&uri)?;
-        let request = self.build(&uri, bot.scope)?;
-        let mut connection = match bot.connections.take(&origin) {
+        if let Some(fixed) = self.request.fixed() {
+            return self.send(fixed, bot, seen).await;
+        }
+        let mut buffer = self.network.buffers.lend();
+        // Empty, so that it is text.
+        let text = String::from_utf8(std::mem::take(&mut buffer.bytes)).unwrap_or_default();
+        let rendered = self.request.render(bot.scope, text)?;
+        let result = self.send(&rendered, bot, seen).await;
+        buffer.bytes = rendered.text.into_bytes();
+        result
+    }
+
+    async fn send(
+        &self,
+        request: &Rendered,
+        bot: &Bot<'_>,
+        seen: &Seen,
+    ) -> Result<Vec<(String, Value)>, Failure> {
+        let mut connection = match bot.connections.take(&request.origin) {
             Some(connection) => {
                 seen.follow(&connection.traffic);
                 connection
             }
-            None => self.network.connect(&origin, seen).await?,
+            None => self.network.connect(&request.origin, seen).await?,
         };
-        connection.sender.ready().await?;
         let begun = Instant::now();
-        let response = connection.sender.send_request(request).await?;
+        let mut exchange = Exchange::new(&mut connection.stream, &self.network.buffers);
+        exchange.send(request.text.as_bytes(), request.head, || self.network.count_sent()).await?;
+        let head = exchange.head(self.request.is_head()).await?;
         seen.took(Part::FirstByte, begun.elapsed());
-        let status = response.status().as_u16();
-        seen.status(status);
-        let reads = self.options.reads_json() && self.options.expect.allows(status);
-        let body =
-            if reads { Some(read(response.into_body()).await?) } else { skip(response.into_body()).await? };
-        bot.connections.keep(origin, connection);
-        if !self.options.expect.allows(status) {
-            return Err(Failure::Status(status));
+        seen.status(head.status);
+        let expected = self.options.expect.allows(head.status);
+        let reads = self.options.reads_json() && expected;
+        let wanted = if reads { Wanted::All(MAX_JSON_BYTES) } else { Wanted::Nothing };
+        let answered = exchange.body(head, wanted).await?;
+        if answered.reusable {
+            bot.connections.keep(&request.origin, connection);
         }
-        self.look_into(body.as_deref(), bot.scope)
-    }
-
-    fn build(&self, uri: &http::Uri, scope: Scope<'_>) -> Result<http::Request<Outgoing>, Failure> {
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let host = uri.authority().map_or("", http::uri::Authority::as_str);
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let mut request = http::Request::builder()
-            .method(self.method.clone().unwrap_or_default())
-            .uri(if path.starts_with('/') { path } else { "/" })
-            .header(HOST, host)
-            .header(USER_AGENT, concat!("botarmy/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "*/*")
-            .body(())?;
-        let body = match &self.options.body {
-            Body::Empty => Bytes::new(),
-            Body::Json(value) => {
-                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                value.render(scope)?.to_string().into()
-            }
-            Body::Text(text) => {
-                let mut rendered = String::new();
-                text.render_text(scope, &mut rendered)?;
-                rendered.into()
-            }
-        };
-        for ((_, value), name) in self.options.headers.iter().zip(&self.headers) {
-            let Some(name) = name else { continue };
-            let mut text = String::new();
-            value.render_text(scope, &mut text)?;
-            let value = HeaderValue::from_str(&text).map_err(http::Error::from)?;
-            request.headers_mut().insert(name, value);
+        if !expected {
+            return Err(Failure::Status(head.status));
         }
-        Ok(request.map(|()| self.network.outgoing(body)))
+        self.look_into(answered.body.as_ref().map(|b| b.bytes.as_slice()), bot.scope)
     }
 
     /// Compares and keeps what the tree asks for.
@@ -205,27 +179,6 @@ impl Action for Http {
     fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
         Step::Pending(Box::pin(self.exchange(bot)))
     }
-}
-
-async fn read(mut body: Incoming) -> Result<Bytes, Failure> {
-    let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            if read.len() + data.len() > MAX_JSON_BYTES {
-                return Err(Failure::TooLarge);
-            }
-            read.extend_from_slice(&data);
-        }
-    }
-    Ok(read.freeze())
-}
-
-/// Drops a body as it comes; only after its end can the connection be used again.
-async fn skip(mut body: Incoming) -> Result<Option<Bytes>, Failure> {
-    while let Some(frame) = body.frame().await {
-        frame?;
-    }
-    Ok(None)
 }
 
 fn shortened(value: &Value) -> String {

@@ -6,6 +6,7 @@
 
 pub mod control;
 pub mod http;
+pub mod http1;
 pub mod network;
 mod seen;
 
@@ -27,6 +28,8 @@ pub enum Outcome {
     Succeed,
     /// It did not, and the tree decides what follows.
     Fail,
+    /// What was looked at is not as it should be, which is counted; the tree goes on as after a success.
+    Unmet,
     /// The bot's work is done; it ends.
     Done,
     /// Something is wrong with the bot or its tree; it ends with this reason.
@@ -125,6 +128,7 @@ pub fn action(leaf: &LeafRecord, network: &Network) -> Result<Box<dyn Action>, E
         Call::Error(reason) => Box::new(control::Error::new(reason)),
         Call::Log(message) => Box::new(control::Log::new(message)),
         Call::If(condition) => Box::new(control::If::new(condition)),
+        Call::Check(condition) => Box::new(control::Check::new(condition)),
         Call::Set(values) => Box::new(control::Set::new(values)),
         Call::Http(request) => Box::new(http::Http::new(request, network)),
         Call::Own { name, .. } => return Err(Error::Unknown(leaf.path.clone(), name.clone())),

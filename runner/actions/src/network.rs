@@ -1,27 +1,21 @@
 //! Connections to targets: names resolved, sockets opened, kept alive for one bot.
 
+mod stream;
 mod traffic;
 
+pub(crate) use stream::Stream;
 pub(crate) use traffic::Traffic;
 
+use crate::http1::Buffers;
 use crate::seen::Seen;
 use botarmy_report::{FailureClass, Part};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use traffic::Counted;
@@ -49,9 +43,6 @@ pub enum Error {
     /// The certificate or the handshake is wrong.
     #[error("TLS with {0} failed: {1}; check the certificate of the target")]
     Tls(String, std::io::Error),
-    /// The peer does not speak HTTP.
-    #[error("{0} does not speak HTTP/1: {1}")]
-    Handshake(String, hyper::Error),
     /// This machine has run out of something.
     #[error(
         "no connection to {0} can be begun here: {1}; raise the limit of open files and ports, or take more runners"
@@ -69,7 +60,6 @@ impl Error {
             Self::Resolve(..) => FailureClass::Dns,
             Self::Connect(..) => FailureClass::Connect,
             Self::Tls(..) => FailureClass::Tls,
-            Self::Handshake(..) => FailureClass::Protocol,
             Self::Address(_) | Self::Local(..) | Self::Setup(_) => FailureClass::Local,
         }
     }
@@ -88,6 +78,7 @@ pub struct Network {
     names: Rc<RefCell<HashMap<String, Name>>>,
     /// Requests that were sent, to be taken by the worker.
     sent: Rc<Cell<u64>>,
+    pub(crate) buffers: Buffers,
 }
 
 struct Name {
@@ -112,7 +103,12 @@ impl Network {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), names: Rc::default(), sent: Rc::default() })
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(config)),
+            names: Rc::default(),
+            sent: Rc::default(),
+            buffers: Buffers::default(),
+        })
     }
 
     /// How many requests were sent since this was last asked.
@@ -120,9 +116,9 @@ impl Network {
         self.sent.take()
     }
 
-    /// A body for a request, which is counted when it leaves.
-    pub(crate) fn outgoing(&self, body: Bytes) -> Outgoing {
-        Outgoing { body: Full::new(body), left: Cell::new(false), sent: self.sent.clone() }
+    /// Counts a request that has left.
+    pub(crate) fn count_sent(&self) {
+        self.sent.set(self.sent.get() + 1);
     }
 
     /// Opens a connection, timing each step.
@@ -141,17 +137,17 @@ impl Network {
         let traffic = Rc::<Traffic>::default();
         seen.follow(&traffic);
         let stream = Counted::new(stream, traffic.clone());
-        let sender = if origin.tls {
+        let stream = if origin.tls {
             let name =
                 ServerName::try_from(origin.host.clone()).map_err(|_| Error::Address(origin.authority()))?;
             let begun = Instant::now();
             let tls = self.tls.connect(name, stream).await.map_err(|e| Error::Tls(origin.authority(), e))?;
             seen.took(Part::Tls, begun.elapsed());
-            speak(tls, origin).await?
+            Stream::Tls(Box::new(tls))
         } else {
-            speak(stream, origin).await?
+            Stream::Plain(stream)
         };
-        Ok(Connection { sender, traffic })
+        Ok(Connection { stream, traffic })
     }
 
     async fn resolve(&self, origin: &Origin, seen: &Seen) -> Result<SocketAddr, Error> {
@@ -191,53 +187,6 @@ impl Network {
     }
 }
 
-async fn speak<S>(stream: S, origin: &Origin) -> Result<SendRequest<Outgoing>, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|e| Error::Handshake(origin.authority(), e))?;
-    tokio::task::spawn_local(async move {
-        // An error of the connection reaches the request that is waiting on it.
-        let _ = connection.await;
-    });
-    Ok(sender)
-}
-
-/// The body of a request, by which the request is counted at the moment it leaves.
-///
-/// hyper asks a body whether it is at its end when it writes the head, and not before. So a request
-/// that is given up earlier is not counted, and one that is given up later was: the target has got it.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    body: Full<Bytes>,
-    left: Cell<bool>,
-    sent: Rc<Cell<u64>>,
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        if !self.left.replace(true) {
-            self.sent.set(self.sent.get() + 1);
-        }
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Where a connection goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -272,30 +221,34 @@ impl Origin {
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<Outgoing>,
+    pub(crate) stream: Stream,
     pub(crate) traffic: Rc<Traffic>,
 }
 
 /// The idle connections of one bot.
 #[derive(Debug, Default)]
-pub struct Connections(RefCell<Vec<(Origin, Connection)>>);
+pub struct Connections(RefCell<Vec<(Rc<Origin>, Connection)>>);
 
 impl Connections {
     /// An idle connection that is still open, if there is one.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
+    pub(crate) fn take(&self, origin: &Rc<Origin>) -> Option<Connection> {
         let mut idle = self.0.borrow_mut();
-        idle.retain(|(_, connection)| !connection.sender.is_closed());
-        let found = idle.iter().position(|(o, _)| o == origin)?;
-        Some(idle.swap_remove(found).1)
+        loop {
+            let found = idle.iter().position(|(o, _)| Rc::ptr_eq(o, origin) || o == origin)?;
+            let (_, mut connection) = idle.swap_remove(found);
+            if connection.stream.is_idle() {
+                return Some(connection);
+            }
+        }
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(crate) fn keep(&self, origin: Origin, connection: Connection) {
+    pub(crate) fn keep(&self, origin: &Rc<Origin>, connection: Connection) {
         let mut idle = self.0.borrow_mut();
         if idle.len() >= MAX_IDLE {
             idle.remove(0);
         }
-        idle.push((origin, connection));
+        idle.push((origin.clone(), connection));
     }
 }
 

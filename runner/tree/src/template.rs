@@ -12,6 +12,7 @@ pub use hole::Hole;
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// Longest template, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
@@ -223,12 +224,12 @@ impl Template {
     pub fn render_text(&self, scope: Scope<'_>, out: &mut String) -> Result<(), RenderError> {
         match self {
             Self::Literal(value) => push_text(out, value),
-            Self::Hole(hole) => push_text(out, &*hole.value(scope)?),
+            Self::Hole(hole) => hole.render_text(scope, out)?,
             Self::Text(parts) => {
                 for part in parts {
                     match part {
                         Part::Plain(plain) => out.push_str(plain),
-                        Part::Hole(hole) => push_text(out, &*hole.value(scope)?),
+                        Part::Hole(hole) => hole.render_text(scope, out)?,
                     }
                 }
             }
@@ -279,7 +280,10 @@ fn fold_parts(parts: Vec<Part>, scope: Scope<'_>) -> Vec<Part> {
 fn push_text(out: &mut String, value: &Value) {
     match value {
         Value::String(text) => out.push_str(text),
-        other => out.push_str(&other.to_string()),
+        other => {
+            // Writing to a text does not fail.
+            let _ = write!(out, "{other}");
+        }
     }
 }
 

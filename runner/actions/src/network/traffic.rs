@@ -23,7 +23,7 @@ impl Traffic {
 
 /// A stream that counts.
 #[derive(Debug)]
-pub(super) struct Counted<S> {
+pub(crate) struct Counted<S> {
     stream: S,
     traffic: Rc<Traffic>,
 }

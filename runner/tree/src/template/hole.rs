@@ -83,6 +83,12 @@ impl Hole {
         }
     }
 
+    /// The value's text for one bot, appended to `out`.
+    pub fn render_text(&self, scope: Scope<'_>, out: &mut String) -> Result<(), RenderError> {
+        super::push_text(out, &*self.value(scope)?);
+        Ok(())
+    }
+
     pub(super) fn value<'a>(&self, scope: Scope<'a>) -> Result<Cow<'a, Value>, RenderError> {
         match &self.look {
             Look::Path(path) => {

@@ -1,0 +1,210 @@
+//! One request and its answer over a connection.
+
+use super::chunked::{self, Decoder};
+use super::response::{self, Body, Head, MAX_HEAD};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// How much is asked of a connection at once.
+const READ_SIZE: usize = 16 << 10;
+/// Buffers that are kept for later, and how large one of them may be.
+const MAX_KEPT: usize = 64;
+const MAX_KEPT_SIZE: usize = 256 << 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("the connection was closed before the answer was whole")]
+    Closed,
+    #[error("{0}")]
+    Head(#[from] response::Error),
+    #[error("{0}")]
+    Chunks(#[from] chunked::Error),
+    #[error("the answer is larger than {0} bytes, too large to be looked into")]
+    TooLarge(usize),
+}
+
+/// Buffers of a worker, lent for the time of an exchange: a connection that waits has none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Buffers(Rc<RefCell<Vec<Vec<u8>>>>);
+
+/// A buffer that goes back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    buffers: Buffers,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Buffers {
+    /// An empty buffer.
+    pub(crate) fn lend(&self) -> Lent {
+        let bytes = self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(READ_SIZE));
+        Lent { buffers: self.clone(), bytes }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut kept = self.buffers.0.borrow_mut();
+        if kept.len() < MAX_KEPT && bytes.capacity() <= MAX_KEPT_SIZE {
+            bytes.clear();
+            kept.push(bytes);
+        }
+    }
+}
+
+/// What is wanted of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Nothing: it is dropped as it comes.
+    Nothing,
+    /// All of it, up to so many bytes.
+    All(usize),
+}
+
+/// An answer that has been read to its end.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// The body, if it was wanted.
+    pub(crate) body: Option<Lent>,
+    /// Whether the connection can be used again.
+    pub(crate) reusable: bool,
+}
+
+/// A request that is on its way over a stream.
+pub(crate) struct Exchange<'s, S> {
+    stream: &'s mut S,
+    buffers: &'s Buffers,
+    /// What has been read and not looked at yet.
+    input: Lent,
+}
+
+impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
+    pub(crate) fn new(stream: &'s mut S, buffers: &'s Buffers) -> Self {
+        Self { stream, buffers, input: buffers.lend() }
+    }
+
+    /// Sends a request. `left` is called once, when its first `head` bytes have left: the target has
+    /// got it then, whatever becomes of it here.
+    pub(crate) async fn send(
+        &mut self,
+        request: &[u8],
+        head: usize,
+        left: impl FnOnce(),
+    ) -> Result<(), Error> {
+        let (mut written, mut left) = (0, Some(left));
+        while written < request.len() {
+            written += self.stream.write(&request[written..]).await?;
+            if written >= head
+                && let Some(left) = left.take()
+            {
+                left();
+            }
+        }
+        // Only TLS holds anything back.
+        Ok(self.stream.flush().await?)
+    }
+
+    /// Waits for the head of the answer. `to_head` says that the request was a HEAD.
+    pub(crate) async fn head(&mut self, to_head: bool) -> Result<Head, Error> {
+        let mut looked_at = 0;
+        loop {
+            self.read_more().await?;
+            let bytes = &self.input.bytes;
+            // A head that comes in drops is looked at again only when a line of it is whole.
+            let is_worth_it =
+                looked_at == 0 || bytes.len() >= MAX_HEAD || bytes[looked_at..].contains(&b'\n');
+            if is_worth_it && let Some((head, length)) = response::read(bytes, to_head)? {
+                self.input.bytes.drain(..length);
+                return Ok(head);
+            }
+            looked_at = self.input.bytes.len();
+        }
+    }
+
+    /// Reads the body to its end.
+    pub(crate) async fn body(mut self, head: Head, wanted: Wanted) -> Result<Answered, Error> {
+        let mut kept = match wanted {
+            Wanted::Nothing => None,
+            Wanted::All(_) => Some(self.buffers.lend()),
+        };
+        let mut keep = |bytes: &[u8]| match (&mut kept, wanted) {
+            (Some(kept), Wanted::All(most)) if kept.bytes.len() + bytes.len() > most => false,
+            (Some(kept), _) => {
+                kept.bytes.extend_from_slice(bytes);
+                true
+            }
+            (None, _) => true,
+        };
+        let fits = match head.body {
+            Body::Length(length) => self.sized(length, &mut keep).await?,
+            Body::Chunked => self.chunks(&mut keep).await?,
+            Body::UntilClose => self.until_close(&mut keep).await?,
+        };
+        match (fits, wanted) {
+            (false, Wanted::All(most)) => Err(Error::TooLarge(most)),
+            // What comes after the end of an answer belongs to none: the connection is not to be trusted.
+            _ => Ok(Answered { body: kept, reusable: head.keep_alive && self.input.bytes.is_empty() }),
+        }
+    }
+
+    async fn sized(&mut self, mut left: u64, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+        loop {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.bytes.len());
+            if !keep(&self.input.bytes[..length]) {
+                return Ok(false);
+            }
+            left -= length as u64;
+            self.input.bytes.drain(..length);
+            if left == 0 {
+                return Ok(true);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn chunks(&mut self, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+        let (mut decoder, mut fits) = (Decoder::default(), true);
+        loop {
+            let taken = decoder.take(&self.input.bytes, |data| fits = fits && keep(data))?;
+            if !fits {
+                return Ok(false);
+            }
+            self.input.bytes.drain(..taken);
+            if decoder.is_over() {
+                return Ok(true);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn until_close(&mut self, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+        loop {
+            if !keep(&self.input.bytes) {
+                return Ok(false);
+            }
+            self.input.bytes.clear();
+            match self.read_more().await {
+                Ok(()) => {}
+                Err(Error::Closed) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), Error> {
+        let input = &mut self.input.bytes;
+        if input.capacity() == input.len() {
+            input.reserve(READ_SIZE);
+        }
+        match self.stream.read_buf(input).await? {
+            0 => Err(Error::Closed),
+            _ => Ok(()),
+        }
+    }
+}
