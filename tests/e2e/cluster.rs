@@ -94,7 +94,8 @@ impl Namespace {
 
     pub(crate) fn wait_complete(&self, run: &str) -> Value {
         let name = format!("botrun/{run}");
-        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=120s"]);
+        // A run whose runners cannot start ends only when its deadline is over.
+        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=240s"]);
         self.get(&name)
     }
 }
@@ -103,6 +104,12 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         self.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"], None);
     }
+}
+
+/// The reason of a condition.
+pub(crate) fn reason<'v>(run: &'v Value, kind: &str) -> Option<&'v str> {
+    let all = run["status"]["conditions"].as_array()?;
+    all.iter().find(|c| c["type"] == kind)?["reason"].as_str()
 }
 
 /// The status of a condition, with its message.

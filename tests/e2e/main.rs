@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 mod cluster;
+mod startup;
+mod template;
 
 use base64::Engine;
 use botarmy_operator::checkpoint;
