@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 mod cluster;
+mod faults;
 mod startup;
 mod template;
 
