@@ -10,7 +10,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn kubectl(args: &[&str], input: Option<&str>) -> Output {
+pub(crate) fn kubectl(args: &[&str], input: Option<&str>) -> Output {
     let mut command = Command::new(root().join("tests/cluster/kubectl"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("kubectl");

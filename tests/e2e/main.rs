@@ -4,6 +4,7 @@
 
 mod cluster;
 mod faults;
+mod input;
 mod startup;
 mod template;
 
@@ -106,53 +107,6 @@ fn a_threshold_that_fails_fails_the_run_with_its_value() {
     assert_eq!(judged[1]["value"], "20");
     assert!(judged[0]["value"].as_str().expect("a value").ends_with("ms"), "{judged}");
     assert!(condition(&run, "Complete").expect("Complete").1.contains("count < 1 is 20"));
-}
-
-#[test]
-fn a_broken_tree_is_refused_with_its_path() {
-    let namespace = Namespace::new("refused");
-    for (name, spec, part) in [
-        (
-            "tree",
-            json!({"trees": {"T": {"sequence": ["done", {"wiat": 1}]}}}),
-            "spec.trees.T.sequence[1]: unknown node \"wiat\"",
-        ),
-        (
-            "action",
-            json!({"trees": {"T": {"action": "Shop.buy"}}}),
-            "spec.trees.T.action: the action \"Shop.buy\" does not exist",
-        ),
-        ("entry", json!({"tree": "U"}), "spec.tree: there is no tree named \"U\""),
-        ("bots", json!({"bots": 0}), "spec.bots: a run starts with at least one bot"),
-        ("time", json!({"duration": "soon"}), "spec.duration: \"soon\" is not a duration"),
-        ("judge", json!({"thresholds": [{"expect": "p(95) < 5"}]}), "spec.thresholds[0].expect: "),
-    ] {
-        namespace.apply(&waiting(name, &spec));
-        let run = namespace.wait_complete(name);
-        let (accepted, message) = condition(&run, "Accepted").expect("Accepted");
-        assert!(accepted == "False" && message.contains(part), "{name}: {message}");
-        assert_eq!(
-            (&run["status"]["phase"], &run["status"]["outcome"]),
-            (&json!("Finished"), &json!("Errored"))
-        );
-        assert!(!namespace.try_kubectl(&["get", "job", name], None).status.success(), "nothing was started");
-    }
-}
-
-#[test]
-fn the_api_server_refuses_what_the_schema_forbids() {
-    let namespace = Namespace::new("schema");
-    for (spec, part) in [
-        (json!({"bost": 3}), "unknown field \"spec.bost\""),
-        (json!({"bots": -1}), "spec.bots"),
-        (json!({"bots": "many"}), "spec.bots"),
-        (json!({"runners": {"count": 1, "botsPerRunner": 1}}), "count and botsPerRunner exclude each other"),
-        (json!({"duration": 1.5}), "spec.duration"),
-    ] {
-        let output = namespace.try_kubectl(&["apply", "-f", "-"], Some(&waiting("bad", &spec)));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(part), "{spec}: {said}");
-    }
 }
 
 #[test]

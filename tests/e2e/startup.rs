@@ -113,9 +113,10 @@ fn a_quota_is_told_and_a_run_goes_on_when_there_is_room() {
 #[test]
 fn a_job_that_is_given_up_ends_its_run_with_its_pods_own_words() {
     let namespace = Namespace::new("lost");
-    // Another program's image: ours is not in it, so that the container cannot start.
-    let image = std::env::var("BOTARMY_OTHER_IMAGE").unwrap_or_else(|_| "localhost/pause:1".into());
-    namespace.apply(&waiting("lost", &json!({"template": runner(&json!({"image": image}))})));
+    // A folder over the program: the container is made, and cannot start.
+    let mut template = runner(&json!({"volumeMounts": [{"name": "over", "mountPath": "/runner"}]}));
+    template["spec"]["volumes"] = json!([{"name": "over", "emptyDir": {}}]);
+    namespace.apply(&waiting("lost", &json!({"template": template})));
     until_running_is_false_for(&namespace, "lost", "StartError");
     ends_for(&namespace, "lost", "StartError", "/runner");
     let run = namespace.get("botrun/lost");

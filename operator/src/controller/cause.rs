@@ -119,7 +119,11 @@ pub(super) fn of_failure(evidence: &Evidence) -> Option<Cause> {
     let job = format!("{}: {}", said(&failed.reason), said(&failed.message));
     let pods = evidence.pods.iter().filter_map(|pod| of_pod(pod, &[]));
     Some(match pods.min_by_key(|cause| cause.reason) {
-        Some(pod) => Cause::new(pod.reason, &format!("{}; {job}", pod.message)),
+        Some(pod) => {
+            // The end of what the pod says is cut before the Job's own words are.
+            let room = MAX_MESSAGE.saturating_sub(job.len() + "; ".len());
+            Cause::new(pod.reason, &format!("{}; {job}", bounded(&pod.message, room)))
+        }
         None => Cause::new(Reason::JobFailed, &job),
     })
 }

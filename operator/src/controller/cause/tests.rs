@@ -171,6 +171,12 @@ fn a_job_that_was_given_up_says_why() {
         "pod r-0: container runner: exit code 137: OOMKilled; MaxFailedIndexesExceeded: too many"
     );
     assert!(has_ended(lost.job.as_ref().unwrap()));
+    let talkative = evidence(&failed, &[pod(0, &ended("Error", 1, &"x".repeat(5000)))], &[]);
+    let message = of_failure(&talkative).unwrap().message;
+    assert!(
+        message.len() <= MAX_MESSAGE && message.ends_with("x…; MaxFailedIndexesExceeded: too many"),
+        "{message}"
+    );
 }
 
 #[test]
