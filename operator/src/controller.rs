@@ -30,7 +30,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub const FIELD_MANAGER: &str = "botarmy-operator";
 const CONCURRENCY: u16 = 16;
 /// How often a run at work is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is tried to make a Job that the API server does not take now.
+const AGAIN: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
@@ -100,15 +102,21 @@ pub async fn run(context: Arc<Context>, readiness: Arc<Readiness>) {
     use kube::runtime::{Predicate, PredicateConfig};
     let runs: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
     let jobs: Api<Job> = Api::all(context.client.clone());
-    let (reader, writer) = reflector::store();
-    // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
-    let listed = move |event: &Event<_>| {
-        if matches!(event, Event::InitDone) {
+    let (reader, writer) = reflector::store::<DeserializeGuard<BotRun>>();
+    let (store, armies) = (reader.clone(), context.armies.clone());
+    let follow = move |event: &Event<DeserializeGuard<BotRun>>| match event {
+        // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
+        Event::InitDone => {
             readiness.listed();
+            let known: HashSet<String> = store.state().iter().filter_map(|run| run.uid()).collect();
+            armies.lock().retain(|uid, _| known.contains(uid));
         }
+        // No reconcile sees a run that is gone. Its runners are told so by being unknown, and leave.
+        Event::Delete(run) => drop(run.uid().and_then(|uid| armies.lock().remove(&uid))),
+        _ => {}
     };
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
-        .inspect_ok(listed)
+        .inspect_ok(follow)
         .applied_objects()
         .default_backoff()
         .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default());
@@ -147,8 +155,7 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
     let action = if is_over(run) {
         after_the_end(&context, run, &uid, &mut found).await?
     } else {
-        at_work(&context, run, &uid, &mut found).await?;
-        Action::requeue(LOOK)
+        at_work(&context, run, &uid, &mut found).await?
     };
     context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(&*guarded));
     Ok(action)
@@ -159,16 +166,21 @@ fn is_over(run: &BotRun) -> bool {
 }
 
 /// The pipeline, from the second step on.
-async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) -> Result<(), Error> {
+async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) -> Result<Action, Error> {
+    let mut again = LOOK;
     let observed = match validate::validate(context, run, uid, found) {
         Ok(accepted) => {
             let objects = build::build(context, run, uid, &accepted)?;
             let delayed = match apply::apply(context, run, objects).await? {
                 Applied::Known | Applied::Scheduled => None,
-                Applied::Delayed(cause) => Some(cause),
+                Applied::Delayed(cause) => {
+                    again = AGAIN;
+                    Some(cause)
+                }
                 Applied::Refused(finding) => {
                     context.armies.lock().remove(uid);
-                    return status::write(context, run, observe::refused(run, &[finding])).await;
+                    status::write(context, run, observe::refused(run, &[finding])).await?;
+                    return Ok(Action::requeue(again));
                 }
             };
             let seen = observe::conclude(context, run, uid, &found.evidence, delayed);
@@ -176,7 +188,8 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
         }
         Err(refused) => observe::refused(run, &refused),
     };
-    status::write(context, run, observed).await
+    status::write(context, run, observed).await?;
+    Ok(Action::requeue(again))
 }
 
 /// A run that is over is looked at until its pods are gone.

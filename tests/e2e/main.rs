@@ -12,6 +12,7 @@ use base64::Engine;
 use botarmy_operator::checkpoint;
 use cluster::{Namespace, condition, root};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 fn checkout() -> String {
     std::fs::read_to_string(root().join("examples/checkout.yaml")).expect("the example")
@@ -115,10 +116,15 @@ fn a_deleted_run_leaves_nothing_behind() {
     namespace.apply(&waiting("gone", &json!({})));
     namespace
         .eventually("bots at work", |n| (n.get("botrun/gone")["status"]["phase"] == "Running").then_some(()));
+    let deleted = Instant::now();
     namespace.kubectl(&["delete", "botrun/gone"]);
     namespace.eventually("nothing is left", |n| {
         let left = n.kubectl(&["get", "botruns,jobs,pods,configmaps", "-o", "name", "--ignore-not-found"]);
         let left: Vec<&str> = left.lines().filter(|l| !l.contains("kube-root-ca.crt")).collect();
         left.is_empty().then_some(())
     });
+    assert!(
+        deleted.elapsed() < Duration::from_secs(45),
+        "runners leave by themselves, before they are killed"
+    );
 }

@@ -94,7 +94,7 @@ fn a_quota_is_told_and_a_run_goes_on_when_there_is_room() {
         json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": {"hard": {what: "0"}}})
             .to_string()
     };
-    for (name, what) in [("pods", "pods"), ("jobs", "count/jobs.batch")] {
+    for (name, what) in [("pods", "pods"), ("jobs", "count/jobs.batch"), ("maps", "count/configmaps")] {
         namespace.apply(&quota(name, what));
         // Until the quota has been counted for the first time, nothing at all is let in.
         namespace.eventually("the quota holds", |n| {

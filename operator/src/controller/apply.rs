@@ -12,13 +12,20 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
+const BAD_REQUEST: u16 = 400;
+/// A quota, a webhook or a right: what is forbidden now may be allowed later.
+const FORBIDDEN: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+const INVALID: u16 = 422;
+
 /// How far it came.
 pub(super) enum Applied {
     /// All was there already.
     Known,
     /// The Job was made just now.
     Scheduled,
-    /// The API server does not take the Job now, but may do so later.
+    /// The API server does not take an object now, but may do so later.
     Delayed(Cause),
     /// The API server will never take the Job.
     Refused(Finding),
@@ -32,16 +39,22 @@ pub(super) async fn apply(context: &Context, run: &BotRun, objects: Objects) -> 
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
     let manager = PatchParams::apply(FIELD_MANAGER).force();
     for map in [&trust, &checkpoint] {
-        call("applying a ConfigMap", maps.patch(&map.name_any(), &manager, &Patch::Apply(map))).await?;
+        let (name, body) = (map.name_any(), Patch::Apply(map));
+        match call("applying a ConfigMap", maps.patch(&name, &manager, &body)).await {
+            Err(Error::Api(_, kube::Error::Api(status))) if status.code == FORBIDDEN => {
+                return Ok(Applied::Delayed(Cause::of_refusal(&status.message)));
+            }
+            done => drop(done?),
+        }
     }
     match create_job(context, &namespace, &job).await {
         Ok(()) => {}
         // Made by a reconcile whose answer was lost.
-        Err(Error::Api(_, kube::Error::Api(status))) if status.code == 409 => {}
-        Err(Error::Api(_, kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
+        Err(Error::Api(_, kube::Error::Api(status))) if status.code == CONFLICT => {}
+        Err(Error::Api(_, kube::Error::Api(status))) if matches!(status.code, BAD_REQUEST | INVALID) => {
             return Ok(Applied::Refused(refused(&status.message)));
         }
-        Err(Error::Api(_, kube::Error::Api(status))) if status.code == 403 => {
+        Err(Error::Api(_, kube::Error::Api(status))) if status.code == FORBIDDEN => {
             return Ok(Applied::Delayed(Cause::of_refusal(&status.message)));
         }
         Err(error) => return Err(error),
@@ -75,7 +88,7 @@ pub(super) async fn discard(context: &Context, job: &Job) -> Result<(), Error> {
     let this_one = Preconditions { uid: job.uid(), resource_version: None };
     let how = DeleteParams::background().preconditions(this_one);
     match call("deleting the Job", jobs.delete(&job.name_any(), &how)).await {
-        Err(Error::Api(_, kube::Error::Api(status))) if status.code == 404 => Ok(()),
+        Err(Error::Api(_, kube::Error::Api(status))) if status.code == NOT_FOUND => Ok(()),
         done => done.map(drop),
     }
 }
