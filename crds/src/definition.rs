@@ -57,6 +57,7 @@ fn is_schema(fields: &Map<String, Value>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_committed_definition_is_current() {
@@ -81,6 +82,39 @@ mod tests {
             (scale.spec_replicas_path.as_str(), scale.status_replicas_path.as_str()),
             (".spec.bots", ".status.bots")
         );
+    }
+
+    /// Each rule with what it lets pass and what it refuses, the state before and after.
+    #[test]
+    fn each_rule_accepts_and_refuses() {
+        let crd = serde_json::to_value(definition().unwrap()).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let runners = "count and botsPerRunner exclude each other; keep one";
+        let stop = "a stopped run stays stopped; apply it anew under another name";
+        let none = Value::Null;
+        let mut seen = std::collections::BTreeSet::new();
+        for (before, after, refusal) in [
+            (&none, json!({"runners": {"count": 2}}), None),
+            (&none, json!({"runners": {"botsPerRunner": 2}}), None),
+            (&none, json!({"runners": {"count": 2, "botsPerRunner": 2}}), Some(runners)),
+            (&none, json!({"stop": true}), None),
+            (&json!({}), json!({"stop": true}), None),
+            (&json!({"stop": false}), json!({"stop": true}), None),
+            (&json!({"stop": false}), json!({}), None),
+            (&json!({"stop": true}), json!({"stop": true, "bots": 3}), None),
+            (&json!({"stop": true}), json!({"stop": false}), Some(stop)),
+            (&json!({"stop": true}), json!({}), Some(stop)),
+        ] {
+            let object = |spec: &Value| json!({"spec": spec});
+            let old = (!before.is_null()).then(|| object(before));
+            let judged = kube_cel::Validator::new().validate(schema, &object(&after), old.as_ref());
+            let said: Vec<String> =
+                judged.err().map_or(vec![], |all| all.iter().map(|e| e.message.clone()).collect());
+            assert_eq!(said, refusal.into_iter().collect::<Vec<_>>(), "{before} to {after}");
+            seen.extend(said);
+        }
+        let rules = crd.to_string().matches("\"rule\":").count();
+        assert_eq!(rules, seen.len(), "a rule without a refusal here");
     }
 
     /// Every field is documented, and every list and text of the spec is bounded.

@@ -193,6 +193,11 @@ impl Army {
         self.indices(|_| true)
     }
 
+    /// Whether the runner with this index has checked in.
+    pub fn has_checked_in(&self, index: u32) -> bool {
+        self.state.pods.values().any(|p| p.index == index)
+    }
+
     /// Runners whose measures are all durable.
     pub fn finished(&self) -> u32 {
         self.indices(|p| p.stage == Stage::Finished && p.durable == p.applied)

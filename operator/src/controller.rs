@@ -5,23 +5,32 @@
 
 mod apply;
 mod build;
+mod cause;
+mod deadline;
 mod dereference;
 mod observe;
 mod status;
+mod template;
 mod validate;
+
+pub use validate::canonical;
 
 use crate::Settings;
 use crate::armies::Armies;
+use crate::readiness::Readiness;
+use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
-use futures::StreamExt;
+use dereference::Found;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::{WatchStreamExt, predicates, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +40,8 @@ pub const FIELD_MANAGER: &str = "botarmy-operator";
 const CONCURRENCY: u16 = 16;
 /// How often a run at work is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is tried to make a Job that the API server does not take now.
+const AGAIN: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
@@ -86,13 +97,26 @@ fn deletion_mark<K: Resource>(object: &K) -> Option<u64> {
     Some(u64::from(object.meta().deletion_timestamp.is_some()))
 }
 
-/// Runs the loop until the process is told to end.
-pub async fn run(context: Arc<Context>) {
+/// Runs the loop until the process is told to end; tells `readiness` when it knows all runs.
+pub async fn run(context: Arc<Context>, readiness: Arc<Readiness>) {
     use kube::runtime::{Predicate, PredicateConfig};
     let runs: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
     let jobs: Api<Job> = Api::all(context.client.clone());
-    let (reader, writer) = reflector::store();
+    let (reader, writer) = reflector::store::<DeserializeGuard<BotRun>>();
+    let (store, armies) = (reader.clone(), context.armies.clone());
+    let follow = move |event: &Event<DeserializeGuard<BotRun>>| match event {
+        // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
+        Event::InitDone => {
+            readiness.listed();
+            let known: HashSet<String> = store.state().iter().filter_map(|run| run.uid()).collect();
+            armies.lock().retain(|uid, _| known.contains(uid));
+        }
+        // No reconcile sees a run that is gone. Its runners are told so by being unknown, and leave.
+        Event::Delete(run) => drop(run.uid().and_then(|uid| armies.lock().remove(&uid))),
+        _ => {}
+    };
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
+        .inspect_ok(follow)
         .applied_objects()
         .default_backoff()
         .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default());
@@ -123,35 +147,72 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
         }
     };
     let uid = run.uid().ok_or(Error::Incomplete("UID"))?;
-    let over = run.status.as_ref().is_some_and(|s| s.phase == Phase::Finished);
     if run.meta().deletion_timestamp.is_some() {
         context.armies.lock().remove(&uid);
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(&context, run, &uid).await?;
-    if over {
-        status::keep_generation(&context, run).await?;
-        if found.runners_are_gone() {
-            context.armies.lock().remove(&uid);
-            return Ok(Action::await_change());
-        }
-        // A runner that has not heard yet that its measures are safe must still be answered.
-        if let Err(refused) = validate::validate(&context, run, &uid, found) {
-            tracing::debug!("{}: {refused:?}", run.name_any());
-        }
-        return Ok(Action::requeue(LOOK));
-    }
-    let given_up = found.job_failure();
-    match validate::validate(&context, run, &uid, found) {
-        Ok(accepted) => {
-            let objects = build::build(&context, run, &uid, &accepted)?;
-            let applied = apply::apply(&context, run, objects).await?;
-            let observed = observe::observe(&context, run, &uid, &applied, given_up.as_deref());
-            status::write(&context, run, observed).await?;
-        }
-        Err(refused) => status::write(&context, run, observe::refused(run, &refused)).await?,
-    }
+    let mut found = dereference::dereference(&context, run, &uid).await?;
+    let action = if is_over(run) {
+        after_the_end(&context, run, &uid, &mut found).await?
+    } else {
+        at_work(&context, run, &uid, &mut found).await?
+    };
     context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(&*guarded));
+    Ok(action)
+}
+
+fn is_over(run: &BotRun) -> bool {
+    run.status.as_ref().is_some_and(|s| s.phase == Phase::Finished)
+}
+
+/// The pipeline, from the second step on.
+async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) -> Result<Action, Error> {
+    let mut again = LOOK;
+    let observed = match validate::validate(context, run, uid, found) {
+        Ok(accepted) => {
+            let objects = build::build(context, run, uid, &accepted)?;
+            let delayed = match apply::apply(context, run, objects).await? {
+                Applied::Known | Applied::Scheduled => None,
+                Applied::Delayed(cause) => {
+                    again = AGAIN;
+                    Some(cause)
+                }
+                Applied::Refused(finding) => {
+                    context.armies.lock().remove(uid);
+                    status::write(context, run, observe::refused(run, &[finding])).await?;
+                    return Ok(Action::requeue(again));
+                }
+            };
+            let seen = observe::conclude(context, run, uid, &found.evidence, delayed);
+            observe::observe(context, run, uid, seen)
+        }
+        Err(refused) => observe::refused(run, &refused),
+    };
+    status::write(context, run, observed).await?;
+    Ok(Action::requeue(again))
+}
+
+/// A run that is over is looked at until its pods are gone.
+async fn after_the_end(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    found: &mut Found,
+) -> Result<Action, Error> {
+    status::keep_generation(context, run).await?;
+    if let Some(job) = found.left_over(run, uid) {
+        apply::discard(context, job).await?;
+        context.armies.lock().remove(uid);
+        return Ok(Action::await_change());
+    }
+    if found.runners_are_gone() {
+        context.armies.lock().remove(uid);
+        return Ok(Action::await_change());
+    }
+    // A runner that has not heard yet that its measures are safe must still be answered.
+    if let Err(refused) = validate::validate(context, run, uid, found) {
+        tracing::debug!("{}: {refused:?}", run.name_any());
+    }
     Ok(Action::requeue(LOOK))
 }
 

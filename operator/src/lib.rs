@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod checkpoint;
 pub mod controller;
 pub mod coordinator;
+pub mod readiness;
 pub mod serve;
 pub mod settings;
 

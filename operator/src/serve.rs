@@ -3,8 +3,10 @@
 use crate::armies::Armies;
 use crate::certificates::{self, Authority};
 use crate::coordinator::{self, Coordinator, Reviewer};
+use crate::readiness::{self, Readiness};
 use crate::{Settings, checkpoint, controller};
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use kube::Client;
 use std::net::SocketAddr;
@@ -20,6 +22,9 @@ pub enum Error {
     /// No certificates.
     #[error("{0}")]
     Certificates(#[from] certificates::Error),
+    /// Nobody could be served.
+    #[error("{0}")]
+    Readiness(#[from] readiness::Error),
     /// An address is taken.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -30,18 +35,19 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let client = Client::try_default().await.map_err(Box::new)?;
     let health = listen(settings.health).await?;
     let runners = listen(settings.listen).await?;
+    let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
+    tokio::spawn(tell_health(health, armies.clone(), readiness.clone()));
     let authority = Authority::load(client.clone(), &settings.namespace, &settings.ca_secret).await?;
     let host = settings.coordinator_host();
     let tls = authority.server(vec![host.clone(), format!("{host}.cluster.local")])?;
+    readiness.listening(settings.listen, &host, &authority.certificate)?;
 
-    let armies = Arc::new(Armies::default());
     let reviewer = Arc::new(Reviewer::new(client.clone()));
     let routes = coordinator::routes(Coordinator { armies: armies.clone(), reviewer });
     tokio::spawn(coordinator::serve(runners, tls, routes));
     tokio::spawn(checkpoint::keep(client.clone(), armies.clone()));
-    tokio::spawn(tell_health(health, armies.clone()));
     let context = controller::Context::new(client, settings, armies, authority.certificate);
-    controller::run(Arc::new(context)).await;
+    controller::run(Arc::new(context), readiness).await;
     Ok(())
 }
 
@@ -49,14 +55,23 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))
 }
 
-async fn tell_health(listener: TcpListener, armies: Arc<Armies>) {
+async fn tell_health(listener: TcpListener, armies: Arc<Armies>, readiness: Arc<Readiness>) {
+    let ready = move || {
+        let readiness = readiness.clone();
+        async move {
+            match readiness.check().await {
+                Ok(()) => (StatusCode::OK, "ok".to_owned()),
+                Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            }
+        }
+    };
     let metrics = move || {
         let armies = armies.clone();
         async move { metrics(&armies) }
     };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics));
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!("health cannot be told any more: {error}");

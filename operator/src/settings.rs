@@ -1,6 +1,7 @@
 //! What the one who installs the operator decides.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Schedules armies of bots and merges what they measure.
 #[derive(Debug, Clone, clap::Parser)]
@@ -21,6 +22,9 @@ pub struct Settings {
     /// The Secret that keeps the certificate authority.
     #[arg(long, env = "CA_SECRET", default_value = "botarmy-ca")]
     pub ca_secret: String,
+    /// How long a run may wait for its runners, such as 5m; then it ends and tells why they did not come.
+    #[arg(long, env = "START_DEADLINE", default_value = "5m", value_parser = botarmy_tree::duration::parse)]
+    pub start_deadline: Duration,
     /// Where runners are listened to.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,

@@ -164,9 +164,9 @@ fn documents_that_cannot_be_run_say_why() {
     );
     for (head, expected) in [
         ("apiVersion: botarmy.dev/v1alpha1\nkind: botrun\n", "kind: the kind is \"botrun\""),
-        ("apiVersion: botarmy.dev/v1alpha1\n", "kind: the kind is missing"),
+        ("apiVersion: botarmy.dev/v1alpha1\n", "(top): the field kind is missing; add kind: BotRun"),
         ("apiVersion: botarmy.dev/v1\nkind: BotRun\n", "apiVersion: the apiVersion is \"botarmy.dev/v1\""),
-        ("kind: BotRun\n", "apiVersion: the apiVersion is missing"),
+        ("kind: BotRun\n", "(top): the field apiVersion is missing"),
         (&format!("{HEAD}sepc: {{}}\n"), "(top): unknown field \"sepc\""),
     ] {
         refused("kind.yaml", format!("{head}spec: {{trees: {{T: done}}}}\n"), &[expected]);

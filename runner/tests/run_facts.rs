@@ -141,3 +141,29 @@ fn parts_of_the_time_are_kept_apart() {
     let whole = done.action("GET /catalogue")["maxUs"].as_u64();
     assert!(whole >= parts["firstByteUs"]["maxUs"].as_u64(), "{:#}", done.result);
 }
+
+#[test]
+fn a_check_is_counted_and_steers_nothing() {
+    let spec = r#"
+trees:
+  T:
+    sequence:
+      - check: "bot.id > 0"
+      - check: {name: never, when: "bot.id > 1000"}
+      - check: "bot.id > 1000"
+        label: labelled
+      - http: {get: "{{ target }}/catalogue?{{ bot.id }}", name: catalogue}
+thresholds:
+  - {expect: fail_rate == 0%, action: check("bot.id > 0")}
+  - {expect: fail_rate == 100%, action: never}
+  - {expect: count == 12, action: check}
+  - {expect: count == 6}
+"#;
+    let shop = Shop::open(&[]);
+    let done = run(spec, &["--target", &shop.url(), "--iterations", "6", "--bots", "3"]);
+    assert_eq!(done.counts("check(\"bot.id > 0\")"), [6, 0, 0, 0]);
+    assert_eq!((done.counts("never"), done.counts("labelled")), ([0, 6, 0, 0], [0, 6, 0, 0]));
+    assert_eq!((done.counts("catalogue"), done.number("/total/count")), ([6, 0, 0, 0], 6));
+    let undefined = run("trees: {T: {check: nothing > 3}}", &["--iterations", "2"]);
+    assert_eq!(undefined.counts("check(\"nothing > 3\")"), [0, 0, 2, 0]);
+}

@@ -10,7 +10,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn kubectl(args: &[&str], input: Option<&str>) -> Output {
+pub(crate) fn kubectl(args: &[&str], input: Option<&str>) -> Output {
     let mut command = Command::new(root().join("tests/cluster/kubectl"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("kubectl");
@@ -94,7 +94,8 @@ impl Namespace {
 
     pub(crate) fn wait_complete(&self, run: &str) -> Value {
         let name = format!("botrun/{run}");
-        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=120s"]);
+        // A run whose runners cannot start ends only when its deadline is over.
+        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=240s"]);
         self.get(&name)
     }
 }
@@ -103,6 +104,12 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         self.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"], None);
     }
+}
+
+/// The reason of a condition.
+pub(crate) fn reason<'v>(run: &'v Value, kind: &str) -> Option<&'v str> {
+    let all = run["status"]["conditions"].as_array()?;
+    all.iter().find(|c| c["type"] == kind)?["reason"].as_str()
 }
 
 /// The status of a condition, with its message.

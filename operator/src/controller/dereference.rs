@@ -1,47 +1,93 @@
 //! Step 1: reads what there is already of the run.
 
+use super::cause::{self, Evidence};
 use super::{Context, Error, call};
 use crate::armies::Checkpoint;
 use crate::checkpoint;
+use crate::coordinator::RUN_UID_LABEL;
 use botarmy_crds::BotRun;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+
+/// Most pods and events that are read to tell why a run waits: one cause is enough.
+const MAX_LISTED: u32 = 100;
+/// How old a pod is before its events are read; most are at work by then.
+const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 /// What there is.
 pub(super) struct Found {
-    /// The run's Job, if it was made.
-    pub(super) job: Option<Job>,
     /// What an earlier operator wrote, if this one does not know the run.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// The run's Job; of a run that waits for its runners or has lost them, also what tells why.
+    pub(super) evidence: Evidence,
 }
 
 impl Found {
-    /// Why the Job was given up, if it was.
-    pub(super) fn job_failure(&self) -> Option<String> {
-        let conditions = self.job.as_ref()?.status.as_ref()?.conditions.as_ref()?;
-        let failed = conditions.iter().find(|c| c.type_ == "Failed" && c.status == "True")?;
-        let said = |text: &Option<String>| text.clone().unwrap_or_default();
-        Some(format!("{}: {}", said(&failed.reason), said(&failed.message)))
-    }
-
     /// Whether no runner will check in any more.
     pub(super) fn runners_are_gone(&self) -> bool {
-        let conditions = self.job.as_ref().and_then(|j| j.status.as_ref()?.conditions.as_ref());
-        let ended = conditions.is_some_and(|all| {
-            all.iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
-        });
-        self.job.is_none() || ended
+        self.evidence.job.as_ref().is_none_or(cause::has_ended)
     }
+
+    /// The Job that is still there of a run that is over without having begun.
+    pub(super) fn left_over(&self, run: &BotRun, uid: &str) -> Option<&Job> {
+        let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
+        self.evidence.job.as_ref().filter(|job| !begun && is_owned(job, uid) && !cause::has_ended(job))
+    }
+}
+
+/// Whether a Job belongs to the run: somebody else's may have its name.
+pub(super) fn is_owned(job: &Job, uid: &str) -> bool {
+    job.owner_references().iter().any(|owner| owner.uid == uid)
 }
 
 pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> Result<Found, Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
-    let known = context.armies.lock().contains_key(uid);
-    let checkpoint = match (&job, known) {
-        (Some(_), false) => checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?,
+    let start = context.armies.lock().get(uid).map(crate::armies::Army::start_at_ms);
+    let checkpoint = match (&job, start) {
+        (Some(_), None) => checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?,
         _ => None,
     };
-    Ok(Found { job, checkpoint })
+    let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
+    let mut evidence = Evidence { job, ..Evidence::default() };
+    let lost = cause::of_failure(&evidence).is_some();
+    if lost || (start.is_none() && !super::is_over(run)) {
+        gather(context, &namespace, uid, &mut evidence).await?;
+    }
+    Ok(Found { checkpoint, evidence })
+}
+
+/// Reads the pods that do not run, and events where pods are lacking or say nothing themselves.
+async fn gather(context: &Context, namespace: &str, uid: &str, evidence: &mut Evidence) -> Result<(), Error> {
+    let Some(job) = evidence.job.as_ref().filter(|job| is_owned(job, uid)) else { return Ok(()) };
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let idle = ListParams::default()
+        .labels(&format!("{RUN_UID_LABEL}={uid}"))
+        .fields("status.phase!=Running,status.phase!=Succeeded")
+        .limit(MAX_LISTED);
+    evidence.pods = call("listing the pods of a run", pods.list(&idle)).await?.items;
+    let oldest = evidence.pods.iter().filter(|p| is_slow(p)).min_by_key(|p| p.creation_timestamp());
+    let about = [
+        job.uid().filter(|_| cause::lacks_pods(job) && !cause::has_ended(job)),
+        oldest.and_then(ResourceExt::uid),
+    ];
+    let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
+    for uid in about.into_iter().flatten() {
+        let warnings =
+            ListParams::default().fields(&format!("regarding.uid={uid},type=Warning")).limit(MAX_LISTED);
+        evidence.events.extend(call("listing the events of a run", events.list(&warnings)).await?.items);
+    }
+    Ok(())
+}
+
+/// A pod that has its node and waits there for longer than is usual.
+fn is_slow(pod: &Pod) -> bool {
+    let placed = pod.spec.as_ref().is_some_and(|s| s.node_name.is_some());
+    let pending = pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Pending"));
+    let age = pod.creation_timestamp().map(|t| jiff::Timestamp::now().duration_since(t.0));
+    placed && pending && age.is_some_and(|age| age > YOUNG)
 }

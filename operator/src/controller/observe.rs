@@ -1,8 +1,10 @@
 //! Step 5: what the run has come to; no client needed.
 
 use super::Context;
-use super::apply::Applied;
+use super::cause::{self, Cause, Evidence, Reason};
+use super::deadline;
 use super::validate::digest;
+use crate::armies::Army;
 use crate::coordinator::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
 use botarmy_report::{RunOutcome, RunResult};
@@ -13,6 +15,9 @@ use kube::ResourceExt;
 
 /// Longest message of a condition, in bytes.
 const MAX_MESSAGE: usize = 8_000;
+
+/// The reason of a run that waits for its runners, and nothing keeps them.
+pub(super) const SCHEDULED: &str = "Scheduled";
 
 /// A run that is refused is at its end.
 pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
@@ -25,23 +30,43 @@ pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
     }
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     set(&mut status, run, "Accepted", false, "Invalid", &message);
-    finish(
-        &mut status,
-        run,
-        RunOutcome::Errored,
-        "the run was refused; correct it, delete it and apply it anew",
-    );
+    let cure = "the run was refused; correct it, delete it and apply it anew";
+    finish(&mut status, run, RunOutcome::Errored, RunOutcome::Errored.name(), cure);
     status
 }
 
-/// The status of a run that is at work or has ended.
-pub(super) fn observe(
+/// What was seen of the pods besides what the runners say themselves.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Why the Job was given up, if it was.
+    given_up: Option<Cause>,
+    /// Why runners do not start.
+    kept: Option<Cause>,
+    /// They had the time to.
+    late: bool,
+}
+
+/// Draws the conclusions from the evidence; `delayed` tells why there is no Job yet.
+pub(super) fn conclude(
     context: &Context,
     run: &BotRun,
     uid: &str,
-    applied: &Applied,
-    given_up: Option<&str>,
-) -> BotRunStatus {
+    evidence: &Evidence,
+    delayed: Option<Cause>,
+) -> Seen {
+    let armies = context.armies.lock();
+    let is_well = |index| armies.get(uid).is_some_and(|army| army.has_checked_in(index));
+    let created = run.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    let (job, limit) = (evidence.job.as_ref(), context.settings.start_deadline);
+    Seen {
+        given_up: cause::of_failure(evidence),
+        kept: delayed.or_else(|| cause::of_waiting(evidence, is_well)),
+        late: deadline::is_over(job, created, Timestamp::now(), limit),
+    }
+}
+
+/// The status of a run that is at work or has ended.
+pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) -> BotRunStatus {
     let mut status = begin(run);
     let armies = context.armies.lock();
     let Some(army) = armies.get(uid) else { return status };
@@ -54,42 +79,69 @@ pub(super) fn observe(
         ready: runners(army.ready()),
         finished: runners(army.finished()),
     });
-    if let Some(reason) = given_up.filter(|_| !army.is_over()) {
-        let mut result = army.result(now);
-        result.outcome = RunOutcome::Errored;
-        figures(&mut status, &result);
-        status.result = army.start_at_ms().map(|_| result.bounded());
-        (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
-        status.completion_time = Some(time(now));
-        set(&mut status, run, "Running", false, "Finished", "the Job was given up");
-        finish(&mut status, run, RunOutcome::Errored, reason);
-        return status;
+    match army.start_at_ms() {
+        _ if army.is_over() => at_work(&mut status, run, army, now),
+        start if let Some(cause) = seen.given_up => fail(&mut status, run, army, now, start, &cause),
+        None if seen.late => {
+            let cause = seen.kept.unwrap_or_else(|| silent(context, army));
+            fail(&mut status, run, army, now, None, &cause);
+        }
+        Some(start) if start <= now => at_work(&mut status, run, army, now),
+        _ => {
+            status.phase = Phase::Scheduled;
+            let (reason, message) = match seen.kept {
+                Some(cause) => (cause.reason.to_string(), cause.message),
+                None => (SCHEDULED.to_owned(), "runners are being started".to_owned()),
+            };
+            set(&mut status, run, "Running", false, &reason, &message);
+        }
     }
-    let started = army.start_at_ms().filter(|start| *start <= now);
-    let Some(start) = started else {
-        status.phase = Phase::Scheduled;
-        let message = if applied.scheduled { "the Job was created" } else { "runners are being started" };
-        set(&mut status, run, "Running", false, "Scheduled", message);
-        return status;
-    };
-    status.start_time = Some(time(start));
+    status
+}
+
+/// The pods do well, as far as the cluster can tell.
+fn silent(context: &Context, army: &Army) -> Cause {
+    let message = format!(
+        "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {}",
+        army.ready(),
+        army.run.runners,
+        context.settings.coordinator_address()
+    );
+    Cause::new(Reason::NoCheckIn, &message)
+}
+
+/// Ends a run whose runners cannot do their work; what was measured is kept.
+fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: Option<u64>, cause: &Cause) {
+    let mut result = army.result(now);
+    result.outcome = RunOutcome::Errored;
+    figures(status, &result);
+    status.result = start.map(|_| result.bounded());
+    (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
+    status.completion_time = Some(time(now));
+    let reason = cause.reason.to_string();
+    set(status, run, "Running", false, &reason, &cause.message);
+    finish(status, run, RunOutcome::Errored, &reason, &cause.message);
+}
+
+/// The figures of a run whose bots are at work, or were.
+fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
+    status.start_time = army.start_at_ms().map(time);
     let result = army.result(now);
-    figures(&mut status, &result);
+    figures(status, &result);
     if army.is_over() {
         status.phase = Phase::Finished;
         status.outcome = Some(result.outcome);
         status.completion_time = Some(time(army.heard_ms));
-        set(&mut status, run, "Running", false, "Finished", "all runners have handed over their measures");
+        set(status, run, "Running", false, "Finished", "all runners have handed over their measures");
         let failed = result.thresholds.iter().filter(|t| !t.passed);
         let failed: Vec<String> = failed.map(|t| format!("{} is {}", t.expect, t.value)).collect();
         let message = if failed.is_empty() { "all thresholds hold".into() } else { failed.join("; ") };
-        finish(&mut status, run, result.outcome, &message);
+        finish(status, run, result.outcome, result.outcome.name(), &message);
     } else {
         status.phase = Phase::Running;
-        set(&mut status, run, "Running", true, "BotsAtWork", "the bots are at work");
+        set(status, run, "Running", true, "BotsAtWork", "the bots are at work");
     }
     status.result = Some(result.bounded());
-    status
 }
 
 fn begin(run: &BotRun) -> BotRunStatus {
@@ -106,10 +158,12 @@ fn figures(status: &mut BotRunStatus, result: &RunResult) {
     status.errors = hundredths.map(|n| format!("{}.{:02}%", n / 100, n % 100));
 }
 
-fn finish(status: &mut BotRunStatus, run: &BotRun, outcome: RunOutcome, message: &str) {
-    set(status, run, "Complete", true, outcome.name(), message);
+/// The reason of `Complete` is the outcome, which pipelines read; that of `Failed` is the cause.
+fn finish(status: &mut BotRunStatus, run: &BotRun, outcome: RunOutcome, reason: &str, message: &str) {
+    let told = if reason == outcome.name() { message.to_owned() } else { format!("{reason}: {message}") };
+    set(status, run, "Complete", true, outcome.name(), &told);
     if outcome != RunOutcome::Passed {
-        set(status, run, "Failed", true, outcome.name(), message);
+        set(status, run, "Failed", true, reason, message);
     }
 }
 

@@ -1,16 +1,20 @@
 //! Step 6: the one write of a reconcile, only if something changed.
 
+use super::cause::bounded;
+use super::observe::SCHEDULED;
 use super::{Context, Error, FIELD_MANAGER, call};
 use botarmy_crds::{BotRun, BotRunStatus, Phase};
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 use std::time::Duration;
 
 /// Between two writes that tell nothing but newer figures.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
+/// Longest note of an event that the API server takes, in bytes.
+const MAX_NOTE: usize = 1024;
 
 /// Writes a status if it tells something new. Figures alone are new every five seconds.
 pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus) -> Result<(), Error> {
@@ -20,9 +24,7 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
         return Ok(());
     }
     patch(context, run, &status).await?;
-    if status.phase != before.phase {
-        tell(context, run, &status).await;
-    }
+    tell(context, run, &before, &status).await;
     Ok(())
 }
 
@@ -74,18 +76,27 @@ fn figures_are_due(run: &BotRun) -> bool {
     })
 }
 
-async fn tell(context: &Context, run: &BotRun, status: &BotRunStatus) {
-    let failed = status.outcome.is_some_and(|o| o != botarmy_report::RunOutcome::Passed);
-    let told =
-        status.conditions.iter().find(|c| c.type_ == "Complete").filter(|_| status.phase == Phase::Finished);
-    let event = Event {
-        type_: if failed { EventType::Warning } else { EventType::Normal },
-        reason: told.map_or_else(|| format!("{:?}", status.phase), |c| c.reason.clone()),
-        note: told.map(|c| c.message.chars().take(1000).collect()),
-        action: "Reconcile".into(),
-        secondary: None,
+/// The events that a new status is worth: a new phase, and a new reason for which runners do not
+/// start.
+async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &BotRunStatus) {
+    let told = |status: &BotRunStatus, kind: &str| {
+        status.conditions.iter().find(|c| c.type_ == kind).map(|c| (c.reason.clone(), c.message.clone()))
     };
-    if let Err(error) = context.recorder.publish(&event, &run.object_ref(&())).await {
-        tracing::warn!("an event cannot be told: {error}");
-    }
+    let running = told(status, "Running");
+    let stuck = status.phase == Phase::Scheduled
+        && running.as_ref().is_some_and(|(reason, _)| reason != SCHEDULED)
+        && running.as_ref().map(|r| &r.0) != told(before, "Running").as_ref().map(|r| &r.0);
+    let (event, bad) = match status.phase {
+        Phase::Finished if before.phase != Phase::Finished => {
+            let failed = told(status, "Failed");
+            (failed.clone().or(told(status, "Complete")), failed.is_some())
+        }
+        Phase::Scheduled if stuck => (running, true),
+        // That it was scheduled is told with the Job.
+        Phase::Running if before.phase != Phase::Running => (running, false),
+        _ => return,
+    };
+    let Some((reason, message)) = event else { return };
+    let kind = if bad { EventType::Warning } else { EventType::Normal };
+    super::apply::tell(context, run, kind, &reason, bounded(&message, MAX_NOTE)).await;
 }

@@ -1,8 +1,8 @@
 //! Step 2: what the spec says, checked; no client needed.
 
 use super::Context;
-use super::build::PROTECTED;
-use super::dereference::Found;
+use super::dereference::{Found, is_owned};
+use super::template;
 use crate::armies::Army;
 use base64::Engine;
 use botarmy_crds::BotRun;
@@ -15,19 +15,18 @@ use sha2::{Digest, Sha256};
 
 /// A run that can be scheduled.
 pub(super) struct Accepted {
-    pub(super) job: Option<Job>,
+    /// Its Job was made already.
+    pub(super) has_job: bool,
     /// The runners, as it was accepted.
     pub(super) runners: u32,
     /// The pod template of the spec, as it was accepted.
-    pub(super) template: serde_json::Map<String, Value>,
+    pub(super) template: Value,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("a Job of this name exists and belongs to something else; give the run another name")]
     ForeignJob,
-    #[error("the template may not set {0}, which the operator sets")]
-    Protected(&'static str),
     #[error("a run's name becomes part of its pods' names; keep it to 50 characters without dots")]
     Name,
 }
@@ -40,38 +39,39 @@ pub(super) fn validate(
     context: &Context,
     run: &BotRun,
     uid: &str,
-    found: Found,
+    found: &mut Found,
 ) -> Result<Accepted, Vec<Finding>> {
     let path = Path::top().field("spec");
     let spec = canonical(&run.spec.run);
+    let job = found.evidence.job.as_ref();
     let mut armies = context.armies.lock();
     if let Some(army) = armies.get_mut(uid) {
         // The plan is frozen; live are the number of bots and the stop.
         army.bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
         army.stop |= spec.stop;
-        return Ok(accepted(found.job, army.run.runners, &spec));
+        return Ok(accepted(job, army.run.runners, spec));
     }
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
     let plan_of = |spec: &BotRunSpec| Run::check(spec, &name, &path, &Actions::built_in());
-    let mut findings = check_objects(run, uid, &spec, found.job.as_ref(), &path);
+    let mut findings = check_objects(run, uid, &spec, job, &path);
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
     let plan = plan_of(accepted_spec).map_err(|f| findings.extend(f)).ok();
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     let runners = plan.runners;
-    let army = match found.checkpoint {
+    let army = match found.checkpoint.take() {
         Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint),
         None => Army::new(&namespace, &name, &spec, plan),
     };
     armies.insert(uid.to_owned(), army);
-    Ok(accepted(found.job, runners, &spec))
+    Ok(accepted(job, runners, spec))
 }
 
-fn accepted(job: Option<Job>, runners: u32, spec: &BotRunSpec) -> Accepted {
-    Accepted { job, runners, template: spec.template.clone() }
+fn accepted(job: Option<&Job>, runners: u32, spec: BotRunSpec) -> Accepted {
+    Accepted { has_job: job.is_some(), runners, template: Value::Object(spec.template) }
 }
 
 /// The spec in the form that a file has after it was read.
-fn canonical(spec: &BotRunSpec) -> BotRunSpec {
+pub fn canonical(spec: &BotRunSpec) -> BotRunSpec {
     let mut spec = spec.clone();
     for map in [&mut spec.trees, &mut spec.custom, &mut spec.template] {
         let mut value = Value::Object(std::mem::take(map));
@@ -89,15 +89,10 @@ fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, 
     if name.len() > MAX_NAME || name.contains('.') {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::Name));
     }
-    if job.is_some_and(|j| !j.owner_references().iter().any(|o| o.uid == uid)) {
+    if job.is_some_and(|job| !is_owned(job, uid)) {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::ForeignJob));
     }
-    let template = Value::Object(spec.template.clone());
-    for (pointer, shown) in PROTECTED {
-        if template.pointer(pointer).is_some() {
-            findings.push(Finding::new(&path.field("template"), &Error::Protected(shown)));
-        }
-    }
+    findings.extend(template::check(&spec.template, &path.field("template")));
     findings
 }
 

@@ -259,6 +259,7 @@ impl Life {
                 match answer.outcome {
                     Outcome::Succeed => (Recorded::Succeed, Ok(Verdict::Succeed)),
                     Outcome::Fail => (Recorded::Fail, Ok(Verdict::Fail)),
+                    Outcome::Unmet => (Recorded::Fail, Ok(Verdict::Succeed)),
                     Outcome::Done => (Recorded::Succeed, Err(End::Bot(Recorded::Succeed))),
                     Outcome::Error(reason) => {
                         tracing::warn!(bot_id = self.walk.bot(), "the bot died: {reason}");

@@ -60,6 +60,8 @@ pub enum Call {
     Log(Template),
     /// The condition of an `if`: succeeds when the value is true, fails when it is false.
     If(Template),
+    /// Counts whether the value is true; the tree sees a success either way.
+    Check(Template),
     /// Puts values into the bot's context and succeeds.
     Set(Vec<(String, Template)>),
     /// Sends a request.

@@ -339,7 +339,7 @@ impl Compiler<'_> {
 fn is_measured(call: &Call) -> bool {
     let name = match call {
         Call::Own { .. } => return true,
-        Call::If(_) => return false,
+        Call::If(_) | Call::Check(_) => return false,
         Call::Http(_) => "http",
         Call::Wait(_) => "wait",
         Call::SucceedRate(_) => "succeed_rate",

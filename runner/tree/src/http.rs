@@ -5,6 +5,7 @@ use crate::action::check_context_name;
 use crate::duration;
 use crate::fields::{Findings, kind_of};
 use crate::finding::{Path, quoted};
+use crate::notation::MAX_NAME;
 use crate::template::Template;
 use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
@@ -28,9 +29,9 @@ pub const MAX_METHOD: usize = 32;
 pub const MAX_PATH: usize = 1024;
 
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-pub(crate) const FIELDS: [&str; 15] = [
+pub(crate) const FIELDS: [&str; 16] = [
     "get", "post", "put", "patch", "delete", "head", "options", "method", "url", "headers", "json", "body",
-    "timeout", "expect", "save",
+    "timeout", "expect", "save", "name",
 ];
 
 /// A request.
@@ -108,6 +109,10 @@ enum Error {
     JsonPath(String, String),
     #[error("the JSONPath is {0} bytes long; at most {MAX_PATH} are allowed")]
     LongPath(usize),
+    #[error("a name has 1 to {MAX_NAME} bytes and no control characters, unlike {0}")]
+    Name(String),
+    #[error("{0} holds a template, but a row has one name for all bots; leave the braces out")]
+    NameWithTemplate(String),
     #[error("the timeout must be above zero and at most an hour")]
     Timeout,
     #[error("at most {MAX_ENTRIES} entries are allowed, not {0}")]
@@ -135,8 +140,23 @@ pub(crate) fn read(path: &Path, value: &Value, findings: &mut Findings) -> Optio
         save: read_save(path, fields, findings),
         method,
     };
-    let name = format!("{} {}", http.method, shown_url(url.as_str().unwrap_or_default()));
+    let name = match fields.get("name") {
+        Some(name) => read_name(&path.field("name"), name, findings).unwrap_or_default(),
+        None => format!("{} {}", http.method, shown_url(url.as_str().unwrap_or_default())),
+    };
     (findings.len() == known).then_some((http, name))
+}
+
+/// The name of a row stands as it is written: one that changed with each request would be many rows.
+pub(crate) fn read_name(path: &Path, value: &Value, findings: &mut Findings) -> Option<String> {
+    let name = findings.text(path, value, "text", MAX_NAME)?;
+    let fits = !name.is_empty() && !name.chars().any(char::is_control);
+    let fits = if fits { Ok(()) } else { Err(Error::Name(quoted(name))) };
+    findings.ok(path, fits)?;
+    if name.contains("{{") {
+        findings.note(path, &Error::NameWithTemplate(quoted(name)));
+    }
+    Some(name.to_owned())
 }
 
 /// The method, and the field that holds the address.
@@ -377,6 +397,24 @@ mod tests {
         let (http, name) = read_one(&json!({"method": "PURGE", "url": "http://x/"})).unwrap();
         assert_eq!((http.method.as_str(), name.as_str()), ("PURGE", "PURGE http://x/"));
         assert!(http.expect.allows(200) && http.expect.allows(399) && !http.expect.allows(404));
+    }
+
+    #[test]
+    fn a_given_name_is_the_rows() {
+        let (_, name) = read_one(&json!({"get": "{{ target }}/cart/{{ id }}", "name": "cart"})).unwrap();
+        assert_eq!(name, "cart");
+        for (name, part) in [
+            (json!(""), "1 to 253"),
+            (json!("a\n"), "control"),
+            (json!(5), "expected text"),
+            (json!("a {{ id }}"), "holds a template"),
+        ] {
+            let findings = read_one(&json!({"get": "http://x", "name": name})).unwrap_err();
+            assert!(
+                findings.len() == 1 && findings[0].starts_with("http.name: ") && findings[0].contains(part),
+                "{findings:?}"
+            );
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
         .into_iter()
         .chain(["random_weighted", "parallel", "repeat_n"])
         .chain(DECORATORS)
-        .chain(["retry", "timeout", "if", "subtree", "action"]);
+        .chain(["retry", "timeout", "if", "check", "subtree", "action"]);
     nodes.chain(action::BUILT_INS.iter().map(|s| s.name))
 }
 
@@ -194,6 +194,7 @@ impl Reader<'_> {
             "retry" => self.retry(&place, value)?,
             "timeout" => self.timeout(&place, value)?,
             "if" => self.condition(&place, value)?,
+            "check" => self.check(&place, value)?,
             "subtree" => self.subtree(&place, value)?,
             "action" => self.action(&place, value)?,
             "http" => {

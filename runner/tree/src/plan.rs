@@ -247,6 +247,7 @@ fn fold_call(call: Call, run: &RunScope) -> Call {
         Call::Error(t) => Call::Error(fold(t)),
         Call::Log(t) => Call::Log(fold(t)),
         Call::If(t) => Call::If(fold(t)),
+        Call::Check(t) => Call::Check(fold(t)),
         Call::Set(values) => Call::Set(values.into_iter().map(|(k, t)| (k, fold(t))).collect()),
         Call::Own { name, args } => Call::Own { name, args: args.into_iter().map(fold).collect() },
         Call::Wait(Wait::Rendered(t)) => Call::Wait(Wait::Rendered(fold(t))),

@@ -137,7 +137,8 @@ fn kind(name: &str) -> Value {
         "always_fail" => described(reference("node"), "Fails whatever comes of its child."),
         "retry" => retry(),
         "timeout" => timeout(),
-        "if" => condition(),
+        "if" => branch(),
+        "check" => check(),
         "subtree" => subtree(),
         "action" => leaf::action(),
         built_in => leaf::built_in(built_in),
@@ -226,19 +227,30 @@ fn timeout() -> Value {
     fields("Cancels its child and fails when the time is over.", &["after", "child"], &properties)
 }
 
+/// An expression without braces around it.
 fn condition() -> Value {
-    let when = json!({
+    json!({
         "description": "An expression as it stands between braces, without them, such as \"id > 3\".",
         "type": ["string", "boolean"],
         "pattern": r"\S",
         "not": {"type": "string", "pattern": r"^\s*\{\{"},
-    });
+    })
+}
+
+fn branch() -> Value {
     let properties = json!({
-        "when": when,
+        "when": condition(),
         "then": described(reference("node"), "What runs when the condition is true."),
         "else": described(reference("node"), "What runs when it is false. Without it, the node succeeds then."),
     });
     fields("Runs one child or the other.", &["when", "then"], &properties)
+}
+
+fn check() -> Value {
+    let name = described(reference("name"), "The name of its row in reports; it stands as it is written.");
+    let text = "Counts whether a condition holds, for reports and thresholds; succeeds either way.";
+    let named = fields(text, &["name", "when"], &json!({"name": name, "when": condition()}));
+    json!({"description": text, "anyOf": [condition(), named]})
 }
 
 fn subtree() -> Value {

@@ -1,5 +1,5 @@
-//! The nodes that the original does not have: `parallel`, `retry`, `timeout`, `if`, and `subtree` with
-//! arguments.
+//! The nodes that the original does not have: `parallel`, `retry`, `timeout`, `if`, `check`, and
+//! `subtree` with arguments.
 
 use super::{MAX_NAME, Reader};
 use crate::action::{self, Call};
@@ -7,6 +7,7 @@ use crate::ast::{Kind, Leaf, Quorum};
 use crate::duration;
 use crate::fields::kind_of;
 use crate::finding::{Path, quoted};
+use crate::http;
 use crate::template::Template;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -107,30 +108,49 @@ impl Reader<'_> {
         let fields = self.findings.object(path, value, what)?;
         self.findings.only(path, fields, &["when", "then", "else"]);
         let when = self.findings.required(path, fields, "when");
-        let when = when.and_then(|value| self.expression(&path.field("when"), value));
+        let when = when.and_then(|value| {
+            let condition = self.expression(&path.field("when"), value)?;
+            let name = action::row_name("if", std::slice::from_ref(value));
+            Some(Leaf { name, base: "if".to_owned(), call: Call::If(condition) })
+        });
         let then = self.findings.required(path, fields, "then");
         let then = then.map(|node| Box::new(self.node(&path.field("then"), node)));
         let otherwise = fields.get("else").map(|node| Box::new(self.node(&path.field("else"), node)));
         Some(Kind::If { when: when?, then: then?, otherwise })
     }
 
-    fn expression(&mut self, path: &Path, value: &Value) -> Option<Leaf> {
-        let template = match value {
+    /// A condition, or `{name: TEXT, when: CONDITION}`.
+    pub(super) fn check(&mut self, path: &Path, value: &Value) -> Option<Kind> {
+        let base = "check".to_owned();
+        let Value::Object(fields) = value else {
+            let condition = self.expression(path, value)?;
+            let name = action::row_name(&base, std::slice::from_ref(value));
+            return Some(Kind::Leaf(Leaf { name, base, call: Call::Check(condition) }));
+        };
+        self.findings.only(path, fields, &["name", "when"]);
+        let name = self.findings.required(path, fields, "name");
+        let name = name.and_then(|n| http::read_name(&path.field("name"), n, &mut self.findings));
+        let when = self.findings.required(path, fields, "when");
+        let when = when.and_then(|value| self.expression(&path.field("when"), value));
+        Some(Kind::Leaf(Leaf { name: name?, base, call: Call::Check(when?) }))
+    }
+
+    /// A condition as it stands between braces.
+    fn expression(&mut self, path: &Path, value: &Value) -> Option<Template> {
+        match value {
             // What is meant is as clear as `"true"`.
-            Value::Bool(_) => Template::Literal(value.clone()),
+            Value::Bool(_) => Some(Template::Literal(value.clone())),
             Value::String(text) if text.trim_start().starts_with("{{") => {
                 let inner = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
                 self.findings.note(path, &Error::Braces(quoted(text), quoted(inner)));
-                return None;
+                None
             }
-            Value::String(text) => self.findings.ok(path, Template::expression(text))?,
+            Value::String(text) => self.findings.ok(path, Template::expression(text)),
             other => {
                 self.findings.note(path, &Error::NoCondition(kind_of(other)));
-                return None;
+                None
             }
-        };
-        let name = action::row_name("if", std::slice::from_ref(value));
-        Some(Leaf { name, base: "if".to_owned(), call: Call::If(template) })
+        }
     }
 
     /// The name of a tree, or `{name: T, with: {ARGUMENT: VALUE}}`.

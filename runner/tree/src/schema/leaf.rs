@@ -99,6 +99,10 @@ fn option(field: &str) -> Value {
             described(timeout, "How long the answer may take, to its end. Default: 30s; at most an hour.")
         }
         "expect" => expect(),
+        "name" => described(
+            json!({"allOf": [reference("name"), {"not": {"pattern": r"\{\{"}}]}),
+            "The name of its row in reports, instead of method and address; it stands as it is written.",
+        ),
         "save" => map(
             "Values of the JSON answer to keep in the bot's context: a JSONPath by name.",
             &reference("contextName"),

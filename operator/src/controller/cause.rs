@@ -1,0 +1,244 @@
+//! Why runners do not start or were lost: what the cluster says of their pods, as one reason. Pure.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Longest message, in bytes: an event takes no more than a kilobyte.
+const MAX_MESSAGE: usize = 1000;
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// What the cluster shows of runners that have not begun, or were lost.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// The Job, if it was made.
+    pub(super) job: Option<Job>,
+    /// Its pods that do not run.
+    pub(super) pods: Vec<Pod>,
+    /// What was told about the Job and its pods.
+    pub(super) events: Vec<Event>,
+}
+
+/// The reasons; of several the first one is told: what a person has to mend comes before what may
+/// pass by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    /// The template refers to what is not there, or the container cannot be made from it.
+    ConfigError,
+    /// The image cannot be had.
+    ImagePull,
+    /// The container was made, but its program could not be started.
+    StartError,
+    /// A container needed more memory than it may have.
+    OOMKilled,
+    /// A container ended with a failure.
+    CrashLoop,
+    /// The pod was taken from its node.
+    Evicted,
+    /// The pod failed in another way.
+    PodFailed,
+    /// A quota leaves no room.
+    Quota,
+    /// A rule of the cluster refuses the pods.
+    Forbidden,
+    /// The pods cannot be made for another reason.
+    FailedCreate,
+    /// No node fits.
+    Unschedulable,
+    /// A volume cannot be mounted.
+    FailedMount,
+    /// The node cannot give the pod its network.
+    FailedSandbox,
+    /// The pods run, but not all have reported.
+    NoCheckIn,
+    /// The Job was given up.
+    JobFailed,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A reason, with the cluster's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Cause {
+    pub(super) fn new(reason: Reason, message: &str) -> Self {
+        Self { reason, message: bounded(message, MAX_MESSAGE) }
+    }
+
+    /// Why the API server did not take an object.
+    pub(super) fn of_refusal(said: &str) -> Self {
+        let reason = match said {
+            _ if said.contains("exceeded quota") => Reason::Quota,
+            _ if said.contains("forbidden") || said.contains("denied") => Reason::Forbidden,
+            _ => Reason::FailedCreate,
+        };
+        Self::new(reason, said)
+    }
+}
+
+/// A text with an end.
+pub(super) fn bounded(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()))])
+}
+
+/// Why runners do not start; `has_checked_in` tells of an index that its pod is well by now.
+pub(super) fn of_waiting(evidence: &Evidence, has_checked_in: impl Fn(u32) -> bool) -> Option<Cause> {
+    let mut newest: BTreeMap<u32, &Pod> = BTreeMap::new();
+    for pod in evidence.pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none()) {
+        let index = pod.annotations().get(INDEX).and_then(|i| i.parse().ok()).unwrap_or(u32::MAX);
+        let known = newest.entry(index).or_insert(pod);
+        if known.creation_timestamp() < pod.creation_timestamp() {
+            *known = pod;
+        }
+    }
+    newest.retain(|index, _| !has_checked_in(*index));
+    let pods = newest.into_values().filter_map(|pod| of_pod(pod, &evidence.events));
+    pods.chain(of_job_events(evidence)).min_by_key(|cause| cause.reason)
+}
+
+/// Why the Job was given up, if it was: its own words, and those of a lost pod.
+pub(super) fn of_failure(evidence: &Evidence) -> Option<Cause> {
+    let conditions = evidence.job.as_ref()?.status.as_ref()?.conditions.as_ref()?;
+    let failed = conditions.iter().find(|c| c.type_ == "Failed" && c.status == "True")?;
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let job = format!("{}: {}", said(&failed.reason), said(&failed.message));
+    let pods = evidence.pods.iter().filter_map(|pod| of_pod(pod, &[]));
+    Some(match pods.min_by_key(|cause| cause.reason) {
+        Some(pod) => {
+            // The end of what the pod says is cut before the Job's own words are.
+            let room = MAX_MESSAGE.saturating_sub(job.len() + "; ".len());
+            Cause::new(pod.reason, &format!("{}; {job}", bounded(&pod.message, room)))
+        }
+        None => Cause::new(Reason::JobFailed, &job),
+    })
+}
+
+/// Whether no pod of the Job will come back.
+pub(super) fn has_ended(job: &Job) -> bool {
+    let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
+    })
+}
+
+fn of_pod(pod: &Pod, events: &[Event]) -> Option<Cause> {
+    let status = pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    let containers = init.chain(status.container_statuses.iter().flatten());
+    let found = containers
+        .filter_map(of_container)
+        .min_by_key(|(reason, _)| *reason)
+        .filter(|_| status.reason.is_none())
+        .or_else(|| of_pod_itself(pod))
+        .or_else(|| of_pod_events(pod, events));
+    found.map(|(reason, said)| Cause::new(reason, &format!("pod {}: {said}", pod.name_any())))
+}
+
+fn of_container(status: &ContainerStatus) -> Option<(Reason, String)> {
+    let name = &status.name;
+    let text = |text: &Option<String>| text.as_deref().unwrap_or("no reason is given").trim().to_owned();
+    let ended = |state: Option<&ContainerState>| {
+        let ended = state?.terminated.as_ref().filter(|t| t.exit_code != 0)?;
+        let reason = match ended.reason.as_deref() {
+            Some("OOMKilled") => Reason::OOMKilled,
+            Some("StartError" | "ContainerCannotRun") => Reason::StartError,
+            _ => Reason::CrashLoop,
+        };
+        let said = text(&ended.message.clone().filter(|m| !m.is_empty()).or(ended.reason.clone()));
+        Some((reason, format!("container {name}: exit code {}: {said}", ended.exit_code)))
+    };
+    let Some(waiting) = status.state.as_ref().and_then(|s| s.waiting.as_ref()) else {
+        return ended(status.state.as_ref());
+    };
+    let word = waiting.reason.as_deref()?;
+    let reason = match word {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => Reason::ImagePull,
+        "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError" => Reason::ConfigError,
+        "RunContainerError" | "PostStartHookError" => Reason::StartError,
+        // Only what restarts within its pod comes here, such as a sidecar; why is in its last end.
+        "CrashLoopBackOff" => return ended(status.last_state.as_ref()),
+        _ => return None,
+    };
+    Some((reason, format!("container {name}: {word}: {}", text(&waiting.message))))
+}
+
+/// What is said of the pod as a whole.
+fn of_pod_itself(pod: &Pod) -> Option<(Reason, String)> {
+    let status = pod.status.as_ref()?;
+    let conditions = || status.conditions.iter().flatten();
+    let said = |reason: &Option<String>, message: &Option<String>| {
+        [reason, message].into_iter().flatten().cloned().collect::<Vec<_>>().join(": ")
+    };
+    let disrupted = conditions().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    let unplaced = conditions().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    match (status.phase.as_deref(), disrupted, unplaced) {
+        (Some("Failed"), Some(c), _) => Some((Reason::Evicted, said(&c.reason, &c.message))),
+        (Some("Failed"), None, _) if status.reason.as_deref() == Some("Evicted") => {
+            Some((Reason::Evicted, said(&status.reason, &status.message)))
+        }
+        (Some("Failed"), None, _) => Some((Reason::PodFailed, said(&status.reason, &status.message))),
+        (_, _, Some(c)) => Some((Reason::Unschedulable, said(&c.reason, &c.message))),
+        _ => None,
+    }
+}
+
+/// What only the kubelet's events tell of a pod.
+fn of_pod_events(pod: &Pod, events: &[Event]) -> Option<(Reason, String)> {
+    let latest = latest(events, "Pod", &pod.uid()?)?;
+    let word = latest.reason.as_deref()?;
+    let reason = match word {
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => Reason::FailedMount,
+        "FailedCreatePodSandBox" | "NetworkNotReady" => Reason::FailedSandbox,
+        _ => return None,
+    };
+    Some((reason, format!("{word}: {}", latest.note.as_deref().unwrap_or_default())))
+}
+
+/// Why pods of the Job cannot be made: only its events tell.
+fn of_job_events(evidence: &Evidence) -> Option<Cause> {
+    let job = evidence.job.as_ref().filter(|j| lacks_pods(j))?;
+    let latest = latest(&evidence.events, "Job", &job.uid()?)?;
+    latest.note.as_deref().filter(|_| latest.reason.as_deref() == Some("FailedCreate")).map(Cause::of_refusal)
+}
+
+/// Whether some of the Job's pods were not made yet.
+pub(super) fn lacks_pods(job: &Job) -> bool {
+    let active = job.status.as_ref().and_then(|s| s.active).unwrap_or_default();
+    job.spec.as_ref().and_then(|s| s.parallelism).is_some_and(|wanted| active < wanted)
+}
+
+fn latest<'e>(events: &'e [Event], kind: &str, uid: &str) -> Option<&'e Event> {
+    let about = |e: &&Event| {
+        e.regarding.as_ref().is_some_and(|r| r.kind.as_deref() == Some(kind) && r.uid.as_deref() == Some(uid))
+    };
+    let time = |e: &&Event| -> Option<Timestamp> {
+        let series = e.series.as_ref().map(|s| s.last_observed_time.0);
+        let counted = e.deprecated_last_timestamp.as_ref().map(|t| t.0);
+        series.or(counted).or(e.event_time.as_ref().map(|t| t.0))
+    };
+    events.iter().filter(about).max_by_key(time)
+}
+
+#[cfg(test)]
+mod tests;
