@@ -86,14 +86,65 @@ mod tests {
 
     /// Each rule with what it lets pass and what it refuses, the state before and after.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of all rules")]
     fn each_rule_accepts_and_refuses() {
         let crd = serde_json::to_value(definition().unwrap()).unwrap();
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         let runners = "count and botsPerRunner exclude each other; keep one";
         let stop = "a stopped run stays stopped; apply it anew under another name";
+        let stage = "a stage goes to a number of bots or to an arrivalRate; give one of them";
+        let think = "give from and to for an even range, or mean (and max) for exponential times";
+        let both = |first: &str, second: &str| format!("{first} and {second} exclude each other; keep one");
+        let scenarios = "tree, bots, arrivalRate, stages, duration, iterations and scenarios exclude each other; move them into the scenarios";
         let none = Value::Null;
+        let stages = |stage: Value| json!({"stages": [stage]});
         let mut seen = std::collections::BTreeSet::new();
         for (before, after, refusal) in [
+            (&none, stages(json!({"duration": "1s", "bots": 0})), None),
+            (&none, stages(json!({"duration": "1s", "arrivalRate": 1})), None),
+            (&none, stages(json!({"duration": "1s"})), Some(stage)),
+            (&none, stages(json!({"duration": "1s", "bots": 0, "arrivalRate": 1})), Some(stage)),
+            (&none, json!({"thinkTime": {"from": 1, "to": 2}}), None),
+            (&none, json!({"thinkTime": {"mean": 1, "max": 2}}), None),
+            (&none, json!({"thinkTime": {"from": 1}}), Some(think)),
+            (&none, json!({"thinkTime": {"mean": 1, "from": 1}}), Some(think)),
+            (&none, json!({"thinkTime": {"from": 1, "to": 2, "max": 2}}), Some(think)),
+            (
+                &json!({"stages": [{"duration": 1, "bots": 1}]}),
+                json!({"stages": [{"duration": 1, "bots": 1}], "bots": 5}),
+                Some(&both("bots", "stages")),
+            ),
+            (
+                &none,
+                json!({"stages": [{"duration": 1, "arrivalRate": 1}], "arrivalRate": 5}),
+                Some(&both("arrivalRate", "stages")),
+            ),
+            (&none, json!({"bots": 1, "arrivalRate": 5}), Some(&both("bots", "arrivalRate"))),
+            (&none, json!({"pace": 1, "thinkTime": {"mean": 1}}), Some(&both("pace", "thinkTime"))),
+            (
+                &none,
+                json!({"arrivalRate": 1, "iterationsPerBot": 1}),
+                Some(&both("arrivalRate", "iterationsPerBot")),
+            ),
+            (
+                &none,
+                json!({"arrivalRate": 1, "refill": {"max": 1, "every": 1}}),
+                Some(&both("arrivalRate", "refill")),
+            ),
+            (&none, json!({"arrivalRate": 1, "pace": 1}), Some(&both("arrivalRate", "pace"))),
+            (
+                &none,
+                json!({"arrivalRate": 1, "thinkTime": {"mean": 1}}),
+                Some(&both("arrivalRate", "thinkTime")),
+            ),
+            (&none, json!({"scenarios": [{"name": "a", "bots": 1}]}), None),
+            (
+                &none,
+                json!({"scenarios": [{"name": "a", "bots": 1, "arrivalRate": 1}]}),
+                Some(&both("bots", "arrivalRate")),
+            ),
+            (&none, json!({"scenarios": [{"name": "a"}], "bots": 1}), Some(scenarios)),
+            (&none, json!({"scenarios": [{"name": "a"}], "tree": "x"}), Some(scenarios)),
             (&none, json!({"runners": {"count": 2}}), None),
             (&none, json!({"runners": {"botsPerRunner": 2}}), None),
             (&none, json!({"runners": {"count": 2, "botsPerRunner": 2}}), Some(runners)),
@@ -113,8 +164,11 @@ mod tests {
             assert_eq!(said, refusal.into_iter().collect::<Vec<_>>(), "{before} to {after}");
             seen.extend(said);
         }
-        let rules = crd.to_string().matches("\"rule\":").count();
-        assert_eq!(rules, seen.len(), "a rule without a refusal here");
+        // Rules of a scenario are those of a run.
+        let written = crd.to_string();
+        let rules: std::collections::BTreeSet<&str> =
+            written.split("\"rule\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(rules.len(), seen.len(), "a rule without a refusal here: {rules:#?}");
     }
 
     /// Every field is documented, and every list and text of the spec is bounded.

@@ -15,6 +15,7 @@ use botarmy_spec::BotRunSpec;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// An army of bots: what it shall do, and what has come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -39,12 +40,30 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Errors", type_ = "string", json_path = ".status.errors"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!has(oldSelf.stop) || !oldSelf.stop || (has(self.stop) && self.stop)",
-    "message": "a stopped run stays stopped; apply it anew under another name",
-}]))]
+#[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct BotRunDefinition {
     /// The fields that a file can hold as well.
     #[serde(flatten)]
     pub run: BotRunSpec,
+}
+
+/// Rules of the API server about the spec.
+fn rules() -> Value {
+    let of_scenarios = ["tree", "bots", "arrivalRate", "stages", "duration", "iterations"];
+    let given: Vec<String> = of_scenarios.iter().map(|field| format!("has(self.{field})")).collect();
+    let own = [
+        json!({
+            "rule": "!has(oldSelf.stop) || !oldSelf.stop || (has(self.stop) && self.stop)",
+            "message": "a stopped run stays stopped; apply it anew under another name",
+        }),
+        json!({
+            "rule": format!("!has(self.scenarios) || size(self.scenarios) == 0 || !({})", given.join(" || ")),
+            "message": format!("{} and scenarios exclude each other; move them into the scenarios", of_scenarios.join(", ")),
+        }),
+    ];
+    let mut rules = botarmy_spec::types::load_rules();
+    if let Value::Array(rules) = &mut rules {
+        rules.extend(own);
+    }
+    rules
 }

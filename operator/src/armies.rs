@@ -4,7 +4,7 @@
 //! and the coordinator agree on.
 
 use botarmy_protocol::{CheckIn, Orders, Plan, Stage, VERSION};
-use botarmy_report::{MergeError, RunResult, Totals};
+use botarmy_report::{MergeError, Presence, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const START_MARGIN_MS: u64 = 300;
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
+
+/// Most points over time that a status tells.
+const MAX_POINTS: usize = 30;
 
 /// All armies, by the UID of their run.
 #[derive(Debug, Default)]
@@ -41,6 +44,9 @@ pub struct Pod {
     pub alive: u32,
     /// How long its check-ins take, in milliseconds.
     pub round_trip_ms: u64,
+    /// Until when the timeline knows how many bots were alive.
+    #[serde(default)]
+    pub presence: Presence,
 }
 
 /// What survives the operator of an army.
@@ -53,6 +59,9 @@ pub struct Checkpoint {
     /// The sum of those of the warm-up.
     #[serde(default)]
     pub warmup: Totals,
+    /// How it went over time, the warm-up apart.
+    #[serde(default)]
+    pub timeline: Timeline,
     /// The pods, by UID.
     pub pods: BTreeMap<String, Pod>,
     /// When the bots began.
@@ -101,6 +110,7 @@ impl Army {
             spec: spec.clone(),
             totals: Totals::default(),
             warmup: Totals::default(),
+            timeline: Timeline::default(),
             pods: BTreeMap::new(),
             start_at_ms: None,
         };
@@ -140,6 +150,7 @@ impl Army {
             durable: 0,
             alive: 0,
             round_trip_ms: UNKNOWN_ROUND_TRIP_MS,
+            presence: Presence::default(),
         };
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or(new);
         for delta in &said.deltas {
@@ -150,6 +161,10 @@ impl Army {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
+            for slice in delta.slices.iter().filter(|slice| !slice.warmup) {
+                self.state.timeline.add(slice.second, &slice.totals);
+                pod.presence.tell(&mut self.state.timeline, slice.second, delta.alive);
+            }
             pod.applied = delta.sequence;
             self.state.pods.insert(said.pod_uid.clone(), pod.clone());
         }
@@ -246,7 +261,8 @@ impl Army {
     pub fn result(&self, now_ms: u64) -> RunResult {
         let end = if self.is_over() { self.heard_ms } else { now_ms };
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
-        self.run.judge(&self.state.totals, self.alive(), duration_ms)
+        let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
+        self.run.judge(&self.state.totals, self.alive(), duration_ms).over_time(&timeline)
     }
 }
 
@@ -328,6 +344,9 @@ mod tests {
         let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint);
         let orders = after.check_in(&said(0, Stage::Running, &[2, 3]), 3).unwrap();
         assert_eq!((orders.applied, orders.durable, after.totals().requests), (3, 1, 30));
+        let series = after.result(4).series.unwrap();
+        let points: Vec<(u64, u64)> = series.points.iter().map(|p| (p.requests, p.bots)).collect();
+        assert_eq!(points, [(0, 5), (10, 5), (10, 5), (10, 5)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod load;
 
-pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec};
+pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec, load_rules};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::{EnvVar, Time, open_text};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// How bots come and go.
@@ -144,9 +144,32 @@ pub struct RefillSpec {
     pub every: Time,
 }
 
+/// Rules of the API server about the fields of a [`LoadSpec`]: what [`crate::load`] refuses too, said
+/// already when the object is applied.
+pub fn load_rules() -> Value {
+    let pairs = [
+        ("bots", "stages"),
+        ("arrivalRate", "stages"),
+        ("bots", "arrivalRate"),
+        ("pace", "thinkTime"),
+        ("arrivalRate", "iterationsPerBot"),
+        ("arrivalRate", "refill"),
+        ("arrivalRate", "pace"),
+        ("arrivalRate", "thinkTime"),
+    ];
+    let rule = |(first, second): (&str, &str)| {
+        json!({
+            "rule": format!("!(has(self.{first}) && has(self.{second}))"),
+            "message": format!("{first} and {second} exclude each other; keep one"),
+        })
+    };
+    pairs.into_iter().map(rule).collect()
+}
+
 /// A population of bots beside others: its own tree, load and env.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = load_rules()))]
 pub struct ScenarioSpec {
     /// Its name in reports and thresholds.
     #[schemars(length(min = 1, max = 63))]
