@@ -63,7 +63,7 @@ fn model(tree: &Value, from: Time, until: Time, log: &mut Log) -> Option<(Time, 
         }
         "retry" => {
             let attempts = inner["attempts"].as_u64().expect("attempts");
-            let delay = inner["delay"].as_u64().expect("a delay") * SECOND;
+            let delay = time(&inner["delay"]);
             let mut now = from;
             for attempt in 1..=attempts {
                 let (end, verdict) = model(&inner["child"], now, until, log)?;
@@ -78,7 +78,7 @@ fn model(tree: &Value, from: Time, until: Time, log: &mut Log) -> Option<(Time, 
             None
         }
         "timeout" => {
-            let over = from + inner["after"].as_u64().expect("a time") * SECOND;
+            let over = from + time(&inner["after"]);
             let ended = model(&inner["child"], from, until.min(over), log);
             ended.or((over <= until).then_some((over, false)))
         }
@@ -100,6 +100,11 @@ fn model(tree: &Value, from: Time, until: Time, log: &mut Log) -> Option<(Time, 
         }
         other => panic!("no such node: {other}"),
     }
+}
+
+fn time(value: &Value) -> Time {
+    let text = value.as_str().expect("a time");
+    text.trim_end_matches("us").parse::<Time>().expect("microseconds") * 1_000
 }
 
 fn condition(node: &Value) -> String {
@@ -255,13 +260,18 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Gives each leaf a name of its own, so that what happens to it is its own.
+/// Gives each leaf a name of its own, so that what happens to it is its own, and each time a length of
+/// its own, so that no two of them are over at once.
 fn name(tree: &mut Value, next: &mut u32) {
     match tree {
         Value::Object(fields) => {
             for (key, value) in fields {
                 if (key == "action" || key == "when") && value.is_string() {
                     *value = json!(format!("x{next}"));
+                    *next += 1;
+                } else if let Some(seconds) = value.as_u64().filter(|_| key == "after" || key == "delay") {
+                    let more = if seconds == 0 { 0 } else { fate("a time", u64::from(*next)).0 % 100_003 };
+                    *value = json!(format!("{}us", seconds * 1_000_000 + more));
                     *next += 1;
                 } else {
                     name(value, next);
