@@ -1,0 +1,8 @@
+//! The small texts inside of trees: literals, durations, statuses, JSONPaths.
+
+#![no_main]
+
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::literal(data));

@@ -1,0 +1,8 @@
+//! Templates and expressions: compiled, folded and rendered.
+
+#![no_main]
+
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::template(data));

@@ -1,0 +1,8 @@
+//! YAML, as trees that are compiled and walked.
+
+#![no_main]
+
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::yaml(data));
