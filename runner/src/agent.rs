@@ -6,6 +6,7 @@ mod link;
 mod outbox;
 
 use crate::engine::{self, Army, Share};
+use crate::seconds::Seconds;
 use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, RunRef, Stage, VERSION, env};
 use botarmy_report::Totals;
 use botarmy_spec::Run;
@@ -166,13 +167,14 @@ impl Agent {
     /// Reports each second until the run is over, then until everything is durable.
     async fn work(&mut self, army: &Army, start: Instant, orders: &Orders) -> Result<(), Error> {
         let mut terminations = signal(SignalKind::terminate())?;
+        let mut seconds = Seconds::since(start);
         let mut ending = false;
         let mut abandoned = false;
         let mut terminated = false;
         obey(army, orders, &mut ending);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(if ending { INTERVAL / 10 } else { INTERVAL }) => {}
+                () = tokio::time::sleep(if ending { INTERVAL / 10 } else { seconds.rest(Instant::now()) }) => {}
                 () = army.worker_finished() => {}
                 _ = terminations.recv() => {
                     terminated = true;
@@ -181,7 +183,7 @@ impl Agent {
                 }
             }
             let snapshot = army.drain().await;
-            let second = start.elapsed().as_secs();
+            let second = seconds.take(Instant::now());
             self.outbox.add(snapshot.warmup, second, true, snapshot.alive);
             self.outbox.add(snapshot.totals, second, false, snapshot.alive);
             let stage = if snapshot.finished { Stage::Finished } else { Stage::Running };

@@ -6,4 +6,5 @@
 pub mod agent;
 pub mod command;
 pub mod engine;
+mod seconds;
 pub mod target;

@@ -1,4 +1,4 @@
-//! `runner run` with groups, scenarios and stages: rows and thresholds of each.
+//! `runner run` with groups, scenarios, stages and time: rows, thresholds and points of each.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
@@ -100,4 +100,26 @@ thresholds:
     let sum: u64 = stages.iter().map(|s| s["count"].as_u64().expect("a count")).sum();
     assert_eq!(sum, done.number("/total/count"));
     assert_eq!(rows(&done.result).len(), 1);
+}
+
+#[test]
+fn a_run_over_time_is_a_point_a_second() {
+    let shop = Shop::open(&[]);
+    let spec = "trees: {T: {sequence: [{http: {get: '{{ target }}/catalogue'}}, {wait: 20ms}]}}";
+    let done = run(spec, &["--target", &shop.url(), "--duration", "3s", "--bots", "4"]);
+    let series = &done.result["series"];
+    assert_eq!(series["stepSeconds"], 1);
+    let points = series["points"].as_array().expect("points");
+    assert!((3..=4).contains(&points.len()), "{series:#}");
+    let sum = |key: &str| points.iter().map(|p| p[key].as_u64().expect("a number")).sum::<u64>();
+    assert_eq!(sum("requests"), shop.requests());
+    assert_eq!((sum("actions"), sum("failures")), (done.number("/total/count"), 0));
+    assert_eq!((sum("iterations"), sum("bytesIn")), (done.number("/iterations"), done.number("/bytesIn")));
+    for (second, point) in points.iter().take(3).enumerate() {
+        assert_eq!(point["second"], second);
+        // Of the last second the end is seen, when some bots have gone.
+        assert!(point["bots"].as_u64().is_some_and(|n| n == 4 || second == 2), "{point}");
+        assert!(point["actions"].as_u64().is_some_and(|n| n > 20), "{point}");
+        assert!(point["p50Us"].as_u64() <= point["p95Us"].as_u64(), "{point}");
+    }
 }

@@ -230,6 +230,13 @@ impl Histogram {
         self.max
     }
 
+    /// The counts with the highest value that each may stand for, ascending; overflow as the first value
+    /// beyond the range, which does not depend on what else is counted.
+    pub(crate) fn counts_by_value(&self) -> impl Iterator<Item = (u64, u64)> {
+        let buckets = self.buckets().map(|(slot, count)| (layout::highest_value(slot), count));
+        buckets.chain((self.overflow > 0).then_some((self.highest.saturating_add(1), self.overflow)))
+    }
+
     /// The counters above zero with their slots, ascending.
     fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
         let pages = self.pages.iter().enumerate();

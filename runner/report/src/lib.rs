@@ -19,6 +19,7 @@ mod series;
 mod summary;
 mod terminal;
 mod threshold;
+mod timeline;
 mod totals;
 
 pub use delta::{Delta, MAX_SLICES, Slice};
@@ -29,11 +30,13 @@ pub use outcome::Outcome;
 pub use recorder::Recorder;
 pub use result::{
     ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, OTHER_STATUSES,
-    PartFigures, PartResults, RunOutcome, RunResult, Sample, Section, ThresholdResult,
+    PartFigures, PartResults, PointResult, RunOutcome, RunResult, Sample, Section, SeriesResult,
+    ThresholdResult,
 };
 pub use series::Series;
 pub use summary::summary;
 pub use threshold::{Judgement, MAX_EXPECT_BYTES, ParseError, Threshold};
+pub use timeline::{MAX_POINTS, Presence, Timeline};
 pub use totals::{
     GROUP_SEPARATOR, MAX_NAME_BYTES, MAX_ROWS, MAX_STAGES, OTHER, OTHER_CONTROL, Row, RowInfo, RowKey,
     Selector, Totals,

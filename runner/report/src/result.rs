@@ -3,12 +3,15 @@
 mod bounded;
 mod detail;
 mod section;
+mod series;
 
 pub use detail::{DetailResult, FailureResult, OTHER_STATUSES, PartFigures, PartResults, Sample};
 pub use section::{Dimension, Section};
+pub use series::{PointResult, SeriesResult};
 
 use crate::outcome::Outcome;
 use crate::series::Series;
+use crate::timeline::Timeline;
 use crate::totals::{RowKey, Totals};
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +197,9 @@ pub struct RunResult {
     /// The measured actions in each stage, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Section>,
+    /// How it went over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesResult>,
     /// The thresholds in the order of the run's definition.
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known; empty when nothing was lost.
@@ -223,6 +229,12 @@ pub struct Facts {
 }
 
 impl RunResult {
+    /// The result with how it went over time.
+    #[must_use]
+    pub fn over_time(self, timeline: &Timeline) -> Self {
+        Self { series: SeriesResult::of(timeline), ..self }
+    }
+
     /// The result of what was counted and what is known beside it.
     pub fn build(totals: &Totals, facts: Facts) -> Self {
         let Facts { outcome, alive, duration_ms, thresholds, gaps, dimensions } = facts;
@@ -250,6 +262,7 @@ impl RunResult {
             detail: DetailResult::of(&totals.total_details()),
             scenarios: Section::scenarios(totals, &dimensions),
             stages: Section::stages(totals, &dimensions),
+            series: None,
             thresholds,
             gaps,
         }

@@ -6,8 +6,9 @@ use super::progress::Progress;
 use super::result_file::{self, ResultFile};
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
+use crate::seconds::Seconds;
 use crate::target::{Knobs, Shop};
-use botarmy_report::{RunOutcome, RunResult, Totals, summary};
+use botarmy_report::{Presence, RunOutcome, RunResult, Timeline, Totals, summary};
 use botarmy_spec::{Overrides, Run};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,8 +19,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
      99 thresholds failed, 130 second interrupt (SIGINT or SIGTERM).";
 
-/// How often measures are taken.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// How often a run that is ending is looked at.
 const ENDING_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -143,12 +142,12 @@ async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
     let army = Army::start(run.clone(), Share::WHOLE, threads, started).await?;
-    let mut measured = Measured { totals: Totals::default(), alive: 0, progress: Progress::new(started) };
-    let mut finished = measured.until(interrupts.next(), &army, INTERVAL).await.is_none();
+    let mut measured = Measured::new(started);
+    let mut finished = measured.until(interrupts.next(), &army, None).await.is_none();
     if !finished {
         measured.progress.say("the run ends; a second interrupt ends it at once, without a result");
         army.stop();
-        finished = measured.until(interrupts.next(), &army, ENDING_INTERVAL).await.is_none();
+        finished = measured.until(interrupts.next(), &army, Some(ENDING_INTERVAL)).await.is_none();
     }
     measured.progress.finish();
     if !finished {
@@ -156,32 +155,44 @@ async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
     }
     let duration = started.elapsed();
     tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
-    Ok(Some(run.judge(
-        &measured.totals,
-        measured.alive,
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    )))
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Ok(Some(run.judge(&measured.totals, measured.alive, duration_ms).over_time(&measured.timeline)))
 }
 
 struct Measured {
     totals: Totals,
+    timeline: Timeline,
+    presence: Presence,
     alive: u32,
+    seconds: Seconds,
     progress: Progress,
 }
 
 impl Measured {
-    /// Takes measures until nothing more will come (none) or something else happens (that).
+    fn new(started: Instant) -> Self {
+        Self {
+            totals: Totals::default(),
+            timeline: Timeline::default(),
+            presence: Presence::default(),
+            alive: 0,
+            seconds: Seconds::since(started),
+            progress: Progress::new(started),
+        }
+    }
+
+    /// Takes measures, at the end of each second unless an interval says otherwise, until nothing more
+    /// will come (none) or something else happens (that).
     async fn until<T>(
         &mut self,
         happens: impl Future<Output = T>,
         army: &Army,
-        interval: Duration,
+        interval: Option<Duration>,
     ) -> Option<T> {
         let mut happens = std::pin::pin!(happens);
         loop {
             tokio::select! {
                 happened = &mut happens => return Some(happened),
-                () = tokio::time::sleep(interval) => {}
+                () = tokio::time::sleep(interval.unwrap_or(self.seconds.rest(Instant::now()))) => {}
                 () = army.worker_finished() => {}
             }
             // Outside of the select: a drain that is dropped half way would lose what was drained.
@@ -189,6 +200,9 @@ impl Measured {
             if let Err(error) = self.totals.merge(&snapshot.totals) {
                 tracing::error!("measures cannot be added: {error}");
             }
+            let second = self.seconds.take(Instant::now());
+            self.timeline.add(second, &snapshot.totals);
+            self.presence.tell(&mut self.timeline, second, snapshot.alive);
             self.alive = snapshot.alive;
             if snapshot.finished {
                 return None;

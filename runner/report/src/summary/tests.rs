@@ -59,6 +59,7 @@ fn sample() -> RunResult {
         detail: DetailResult::default(),
         scenarios: Vec::new(),
         stages: Vec::new(),
+        series: None,
         thresholds: vec![
             threshold("p(95) < 500ms", None, "412.3ms", true),
             threshold("fail_rate < 1%", Some("Shop.buy"), "1.24%", false),
@@ -119,6 +120,7 @@ fn a_run_of_nothing_has_a_summary() {
         detail: DetailResult::default(),
         scenarios: Vec::new(),
         stages: Vec::new(),
+        series: None,
         thresholds: Vec::new(),
         gaps: Vec::new(),
     };
