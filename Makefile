@@ -9,7 +9,7 @@ demo: ## See an army at work: here at once, then on a real local cluster
 	@examples/demo
 
 test: ## Run every test there is, the test cluster included
-	@tests/cluster/install
+	@tests/cluster/install || echo "what is lacking here is skipped below, and said there"
 	@tests/run
 
 check: ## Compile and lint, quickly
