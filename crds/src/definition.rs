@@ -15,6 +15,8 @@ pub const YAML_FILE: &str = "botarmy.dev_botruns.yaml";
 pub fn definition() -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut value = serde_json::to_value(BotRun::crd())?;
     simplify(&mut value);
+    let version = &mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    bound(&mut version["properties"]["status"]);
     serde_json::from_value(value)
 }
 
@@ -36,6 +38,9 @@ fn simplify(value: &mut Value) {
         Value::Object(fields) => {
             if is_schema(fields) {
                 fields.remove("nullable");
+                if let Some(Value::Array(values)) = fields.get_mut("enum") {
+                    values.retain(|value| !value.is_null());
+                }
                 let unsigned =
                     fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint"));
                 if unsigned {
@@ -45,6 +50,33 @@ fn simplify(value: &mut Value) {
             fields.values_mut().for_each(simplify);
         }
         Value::Array(items) => items.iter_mut().for_each(simplify),
+        _ => {}
+    }
+}
+
+/// Gives bounds to what the operator writes and that has none of its own: far above what it ever writes,
+/// and still bounds, as the API server's own accounting wants them.
+fn bound(schema: &mut Value) {
+    const MOST_ITEMS: u32 = 4_096;
+    const MOST_CHARACTERS: u32 = 32_768;
+    match schema {
+        Value::Object(fields) => {
+            let most = match fields.get("type").and_then(Value::as_str) {
+                Some("array") => Some(("maxItems", MOST_ITEMS)),
+                Some("string") if !fields.contains_key("enum") && !fields.contains_key("format") => {
+                    Some(("maxLength", MOST_CHARACTERS))
+                }
+                Some("object") if fields.contains_key("additionalProperties") => {
+                    Some(("maxProperties", MOST_ITEMS))
+                }
+                _ => None,
+            };
+            if let Some((bound, most)) = most {
+                fields.entry(bound).or_insert(most.into());
+            }
+            fields.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
         _ => {}
     }
 }
@@ -69,7 +101,7 @@ mod tests {
     fn the_definition_keeps_its_promises() {
         let yaml = to_yaml().unwrap();
         assert!(yaml.len() < 200_000, "{} bytes", yaml.len());
-        for word in ["$ref", "nullable", "format: uint", "type: number"] {
+        for word in ["- null", "$ref", "nullable", "format: uint", "type: number"] {
             assert!(!yaml.contains(word), "{word}");
         }
         let crd = definition().unwrap();
@@ -163,6 +195,28 @@ mod tests {
                 judged.err().map_or(vec![], |all| all.iter().map(|e| e.message.clone()).collect());
             assert_eq!(said, refusal.into_iter().collect::<Vec<_>>(), "{before} to {after}");
             seen.extend(said);
+        }
+        for field in crate::FROZEN {
+            let value = match field {
+                "runners" => json!({"count": 2}),
+                "spacing" => json!("Even"),
+                "target" | "tree" | "arrivalRate" => json!("1/s"),
+                _ => json!(5),
+            };
+            let (with, without) = (json!({"spec": {field: value}}), json!({"spec": {}}));
+            let judge = |after: &Value, before: &Value| {
+                let judged = kube_cel::Validator::new().validate(schema, after, Some(before));
+                judged.err().map_or(vec![], |all| all.iter().map(|e| e.message.clone()).collect::<Vec<_>>())
+            };
+            assert_eq!(judge(&with, &with), Vec::<String>::new(), "{field}");
+            for (after, before) in [(&with, &without), (&without, &with)] {
+                let said = judge(after, before);
+                assert!(
+                    said.len() == 1 && said[0].starts_with(&format!("{field} is fixed")),
+                    "{field}: {said:?}"
+                );
+                seen.extend(said);
+            }
         }
         // Rules of a scenario are those of a run.
         let written = crd.to_string();

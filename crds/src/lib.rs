@@ -47,6 +47,25 @@ pub struct BotRunDefinition {
     pub run: BotRunSpec,
 }
 
+/// Fields that cannot be changed. Lists and open mappings cannot either, but comparing them costs the API
+/// server more than a rule may: of these the condition `SpecChanged` tells.
+const FROZEN: [&str; 14] = [
+    "target",
+    "tree",
+    "duration",
+    "iterations",
+    "iterationsPerBot",
+    "arrivalRate",
+    "spacing",
+    "maxBots",
+    "pace",
+    "seed",
+    "warmup",
+    "gracePeriod",
+    "maxRate",
+    "runners",
+];
+
 /// Rules of the API server about the spec.
 fn rules() -> Value {
     let of_scenarios = ["tree", "bots", "arrivalRate", "stages", "duration", "iterations"];
@@ -61,9 +80,16 @@ fn rules() -> Value {
             "message": format!("{} and scenarios exclude each other; move them into the scenarios", of_scenarios.join(", ")),
         }),
     ];
+    let frozen = FROZEN.map(|field| {
+        json!({
+            "rule": format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
+            "message": format!("{field} is fixed once the run is applied; apply it anew under another name"),
+        })
+    });
     let mut rules = botarmy_spec::types::load_rules();
     if let Value::Array(rules) = &mut rules {
         rules.extend(own);
+        rules.extend(frozen);
     }
     rules
 }

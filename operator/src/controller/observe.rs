@@ -19,6 +19,9 @@ const MAX_MESSAGE: usize = 8_000;
 /// The reason of a run that waits for its runners, and nothing keeps them.
 pub(super) const SCHEDULED: &str = "Scheduled";
 
+/// What a change comes to that no rule of the API server refuses.
+const KEPT: &str = "what was changed has no effect: the run keeps the plan with which it was accepted; apply it anew under another name";
+
 /// A run that is refused is at its end.
 pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
     let mut status = begin(run);
@@ -72,7 +75,13 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     let Some(army) = armies.get(uid) else { return status };
     let now = now_ms();
     set(&mut status, run, "Accepted", true, "Valid", "the trees and the settings make sense");
-    status.plan_digest.get_or_insert_with(|| digest(&run.spec.run));
+    let now_written = digest(&run.spec.run);
+    let changed = status.plan_digest.get_or_insert_with(|| now_written.clone()) != &now_written;
+    if changed {
+        set(&mut status, run, "SpecChanged", true, "Kept", KEPT);
+    } else if status.conditions.iter().any(|c| c.type_ == "SpecChanged") {
+        set(&mut status, run, "SpecChanged", false, "Same", "the run is as it was accepted");
+    }
     let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
         desired: runners(army.run.runners),

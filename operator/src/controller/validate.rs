@@ -56,6 +56,7 @@ pub(super) fn validate(
     let mut findings = check_objects(run, uid, &spec, job, &path);
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
     let plan = plan_of(accepted_spec).map_err(|f| findings.extend(f)).ok();
+    findings.extend(plan.as_ref().and_then(|plan| plan.missing_target(&path)));
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     let runners = plan.runners;
     let army = match found.checkpoint.take() {
