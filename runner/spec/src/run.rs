@@ -9,7 +9,9 @@ use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::types::{BotRunSpec, Time};
 use botarmy_report::{Dimension, Facts, RunOutcome, RunResult, ThresholdResult, Totals};
+use botarmy_tree::action::Call;
 use botarmy_tree::notation::{self, Trees};
+use botarmy_tree::plan::LeafRecord;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
 use check::Check;
@@ -93,6 +95,8 @@ impl Overrides {
 enum Error {
     #[error("{0:?} is not an address; write http://HOST:PORT or https://HOST:PORT")]
     Target(String),
+    #[error("{0} goes to {{{{ target }}}}, and no target is given; add it, or --target on the command line")]
+    NoTarget(String),
     #[error("{0}")]
     Duration(#[from] duration::Error),
     #[error("{0}")]
@@ -169,7 +173,8 @@ impl Run {
         check.target(spec);
         let scope = RunScope {
             run: name.to_owned(),
-            target: spec.target.clone(),
+            // `{{ target }}/path` has one slash, however the target is written.
+            target: spec.target.as_ref().map(|t| t.trim_end_matches('/').to_owned()),
             env: check.env(&spec.env, path),
             custom: spec.custom.clone(),
         };
@@ -188,6 +193,15 @@ impl Run {
             scenarios,
         };
         check.findings.or(run)
+    }
+
+    /// What is wrong when a request goes to `{{ target }}` and none is given. Not part of
+    /// [`Run::check`]: a file may leave the target to the command line.
+    pub fn missing_target(&self, path: &Path) -> Option<Finding> {
+        let needs = |leaf: &LeafRecord| matches!(&leaf.call, Call::Http(http) if http.url.mentions("target"));
+        let without = self.scenarios.iter().filter(|s| s.scope.target.is_none());
+        let leaf = without.flat_map(|s| s.plan.leaves()).find(|leaf| needs(leaf))?;
+        Some(Finding::new(&path.field("target"), &Error::NoTarget(leaf.path.to_string())))
     }
 
     /// How many bots shall be alive at once, if that number is fixed and can be changed live.

@@ -112,10 +112,12 @@ impl Input {
     pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
         let Self { shown, stem, file, findings } = self;
         let actions = Actions::built_in();
+        let mut place = Path::top();
         let run = match file {
             File::Run { name, mut spec, path } => {
                 overrides.apply(&mut spec);
-                Run::check(&spec, name.as_deref().unwrap_or(&stem), &path, &actions)
+                place = path;
+                Run::check(&spec, name.as_deref().unwrap_or(&stem), &place, &actions)
             }
             File::Project(project) => {
                 let plan =
@@ -125,6 +127,11 @@ impl Input {
                 Run::with_plan(&spec, &stem, &Path::top(), plan)
             }
         };
+        // A file may leave the target to the command line; a run may not.
+        let run = run.and_then(|run| match run.missing_target(&place) {
+            Some(finding) => Err(vec![finding]),
+            None => Ok(run),
+        });
         Self::judge(shown, findings, run)
     }
 }

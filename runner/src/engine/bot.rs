@@ -211,7 +211,7 @@ impl Life {
             let started = Instant::now();
             let ran = match bound {
                 Ok(()) => self.attempt(leaf).await,
-                Err(error) => Ran::Answered(error.into()),
+                Err(error) => Ran::Answered(Outcome::Error(error).into()),
             };
             match self.finish(leaf, started, ran) {
                 Ok(verdict) => input = Input::Leaf(leaf, verdict),
@@ -254,9 +254,12 @@ impl Life {
             }
             Ran::Cancelled => (Recorded::Cancelled, Err(End::Stopped)),
             Ran::Answered(answer) => {
-                self.memory.update(answer.updates);
                 observed = answer.observed;
-                match answer.outcome {
+                let outcome = match self.memory.update(answer.updates) {
+                    Ok(()) => answer.outcome,
+                    Err(error) => Outcome::Error(error.to_string()),
+                };
+                match outcome {
                     Outcome::Succeed => (Recorded::Succeed, Ok(Verdict::Succeed)),
                     Outcome::Fail => (Recorded::Fail, Ok(Verdict::Fail)),
                     Outcome::Unmet => (Recorded::Fail, Ok(Verdict::Succeed)),

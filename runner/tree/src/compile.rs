@@ -28,6 +28,8 @@ pub(crate) enum Error {
     WhichTree(String),
     #[error("the trees call one another in a circle ({0}); a tree cannot contain itself")]
     Circle(String),
+    #[error("{0} is also the row of an action on the target, which this is not; give it a label of its own")]
+    MixedRow(String),
     #[error("more than {MAX_NODES} nodes with subtrees written out; make the trees smaller")]
     TooManyNodes,
     #[error("nested deeper than {MAX_DEPTH} levels with subtrees written out; make the trees flatter")]
@@ -135,9 +137,23 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
     let branch = compiler.branch(0);
     let at = Place { parent: NONE, child: 0, depth: 0, branch, frame: None, group: 0 };
     match compiler.node(root, root.label.as_deref(), at) {
-        Ok(_) => Ok(compiler.plan),
+        Ok(_) => {
+            let mixed = mixed_rows(&compiler.plan);
+            if mixed.is_empty() { Ok(compiler.plan) } else { Err(mixed) }
+        }
         Err(finding) => Err(vec![finding]),
     }
+}
+
+/// A row is about the target or about the bot: a wait under the name of a request would count as one.
+fn mixed_rows(plan: &Plan) -> Vec<Finding> {
+    let measured: BTreeSet<&str> =
+        plan.leaves.iter().filter(|l| l.measured).map(|l| l.name.as_str()).collect();
+    let mut findings = Findings::default();
+    for leaf in plan.leaves.iter().filter(|l| !l.measured && measured.contains(l.name.as_str())) {
+        findings.note(&leaf.path, &Error::MixedRow(quoted(&leaf.name)));
+    }
+    findings.into_vec()
 }
 
 struct Compiler<'t> {

@@ -165,16 +165,29 @@ impl Project {
         found.map(|t| t.title.as_str()).map_err(|e| Finding::new(&Path::top().field("trees"), &e))
     }
 
-    /// The trees that no other tree stands for: those that someone would start with.
+    /// Trees from which all others are reached: those that no other tree stands for, and of each circle
+    /// of trees that nothing else leads to the first one.
     pub fn top_titles(&self) -> Vec<&str> {
-        let used: BTreeSet<&str> = self
-            .trees
-            .iter()
-            .flat_map(|t| t.nodes.values().filter(|n| n.name != t.id).map(|n| n.name.as_str()))
-            .collect();
-        let tops: Vec<&str> =
-            self.trees.iter().filter(|t| !used.contains(t.id.as_str())).map(|t| t.title.as_str()).collect();
-        if tops.is_empty() { self.titles().collect() } else { tops }
+        let calls = |tree: &'_ Tree| -> Vec<usize> {
+            let called = |n: &NodeText| self.trees.iter().position(|t| n.name == t.id && n.name != tree.id);
+            tree.nodes.values().filter_map(called).collect()
+        };
+        let calls: Vec<Vec<usize>> = self.trees.iter().map(calls).collect();
+        let used: BTreeSet<usize> = calls.iter().flatten().copied().collect();
+        let unused = (0..self.trees.len()).filter(|i| !used.contains(i));
+        let (mut tops, mut reached) = (Vec::new(), BTreeSet::new());
+        for start in unused.chain(0..self.trees.len()) {
+            if !reached.contains(&start) {
+                tops.push(self.trees[start].title.as_str());
+            }
+            let mut next = vec![start];
+            while let Some(tree) = next.pop() {
+                if reached.insert(tree) {
+                    next.extend(&calls[tree]);
+                }
+            }
+        }
+        tops
     }
 
     /// Takes a tree out, its subtrees written out and its templates resolved. All mistakes of the

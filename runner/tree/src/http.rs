@@ -117,6 +117,14 @@ enum Error {
     Timeout,
     #[error("at most {MAX_ENTRIES} entries are allowed, not {0}")]
     TooMany(usize),
+    #[error("{0} has blanks, which no address has; write %20")]
+    Blank(String),
+    #[error("{0} names no host; write http://HOST:PORT/PATH")]
+    NoHost(String),
+    #[error("the value of a header has no line breaks or other control characters, unlike {0}")]
+    HeaderValue(String),
+    #[error("the header {0} follows from the body; leave it out")]
+    Framing(String),
     #[error("expected text, found {0}")]
     NoText(String),
     #[error("expected a mapping, found {0}")]
@@ -196,8 +204,28 @@ fn read_url(path: &Path, url: &Value, findings: &mut Findings) -> Option<Templat
     let absolute = ["http://", "https://", "{{"].iter().any(|start| text.starts_with(start));
     if !absolute || text.chars().any(char::is_control) {
         findings.note(path, &Error::Relative(quoted(text)));
+    } else if let Some(error) = wrong_address(text) {
+        findings.note(path, &error);
     }
     Some(template)
+}
+
+/// What is wrong with an address outside of its braces, as far as it can be seen before it is rendered.
+fn wrong_address(text: &str) -> Option<Error> {
+    let (mut plain, mut rest) = (String::new(), text);
+    // What stands between braces becomes a letter: it is looked at when it is rendered.
+    while let Some((before, after)) = rest.split_once("{{") {
+        plain.push_str(before);
+        plain.push('x');
+        rest = after.split_once("}}").map_or("", |(_, after)| after);
+    }
+    plain.push_str(rest);
+    if plain.contains(char::is_whitespace) {
+        return Some(Error::Blank(quoted(text)));
+    }
+    let place =
+        plain.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    place.is_some_and(str::is_empty).then(|| Error::NoHost(quoted(text)))
 }
 
 /// The address in a row's name: as written, without `{{ target }}` before it.
@@ -243,6 +271,13 @@ fn read_headers(
         let place = path.field("headers").field(name);
         if name.is_empty() || !name.chars().all(is_token) {
             findings.note(&place, &Error::Header(quoted(name)));
+        }
+        // The length of the body is counted, so that no request can be taken for two.
+        if ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+            findings.note(&place, &Error::Framing(quoted(name)));
+        }
+        if let Some(text) = value.as_str().filter(|t| t.chars().any(|c| c.is_control() && c != '\t')) {
+            findings.note(&place, &Error::HeaderValue(quoted(text)));
         }
         // A number is what a person means by `X-Level: 3`.
         if value.is_object() || value.is_array() {

@@ -147,7 +147,7 @@ impl Parser {
             Some('0'..='9' | '-' | '?') => self.number(),
             Some('"') => self.quoted('"').map(Term::Text),
             Some('\'') => Ok(Term::List(
-                self.quoted('\'')?.chars().map(|c| Term::Int(i64::from(u32::from(c)))).collect(),
+                self.quoted('\'')?.chars().map(|c| Term::Int(i128::from(u32::from(c)))).collect(),
             )),
             Some(':') => self.atom(),
             Some('[') => self.list(),
@@ -207,8 +207,8 @@ impl Parser {
     fn atom(&mut self) -> Result<Term, Error> {
         self.at += 1;
         match self.peek() {
-            Some(quote @ ('"' | '\'')) => self.quoted(quote).map(Term::Atom),
-            Some(c) if c.is_alphabetic() || c == '_' => Ok(Term::Atom(self.identifier())),
+            Some(quote @ ('"' | '\'')) => self.quoted(quote).map(Term::atom),
+            Some(c) if c.is_alphabetic() || c == '_' => Ok(Term::atom(self.identifier())),
             Some(c) if OPERATOR_ATOM.contains(c) => {
                 let mut name = String::new();
                 while let Some(c) = self.peek().filter(|c| OPERATOR_ATOM.contains(*c)) {
@@ -334,10 +334,13 @@ mod tests {
             ("(-5)", "-5"),
             ("-1.5e-2", "-0.015"),
             ("9223372036854775807", "9223372036854775807"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
             (r#""a\tb\x41\u00e9\u{1F600}\s\e""#, r#""a\tbAé😀 \u001b""#),
             ("\"\"\"\n  in\n    dented\n  \"\"\"", r#""in\n  dented\n""#),
             ("'a\\'b'", "[97,39,98]"),
             (":ok?", r#""ok?""#),
+            ("[:nil, :true, :\"false\"]", "[null,true,false]"),
             (":\"a b\"", r#""a b""#),
             (":+", r#""+""#),
             ("[1, [2, {3}], ]", "[1,[2,[3]]]"),
@@ -388,7 +391,8 @@ mod tests {
             ":",
             "1; 2",
             "&1",
-            "9223372036854775808",
+            "18446744073709551616",
+            "-9223372036854775809",
             "1.0e999",
             "\"a\" <> \"b\"",
             "?",

@@ -16,6 +16,11 @@ use std::fmt::Write;
 
 /// Longest template, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
+/// Longest expression between braces, in bytes: it is read and run recursively, on the stack of
+/// whoever does so.
+pub const MAX_EXPRESSION: usize = 2 << 10;
+/// Longest text that a template is rendered to, in bytes.
+pub const MAX_RENDERED: usize = 8 << 20;
 
 /// Why a text is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +40,9 @@ pub enum Error {
     /// `bot` has only an id.
     #[error("{0} does not exist; of the bot only bot.id can be used")]
     NoSuchPartOfBot(String),
+    /// More than [`MAX_EXPRESSION`].
+    #[error("an expression is at most {MAX_EXPRESSION} bytes long; work it out in steps, with set")]
+    ExpressionTooLong,
     /// More than [`MAX_BYTES`].
     #[error("the text is longer than {MAX_BYTES} bytes; shorten it")]
     TooLong,
@@ -46,6 +54,9 @@ pub enum RenderError {
     /// A name without a value.
     #[error("{0} is undefined; set it before it is used, or write {{{{ {0} | default(...) }}}}")]
     Undefined(String),
+    /// More than [`MAX_RENDERED`].
+    #[error("the text becomes longer than {MAX_RENDERED} bytes; put less into it")]
+    TooLong,
     /// The expression failed.
     #[error("the expression {0} failed: {1}")]
     Failed(String, String),
@@ -152,6 +163,19 @@ impl Template {
             "" => Err(Error::Empty(1)),
             long if long.len() > MAX_BYTES => Err(Error::TooLong),
             source => Ok(Self::Hole(Hole::parse(source)?)),
+        }
+    }
+
+    /// Whether a name is used in it.
+    pub fn mentions(&self, name: &str) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Hole(hole) => hole.mentions(name),
+            Self::Text(parts) => {
+                parts.iter().any(|part| matches!(part, Part::Hole(hole) if hole.mentions(name)))
+            }
+            Self::List(items) => items.iter().any(|item| item.mentions(name)),
+            Self::Map(entries) => entries.iter().any(|(_, value)| value.mentions(name)),
         }
     }
 

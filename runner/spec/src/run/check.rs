@@ -22,8 +22,7 @@ impl Check<'_> {
         let Some(target) = &spec.target else { return };
         let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
         let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
-        let fits = host.is_some_and(|h| !h.is_empty() && !h.starts_with(':'))
-            && !target.chars().any(|c| c.is_whitespace() || c.is_control());
+        let fits = host.is_some_and(is_place) && !target.chars().any(|c| c.is_whitespace() || c.is_control());
         if !fits {
             self.findings.note(&self.path.field("target"), &Error::Target(target.clone()));
         }
@@ -156,4 +155,14 @@ impl Check<'_> {
         }
         env
     }
+}
+
+/// Whether this is a host, with a port or without, after what a user may write before an `@`.
+fn is_place(place: &str) -> bool {
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (place, None),
+    };
+    !host.is_empty() && port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }

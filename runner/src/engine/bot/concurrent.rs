@@ -1,8 +1,7 @@
 //! One pass of a tree in which several things can go on at once: leaves below a `parallel`, the delays
 //! of a `retry`, the time of a `timeout`.
 
-use super::{Bot, End, Life, Ran, Recorded, Stage, Step};
-use botarmy_tree::template::RenderError;
+use super::{Bot, End, Life, Outcome, Ran, Recorded, Stage, Step};
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
@@ -103,10 +102,11 @@ impl Pass {
         self.pending.push(Abortable::new(what, registration));
     }
 
-    fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), RenderError>) {
+    fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), String>) {
         let ran = match bound {
             Ok(()) => attempt(life, leaf),
-            Err(error) => std::future::ready((Instant::now(), Ran::Answered(error.into()))).boxed_local(),
+            Err(error) => std::future::ready((Instant::now(), Ran::Answered(Outcome::Error(error).into())))
+                .boxed_local(),
         };
         let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
         self.begin(Going::Leaf(leaf), ended.boxed_local());

@@ -50,7 +50,8 @@ fn template(text: &str) -> Option<(&str, &str)> {
 pub(super) fn evaluate(value: &Value, properties: &Properties) -> Result<Term, Error> {
     let source = match value {
         Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        // As Elixir writes it: JSON's `1e20` is none of its literals.
+        Value::Number(_) | Value::Bool(_) => Term::from_json(value).to_source(),
         Value::Null | Value::Array(_) | Value::Object(_) => return Err(Error::PropertyKind),
     };
     let resolved = resolve(&source, properties)?;
@@ -60,7 +61,7 @@ pub(super) fn evaluate(value: &Value, properties: &Properties) -> Result<Term, E
 /// A whole number, or text that is one.
 pub(super) fn whole_number(term: &Term) -> Option<i64> {
     match term {
-        Term::Int(n) => Some(*n),
+        Term::Int(n) => i64::try_from(*n).ok(),
         Term::Text(text) => text.parse().ok(),
         _ => None,
     }

@@ -41,7 +41,7 @@ impl Parser {
         } else {
             self.peek().inspect(|_| self.at += 1).ok_or_else(|| self.syntax("expected a character"))?
         };
-        Ok(Term::Int(i64::from(u32::from(c))))
+        Ok(Term::Int(i128::from(u32::from(c))))
     }
 
     fn unsigned(&mut self, negative: bool) -> Result<Term, Error> {
@@ -59,10 +59,8 @@ impl Parser {
         let has_fraction =
             base == 10 && self.peek() == Some('.') && self.peek_at(1).is_some_and(|c| c.is_ascii_digit());
         if !has_fraction {
-            let sign = if negative { "-" } else { "" };
-            // The most negative number has no positive twin: read with its sign, then turned back.
-            let signed = i64::from_str_radix(&format!("{sign}{digits}"), base);
-            let number = signed.ok().and_then(|n| if negative { n.checked_neg() } else { Some(n) });
+            let most = if negative { 1 << 63 } else { i128::from(u64::MAX) };
+            let number = i128::from_str_radix(&digits, base).ok().filter(|n| *n <= most);
             return number.map(Term::Int).ok_or(Error::Number { at: start + 1 });
         }
         self.at += 1;

@@ -11,8 +11,8 @@ pub enum Term {
     Nil,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number. Elixir knows no bounds here; JSON does.
-    Int(i64),
+    /// A whole number from -2⁶³ to below 2⁶⁴. Elixir knows no bounds here; JSON does.
+    Int(i128),
     /// A number with a fraction.
     Float(f64),
     /// Text.
@@ -33,7 +33,8 @@ impl Term {
         match self {
             Self::Nil => Value::Null,
             Self::Bool(b) => Value::Bool(*b),
-            Self::Int(n) => Value::from(*n),
+            Self::Int(n) => i64::try_from(*n)
+                .map_or_else(|_| Value::from(u64::try_from(*n).unwrap_or(u64::MAX)), Value::from),
             Self::Float(x) => Value::from(*x),
             Self::Text(s) | Self::Atom(s) => Value::from(s.as_str()),
             Self::List(items) | Self::Tuple(items) => items.iter().map(Self::to_json).collect(),
@@ -50,7 +51,8 @@ impl Term {
             Value::Null => Self::Nil,
             Value::Bool(b) => Self::Bool(*b),
             Value::Number(n) => {
-                n.as_i64().map_or_else(|| Self::Float(n.as_f64().unwrap_or(f64::MAX)), Self::Int)
+                let whole = n.as_i64().map(i128::from).or(n.as_u64().map(i128::from));
+                whole.map_or_else(|| Self::Float(n.as_f64().unwrap_or(f64::MAX)), Self::Int)
             }
             Value::String(s) => Self::Text(s.clone()),
             Value::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
@@ -104,6 +106,16 @@ impl Term {
                 })
                 .collect(),
             _ => None,
+        }
+    }
+
+    /// The atom of a name: `nil`, `true` and `false` are atoms in Elixir.
+    pub(super) fn atom(name: String) -> Self {
+        match name.as_str() {
+            "nil" => Self::Nil,
+            "true" => Self::Bool(true),
+            "false" => Self::Bool(false),
+            _ => Self::Atom(name),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What stands between the braces of a template: a path or an expression, and its value.
 
-use super::{Error, RenderError, Scope, bounds};
+use super::{Error, MAX_EXPRESSION, MAX_RENDERED, RenderError, Scope, bounds};
 use crate::finding::quoted;
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use serde_json::{Map, Value};
@@ -59,6 +59,9 @@ impl PartialEq for Hole {
 
 impl Hole {
     pub(super) fn parse(source: &str) -> Result<Self, Error> {
+        if source.len() > MAX_EXPRESSION {
+            return Err(Error::ExpressionTooLong);
+        }
         let look = if let Some(path) = plain_path(source) {
             check_names(std::iter::once(path_head(&path)), Some(&path))?;
             Look::Path(path)
@@ -75,6 +78,13 @@ impl Hole {
         Ok(Self { source: source.to_owned(), look })
     }
 
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        match &self.look {
+            Look::Path(path) => path_head(path) == name,
+            Look::Expression { names, .. } => names.iter().any(|n| n == name),
+        }
+    }
+
     /// Whether the value depends on nothing but the run.
     pub(super) fn is_of_run(&self) -> bool {
         match &self.look {
@@ -86,7 +96,7 @@ impl Hole {
     /// The value's text for one bot, appended to `out`.
     pub fn render_text(&self, scope: Scope<'_>, out: &mut String) -> Result<(), RenderError> {
         super::push_text(out, &*self.value(scope)?);
-        Ok(())
+        if out.len() > MAX_RENDERED { Err(RenderError::TooLong) } else { Ok(()) }
     }
 
     pub(super) fn value<'a>(&self, scope: Scope<'a>) -> Result<Cow<'a, Value>, RenderError> {
