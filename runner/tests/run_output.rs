@@ -186,3 +186,37 @@ fn a_wrong_command_line_is_told() {
     assert_eq!(runner(&[]).code(), 2);
     assert_eq!(runner(&["march"]).code(), 2);
 }
+
+#[test]
+fn each_file_has_the_form_of_its_suffix() {
+    let content = format!("{GET}thresholds: [{{expect: count == 9}}]\n");
+    let given = Given::new(&content);
+    let [html, csv, xml, txt] =
+        ["r.html", "r.csv", "r.xml", "r.txt"].map(|name| text(&given.folder.path(name)));
+    let more = ["--out", &html, "--out", &csv, "--out", &xml, "--out", &txt];
+    let done = given.run(&[&["--demo-target", "--iterations", "9"][..], &more].concat());
+    for (file, begin, part) in [
+        (&html, "<!DOCTYPE html>", "GET /catalogue"),
+        (&csv, "kind,name,", "action,GET /catalogue,,,,9,9,0"),
+        (&xml, "<?xml", "count == 9 of all measured actions"),
+        (&txt, "outcome     Passed", "GET /catalogue"),
+    ] {
+        let written = std::fs::read_to_string(file).expect("a file");
+        assert!(written.starts_with(begin) && written.contains(part), "{file}: {written}");
+    }
+    // The same from the result that was kept.
+    for (format, file) in
+        [("html", &html), ("csv", &csv), ("junit", &xml), ("text", &txt), ("json", &given.out)]
+    {
+        let shown = runner(&["summary", &given.out, "--format", format]).expect(0);
+        let written = std::fs::read_to_string(file).expect("a file");
+        assert_eq!(shown.stdout.trim_end(), written.trim_end(), "{format}");
+    }
+    assert_eq!(done.number("/total/count"), 9);
+    let forced = text(&given.folder.path("forced.json"));
+    runner(&["run", &given.file, "--demo-target", "--iterations", "1", "--out", &forced, "--format", "csv"])
+        .code();
+    assert!(std::fs::read_to_string(&forced).expect("a file").starts_with("kind,"));
+    let twice = runner(&["run", &given.file, "--demo-target", "--out", &html, "--out", &html]).expect(1);
+    assert!(twice.stderr.contains("is named twice"), "{twice:?}");
+}

@@ -28,6 +28,36 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// An amount of data: `999 B`, `1.5 kB`, `12.3 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut unit = 1_000_u64;
+    for (place, name) in units.iter().enumerate() {
+        if bytes < unit.saturating_mul(1_000) || place == units.len() - 1 {
+            let tenths = (u128::from(bytes) * 20 + u128::from(unit)) / (u128::from(unit) * 2);
+            return if bytes < unit {
+                format!("{bytes} B")
+            } else {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            };
+        }
+        unit = unit.saturating_mul(1_000);
+    }
+    format!("{bytes} B")
+}
+
+/// A number on an axis: `0.5`, `12`, `1.2k`, `3M`.
+pub(crate) fn short(value: f64) -> String {
+    let (value, suffix) = match value {
+        v if v >= 1e9 => (v / 1e9, "G"),
+        v if v >= 1e6 => (v / 1e6, "M"),
+        v if v >= 1e3 => (v / 1e3, "k"),
+        v => (v, ""),
+    };
+    let text = format!("{value:.2}");
+    format!("{}{suffix}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A span of time: `950ms`, `12.3s`, `5m 0s`, `2h 0m 7s`.
 pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
@@ -82,6 +112,25 @@ mod tests {
             (u64::MAX, u64::MAX, "100.00%"),
         ] {
             assert_eq!(share(part, whole), text, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn bytes_and_numbers_are_short() {
+        for (n, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (1_549, "1.5 kB"),
+            (12_345_678, "12.3 MB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(bytes(n), text);
+        }
+        for (value, text) in
+            [(0.0, "0"), (0.25, "0.25"), (12.0, "12"), (1_250.0, "1.25k"), (3e6, "3M"), (2.5e9, "2.5G")]
+        {
+            assert_eq!(short(value), text);
         }
     }
 

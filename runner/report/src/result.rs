@@ -12,7 +12,7 @@ pub use series::{PointResult, SeriesResult};
 use crate::outcome::Outcome;
 use crate::series::Series;
 use crate::timeline::Timeline;
-use crate::totals::{RowKey, Totals};
+use crate::totals::{GROUP_SEPARATOR, RowKey, Totals};
 use serde::{Deserialize, Serialize};
 
 /// How a run ended; apart from its phase.
@@ -125,6 +125,14 @@ pub struct ActionResult {
     pub detail: DetailResult,
 }
 
+impl ActionResult {
+    /// Its name after the scenario and the group that it belongs to: `day / Shop / GET /cart`.
+    pub fn full_name(&self) -> String {
+        let parts = [self.scenario.as_deref(), self.group.as_deref(), Some(&*self.name)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(GROUP_SEPARATOR)
+    }
+}
+
 /// A threshold and how the run stands to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ThresholdResult {
@@ -146,6 +154,18 @@ pub struct ThresholdResult {
     pub value: String,
     /// Whether it holds.
     pub passed: bool,
+}
+
+impl ThresholdResult {
+    /// What it is about, in words: `GET /cart, group Pay, stage busy`.
+    pub fn about(&self) -> String {
+        let mut about = self.action.clone().unwrap_or_else(|| "all measured actions".to_owned());
+        let parts = [("group", &self.group), ("scenario", &self.scenario), ("stage", &self.stage)];
+        for (what, name) in parts.into_iter().filter_map(|(what, name)| Some((what, name.as_ref()?))) {
+            about += &format!(", {what} {name}");
+        }
+        about
+    }
 }
 
 /// What could not be known: a runner was lost with what it had not reported.

@@ -1,7 +1,9 @@
 //! The summary people see at the end of a run in a terminal.
 
+mod more;
+
 use crate::quantity;
-use crate::result::{ActionResult, Figures, Gap, RunResult, ThresholdResult};
+use crate::result::{ActionResult, Figures, Gap, RunResult, Section, ThresholdResult};
 use crate::terminal::{escape, shorten};
 use std::iter;
 
@@ -28,6 +30,7 @@ const HEADINGS: [&str; 10] =
 pub fn summary(result: &RunResult) -> String {
     let mut lines = headline(result);
     lines.extend(table(result));
+    lines.extend(more::failures(result));
     lines.extend(thresholds(&result.thresholds));
     lines.extend(gaps(&result.gaps));
     lines.into_iter().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
@@ -46,8 +49,9 @@ fn headline(result: &RunResult) -> Vec<String> {
         format!("bots        {} started, {} alive", bots.started, bots.alive),
         format!("iterations  {iterations}"),
         format!("requests    {requests}{rate}"),
-        format!("failures    {} of {} actions{share}", total.failures(), total.count),
     ];
+    lines.extend(more::traffic(&result.detail));
+    lines.push(format!("failures    {} of {} actions{share}", total.failures(), total.count));
     if *dropped > 0 {
         lines.push(format!("dropped     {dropped} starts, all bots were busy: percentiles are incomplete"));
     }
@@ -58,14 +62,19 @@ fn headline(result: &RunResult) -> Vec<String> {
 type Line = (String, [String; 10]);
 
 fn table(result: &RunResult) -> Vec<String> {
-    let of = |action: &ActionResult| (escape(&action.name), cells(&action.figures));
+    let of = |action: &ActionResult| (escape(&action.full_name()), cells(&action.figures));
+    let part = |section: &Section| (escape(&section.name()), cells(&section.figures));
     let (measured, control): (Vec<_>, Vec<_>) = result.actions.iter().partition(|action| action.measured);
-    let measured: Vec<Line> = measured.into_iter().map(of).collect();
-    let control: Vec<Line> = control.into_iter().map(of).collect();
     let heading = ("action".to_owned(), HEADINGS.map(str::to_owned));
     let total = ("total".to_owned(), cells(&result.total));
+    let whole: Vec<Line> = measured.into_iter().map(of).chain([total]).collect();
+    let blocks = [
+        ("scenarios", result.scenarios.iter().map(part).collect()),
+        ("stages", result.stages.iter().map(part).collect()),
+        ("control leaves, not in the total", control.into_iter().map(of).collect::<Vec<Line>>()),
+    ];
 
-    let all = || iter::once(&heading).chain(&measured).chain(iter::once(&total)).chain(&control);
+    let all = || iter::once(&heading).chain(&whole).chain(blocks.iter().flat_map(|(_, lines)| lines));
     let widths: [usize; 10] =
         std::array::from_fn(|column| all().map(|(_, cells)| cells[column].len()).max().unwrap_or(0));
     let numbers: usize = widths.iter().map(|width| width + 2).sum();
@@ -77,11 +86,10 @@ fn table(result: &RunResult) -> Vec<String> {
     };
 
     let mut lines = vec![String::new(), show(&heading)];
-    lines.extend(measured.iter().map(show));
-    lines.push(show(&total));
-    if !control.is_empty() {
-        lines.extend([String::new(), "control leaves, not in the total".to_owned()]);
-        lines.extend(control.iter().map(show));
+    lines.extend(whole.iter().map(show));
+    for (title, block) in blocks.iter().filter(|(_, block)| !block.is_empty()) {
+        lines.extend([String::new(), (*title).to_owned()]);
+        lines.extend(block.iter().map(show));
     }
     lines
 }
@@ -105,12 +113,11 @@ fn cells(figures: &Figures) -> [String; 10] {
 fn thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
     let rows = thresholds.iter().map(|threshold| {
         let mark = if threshold.passed { "✓" } else { "✗" };
-        let action = threshold.action.as_deref().unwrap_or("all measured actions");
         [
             mark.to_owned(),
             text(&threshold.expect, MAX_TEXT),
             text(&threshold.value, MAX_TEXT),
-            text(action, MAX_TEXT),
+            text(&threshold.about(), MAX_TEXT),
         ]
     });
     section("thresholds", rows.collect())

@@ -1,6 +1,6 @@
-//! The file that keeps a result: whole, or as it was before.
+//! The files that keep a result: each whole, or as it was before.
 
-use botarmy_report::RunResult;
+use botarmy_report::{Format, RunResult, render};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use tempfile::NamedTempFile;
 pub(super) enum Error {
     #[error("the result cannot be written to {0}: {1}; name another file with --out")]
     Unwritable(String, io::Error),
+    #[error("{0} is named twice as a place of the result; name another file with one --out")]
+    Twice(String),
     #[error("the result cannot take the place of {0}: {1}; it is kept in {2}")]
     Kept(String, io::Error, String),
 }
@@ -19,6 +21,29 @@ pub(super) enum Error {
 pub(super) struct ResultFile {
     shown: String,
     place: Place,
+    format: Format,
+}
+
+/// The forms as words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FormatArg {
+    Text,
+    Json,
+    Junit,
+    Csv,
+    Html,
+}
+
+impl From<FormatArg> for Format {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Text => Self::Text,
+            FormatArg::Json => Self::Json,
+            FormatArg::Junit => Self::Junit,
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Html => Self::Html,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -30,21 +55,33 @@ enum Place {
 }
 
 impl ResultFile {
+    /// [`ResultFile::check`] of each place.
+    pub(super) fn check_all(paths: &[PathBuf], format: Option<FormatArg>) -> Result<Vec<Self>, Error> {
+        for (n, path) in paths.iter().enumerate() {
+            if paths[..n].contains(path) {
+                return Err(Error::Twice(path.display().to_string()));
+            }
+        }
+        paths.iter().map(|path| Self::check(path, format)).collect()
+    }
+
     /// Finds out whether a result can be written there. Nothing is left behind, and what is there
-    /// stays as it is.
-    pub(super) fn check(path: &Path) -> Result<Self, Error> {
+    /// stays as it is. The form is that of the suffix unless it is given; without either it is JSON.
+    fn check(path: &Path, format: Option<FormatArg>) -> Result<Self, Error> {
         let shown = path.display().to_string();
+        let of_suffix = path.extension().and_then(|suffix| Format::of_suffix(suffix.to_str()?));
+        let format = format.map(Format::from).or(of_suffix).unwrap_or(Format::Json);
         match place(path) {
-            Ok(place) => Ok(Self { shown, place }),
+            Ok(place) => Ok(Self { shown, place, format }),
             Err(error) => Err(Error::Unwritable(shown, error)),
         }
     }
 
     /// Writes a result.
     pub(super) fn write(self, result: &RunResult) -> Result<(), Error> {
-        let Self { shown, place } = self;
+        let Self { shown, place, format } = self;
         let unwritable = |e| Error::Unwritable(shown.clone(), e);
-        let text = serde_json::to_string_pretty(result).map_err(|e| unwritable(e.into()))? + "\n";
+        let text = render(result, format);
         let path = match place {
             Place::Stream(mut stream) => return stream.write_all(text.as_bytes()).map_err(unwritable),
             Place::File(path) => path,

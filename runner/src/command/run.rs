@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::output::{complain, say};
 use super::progress::Progress;
-use super::result_file::{self, ResultFile};
+use super::result_file::{self, FormatArg, ResultFile};
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
 use crate::seconds::Seconds;
@@ -47,9 +47,13 @@ pub(super) struct Args {
     /// The seed of all draws.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
-    /// Write the result as JSON into this file; a run that is cut short leaves it as it was.
+    /// Write the result into this file, in the form that its suffix stands for: .json, .html, .csv, .xml
+    /// (JUnit) or .txt, else JSON. May be given several times. A run that is cut short leaves it as it was.
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    out: Vec<PathBuf>,
+    /// The form of what is written, whatever the suffix.
+    #[arg(long, requires = "out")]
+    format: Option<FormatArg>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +88,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let refused = |r: super::input::Refusal| Error::Refused(r.to_string());
     let input = Input::read(&args.file.file).map_err(refused)?;
     // An output that cannot be written is told before anything starts, not after the run.
-    let out = args.out.as_deref().map(ResultFile::check).transpose()?;
+    let outs = ResultFile::check_all(&args.out, args.format)?;
     let mut target = args.target;
     if args.demo_target {
         let shop = Shop::open(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Knobs::default()).await?;
@@ -101,9 +105,9 @@ async fn start(args: Args) -> Result<Exit, Error> {
     };
     let Some(result) = result else { return Ok(Exit::Interrupted) };
     say(&summary(&result));
-    if let Some(out) = out {
-        out.write(&result)?;
-    }
+    // One that cannot be written after all keeps none of the others from being written.
+    let written: Vec<_> = outs.into_iter().map(|out| out.write(&result)).collect();
+    written.into_iter().collect::<Result<(), _>>()?;
     Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
 }
 

@@ -2,6 +2,7 @@
 
 use super::Exit;
 use super::output::{complain, say};
+use super::result_file::FormatArg;
 use botarmy_report::RunResult;
 use serde_json::Value;
 use std::io::Read;
@@ -14,6 +15,9 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(super) struct Args {
     /// The result as JSON, or - for standard input: kubectl get botrun NAME -o json | runner summary -
     file: PathBuf,
+    /// The form of what is printed.
+    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+    format: FormatArg,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +31,7 @@ enum Error {
 pub(super) fn summary(args: &Args) -> Exit {
     match read(args) {
         Ok(result) => {
-            say(&botarmy_report::summary(&result));
+            say(&botarmy_report::render(&result, args.format.into()).trim_end());
             Exit::Passed
         }
         Err(error) => {
