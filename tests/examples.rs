@@ -34,7 +34,17 @@ fn every_example_runs() {
         let checked = runner(&["validate", &file]);
         assert!(checked.status.success(), "{file}: {}", String::from_utf8_lossy(&checked.stderr));
         // So many passes that thresholds on counts are reached on a busy machine too.
-        let ran = runner(&["run", "--demo-target", "--duration", "5m", "--iterations", "400", "--bots", "40", &file]);
+        let ran = runner(&[
+            "run",
+            "--demo-target",
+            "--duration",
+            "5m",
+            "--iterations",
+            "400",
+            "--bots",
+            "40",
+            &file,
+        ]);
         let shown = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success(), "{file}: {shown}{}", String::from_utf8_lossy(&ran.stderr));
         assert!(shown.contains("Passed"), "{file}: {shown}");

@@ -115,6 +115,24 @@ fn a_bare_spec_has_its_paths_from_the_top() {
             "trees: {T: {parallel: {fail_on: none, children: [done]}}}",
             "trees.T.parallel.fail_on: expected all, any or a whole number",
         ),
+        ("trees: {T: {http: {get: 'http://'}}}", "trees.T.http.get: \"http://\" names no host"),
+        (
+            "trees: {T: {http: {get: '{{ target }}/a b'}}}",
+            "trees.T.http.get: \"{{ target }}/a b\" has blanks",
+        ),
+        (
+            "trees: {T: {http: {get: 'http://h', headers: {A: \"b\\nc\"}}}}",
+            "trees.T.http.headers.A: the value of a header has no line breaks",
+        ),
+        (
+            "trees: {T: {http: {post: 'http://h', headers: {content-length: 5}}}}",
+            "trees.T.http.headers.content-length: the header \"content-length\" follows from the body",
+        ),
+        (
+            "trees: {T: {sequence: [{http: {get: 'http://h/a'}}, {wait: 1, label: GET http://h/a}]}}",
+            "trees.T.sequence[1]: \"GET http://h/a\" is also the row of an action on the target",
+        ),
+        ("trees: {T: done}\ntarget: http://h:99999", "target: \"http://h:99999\" is not an address"),
         (
             "trees: {T: {repeat_n: {times: 2, 'n': 2, child: done}}}",
             "trees.T.repeat_n: times and n say the same",
@@ -342,4 +360,15 @@ fn input_that_is_wrong_starts_nothing() {
     }
     let connection = listener.accept();
     assert!(connection.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "something was started");
+}
+
+#[test]
+fn expressions_are_as_long_as_they_can_be_read() {
+    for (begin, repeated, end) in
+        [("{{ ", "1+", "1 }}"), ("{{ a", "|upper", " }}"), ("{{ ", "a~", "a }}"), ("{{ a", ".b", "|upper }}")]
+    {
+        let text = format!("{begin}{}{end}", repeated.repeat(32_000));
+        let spec = serde_json::json!({"trees": {"T": {"log": text}}});
+        refused("long.json", spec.to_string(), &["trees.T.log: an expression is at most 2048 bytes long"]);
+    }
 }

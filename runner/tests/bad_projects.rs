@@ -159,3 +159,14 @@ fn what_a_project_lacks_is_told_at_its_place() {
     let expected = "trees[\"Root\"].nodes[\"n199\"].child: nested deeper than 200 levels";
     refused("project.json", json!({"trees": [deep]}).to_string(), &[expected]);
 }
+
+#[test]
+fn circles_are_found_beside_what_is_sound() {
+    let calls = |title: &str, called: &str| json!({"id": title, "title": title, "root": "n", "nodes": {"n": {"name": called, "title": called}}});
+    let sound = json!({"id": "r", "title": "Root", "root": "n", "nodes": {"n": {"name": "runner", "title": "wait(1)"}}});
+    let project = json!({"trees": [sound, calls("P", "Q"), calls("Q", "P")]}).to_string();
+    let folder = common::Folder::new();
+    let file = folder.file("circle.json", project);
+    let ended = common::runner(&["validate", &file]).expect(1);
+    assert!(ended.stderr.contains("circle"), "{}", ended.stderr);
+}

@@ -142,8 +142,36 @@ fn a_run_that_is_stopped_starts_nothing() {
         assert!(done.ended.stderr.starts_with(&start), "{}", done.ended.stderr);
         assert!(done.ended.stdout.contains("0 started"), "{}", done.ended.stdout);
     }
-    let judged = Given::new(&format!("{GET}stop: true\nthresholds: [{{expect: count > 0}}]")).run(&[]);
+    let judged =
+        Given::new(&format!("{GET}stop: true\nthresholds: [{{expect: count > 0}}]")).run(&["--demo-target"]);
     assert_eq!((judged.ended.code(), &judged.result["outcome"]), (99, &json!("Failed")));
     let done = run(&format!("{GET}stop: false"), &["--demo-target", "--iterations", "2"]);
     assert_eq!((done.number("/iterations"), done.ended.stderr.contains("stopped")), (2, false));
+}
+
+#[test]
+fn what_grows_without_end_ends_its_bot_and_no_other() {
+    for grow in [
+        "set: {x: ['{{ x }}']}",
+        "set: {x: '{{ x }}{{ x }}'}",
+        "subtree: {name: T2, with: {more: '{{ x }}'}}",
+    ] {
+        let tree = format!(
+            "
+tree: T
+trees:
+  T2: {{set: {{x: '{{{{ more }}}}{{{{ more }}}}'}}}}
+  T:
+    sequence:
+      - set: {{x: start}}
+      - if:
+          when: bot.id % 2 == 0
+          then: {{log: sound}}
+          else: {{repeat_n: {{times: 5000, child: {{{grow}}}}}}}
+"
+        );
+        let done = run(&tree, &["--iterations", "20"]);
+        assert_eq!(done.number("/iterations"), 20, "{grow}: {:#}", done.result);
+        assert!(done.number("/bots/started") > 1, "{grow}: the bot that grew was replaced");
+    }
 }

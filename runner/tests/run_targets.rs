@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::army::{GET, run};
+use common::army::{GET, Given, run};
 use common::{PATIENCE, Shop, until};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -248,4 +248,23 @@ fn a_target_that_closes_before_it_reads_is_a_failure() {
     let tree = "trees: {T: {http: {get: '{{ target }}/', timeout: 200ms}}}";
     let done = run(tree, &["--target", &url, "--iterations", "10", "--bots", "2"]);
     assert_eq!(done.counts("GET /"), [0, 10, 0, 0]);
+}
+
+#[test]
+fn a_request_to_no_target_is_told_before_it_is_made() {
+    let given = Given::new(GET);
+    let ended = common::runner(&given.args(&[])).expect(1);
+    assert!(
+        ended.stderr.contains("target: trees.T goes to {{ target }}, and no target is given"),
+        "{}",
+        ended.stderr
+    );
+    common::runner(&["validate", &given.file]).expect(0);
+}
+
+#[test]
+fn a_slash_after_the_target_is_none_too_many() {
+    let shop = Shop::open(&[]);
+    let done = run(GET, &["--target", &format!("{}/", shop.url()), "--iterations", "3"]);
+    assert_eq!(done.counts("GET /catalogue"), [3, 0, 0, 0]);
 }
