@@ -1,18 +1,16 @@
 //! Counting latencies so that percentiles of a merge are those of the whole.
 
+mod counters;
 mod layout;
 mod wire;
+
+use counters::Counters;
 
 /// Highest latency counted in its own bucket unless a plan says otherwise: an hour, in microseconds.
 pub const DEFAULT_HIGHEST_US: u64 = 3_600_000_000;
 
 /// The whole, in the parts [`Histogram::quantile_parts`] takes: 950 000 000 is the 95th percentile.
 pub const QUANTILE_ONE: u64 = 1_000_000_000;
-
-/// Counters allocated together: 1 KiB.
-const PAGE: usize = 128;
-
-type Page = [u64; PAGE];
 
 /// Why counts could not be added; nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +37,8 @@ pub enum MergeError {
 /// digits; count, sum, min and max are exact.
 ///
 /// Values above the range ([`Histogram::highest`]) are counted in [`Histogram::overflow`] and in
-/// count, sum and max. Counters are allocated by pages when first used: an empty histogram holds
-/// none, and recording allocates nothing once the value's page exists.
+/// count, sum and max. An empty histogram holds no counters; the first values take two bytes each, and
+/// of many values only the ranges in which they lie take memory.
 ///
 /// Two histograms are equal when everything counted in them is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +50,7 @@ pub struct Histogram {
     min: u64,
     max: u64,
     overflow: u64,
-    /// A page is there exactly when one of its counters is above zero, and the last entry is a
-    /// page: derived equality relies on both.
-    pages: Vec<Option<Box<Page>>>,
+    counters: Counters,
 }
 
 impl Default for Histogram {
@@ -74,7 +70,7 @@ impl Histogram {
             min: u64::MAX,
             max: 0,
             overflow: 0,
-            pages: Vec::new(),
+            counters: Counters::default(),
         }
     }
 
@@ -99,21 +95,8 @@ impl Histogram {
         if us > self.highest {
             self.overflow += n;
         } else {
-            *self.counter(layout::slot(us)) += n;
+            self.counters.add(layout::slot(us), n);
         }
-    }
-
-    #[inline]
-    fn counter(&mut self, slot: usize) -> &mut u64 {
-        &mut self.page(slot / PAGE)[slot % PAGE]
-    }
-
-    #[inline]
-    fn page(&mut self, number: usize) -> &mut Page {
-        if number >= self.pages.len() {
-            self.pages.resize_with(number + 1, || None);
-        }
-        self.pages[number].get_or_insert_with(|| Box::new([0; PAGE]))
     }
 
     /// Adds everything counted in `other`. Exact, associative and commutative: the merge of N parts
@@ -138,12 +121,7 @@ impl Histogram {
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         self.overflow = self.overflow.saturating_add(other.overflow);
-        for (number, theirs) in other.pages.iter().enumerate() {
-            let Some(theirs) = theirs else { continue };
-            for (own, their) in self.page(number).iter_mut().zip(theirs.iter()) {
-                *own = own.saturating_add(*their);
-            }
-        }
+        self.counters.absorb(&other.counters);
     }
 
     /// Range in microseconds: values above it are overflow.
@@ -239,13 +217,7 @@ impl Histogram {
 
     /// The counters above zero with their slots, ascending.
     fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
-        let pages = self.pages.iter().enumerate();
-        let pages = pages.filter_map(|(number, page)| Some((number * PAGE, page.as_deref()?)));
-        pages
-            .flat_map(|(first, page)| {
-                page.iter().enumerate().map(move |(place, &count)| (first + place, count))
-            })
-            .filter(|(_, count)| *count > 0)
+        self.counters.iter()
     }
 }
 
@@ -260,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn empty_has_no_values_and_no_pages() {
+    fn empty_has_no_values_and_no_counters() {
         let empty = Histogram::default();
-        assert!(empty.is_empty() && empty.pages.is_empty());
+        assert!(empty.is_empty() && empty.counters.is_empty());
         assert_eq!((empty.min(), empty.max(), empty.quantile(0.5)), (None, None, None));
         assert_eq!((empty.count(), empty.sum(), empty.mean()), (0, 0, None));
         assert_eq!(empty.highest(), DEFAULT_HIGHEST_US);
@@ -322,12 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_exist_only_where_something_is_counted() {
+    fn a_cleared_one_is_empty() {
         let mut histogram = of([900_000]);
         histogram.record_n(5, 0);
-        assert_eq!(histogram.pages.iter().flatten().count(), 1);
         histogram.merge(&of([900_001])).unwrap();
-        assert_eq!(histogram.pages.iter().flatten().count(), 1);
+        assert_eq!(histogram.count(), 2);
         histogram.clear();
         assert_eq!(histogram, of([]));
     }

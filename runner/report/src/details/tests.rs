@@ -77,3 +77,48 @@ fn what_recording_could_not_have_made_is_refused() {
         assert!(error.contains(part), "{error}, not {part}");
     }
 }
+
+mod law {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// More texts and status codes than there is room for.
+    fn observed() -> impl Strategy<Value = Observed> {
+        let class = prop::sample::select(&FailureClass::ALL[..2]);
+        (class, "[a-e]{1,2}", 100..250_u16, 0..50_u64).prop_map(|(class, text, status, bytes_in)| Observed {
+            status: Some(status),
+            bytes_in,
+            ..Observed::failed(class, text)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_do_not_break_the_law(
+            observed in prop::collection::vec(observed(), 0..400),
+            places in prop::collection::vec(0..4_usize, 400),
+        ) {
+            let mut parts = vec![Details::default(); 4];
+            for (one, place) in observed.iter().zip(&places) {
+                parts[*place].record(one, 1_000);
+            }
+            let whole = details(&observed);
+            let sum = |order: [usize; 4]| order.iter().fold(Details::default(), |mut sum, place| {
+                sum.absorb(&parts[*place]);
+                sum
+            });
+            prop_assert_eq!(&sum([0, 1, 2, 3]), &whole);
+            prop_assert_eq!(&sum([2, 0, 3, 1]), &whole);
+            let (mut left, mut right) = (parts[0].clone(), parts[2].clone());
+            left.absorb(&parts[1]);
+            right.absorb(&parts[3]);
+            right.absorb(&left);
+            prop_assert_eq!(&right, &whole);
+            let text = serde_json::to_string(&whole)?;
+            prop_assert_eq!(serde_json::from_str::<Details>(&text)?, whole.clone());
+            let failures: u64 = whole.failures().values().map(Least::total).sum();
+            prop_assert_eq!(failures, observed.len() as u64);
+            prop_assert_eq!(whole.statuses().total(), observed.len() as u64);
+        }
+    }
+}

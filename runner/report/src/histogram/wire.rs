@@ -105,7 +105,7 @@ impl Read {
         let mut histogram = Histogram::new(self.highest);
         // Only now, so that a refused text has allocated no page.
         for (slot, (_, count)) in slots.into_iter().zip(&self.buckets) {
-            *histogram.counter(slot) = *count;
+            histogram.counters.add(slot, *count);
         }
         let (min, max) = (self.min.unwrap_or(u64::MAX), self.max.unwrap_or(0));
         Ok(Histogram { count: self.count, sum: self.sum, min, max, overflow: self.overflow, ..histogram })
