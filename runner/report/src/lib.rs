@@ -29,7 +29,7 @@ pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MergeError, QUANTILE_ONE};
 pub use observed::{Failure, FailureClass, Observed, Part};
 pub use outcome::Outcome;
 pub use recorder::Recorder;
-pub use render::{Format, render};
+pub use render::{Format, PROMETHEUS_CONTENT_TYPE, prometheus, render};
 pub use result::{
     ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, OTHER_STATUSES,
     PartFigures, PartResults, PointResult, RunOutcome, RunResult, Sample, Section, SeriesResult,

@@ -3,6 +3,9 @@
 mod csv;
 mod html;
 mod junit;
+mod prometheus;
+
+pub use prometheus::{PROMETHEUS_CONTENT_TYPE, prometheus};
 
 use crate::result::RunResult;
 use crate::summary::summary;
