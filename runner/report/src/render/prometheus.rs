@@ -209,9 +209,23 @@ mod tests {
         let counts: Vec<f64> = buckets.iter().map(|bucket| bucket.count).collect();
         assert_eq!(buckets.len(), BUCKETS.len() + 1);
         assert_eq!((counts[0], counts[3], counts[13], counts[14], counts[15]), (2.0, 3.0, 4.0, 4.0, 5.0));
-        assert!(
-            scrape.samples.iter().any(|s| s.labels.get("action").is_some_and(|a| a.starts_with("</script>")))
-        );
+    }
+
+    /// The parser above knows no escapes; this is what the format says of them.
+    #[test]
+    fn labels_are_escaped() {
+        let text = prometheus(&totals(1), 0);
+        let line = text.lines().find(|l| l.starts_with("botarmy_actions_total")).expect("a line");
+        let value = line
+            .split_once("action=\"")
+            .expect("a label")
+            .1
+            .rsplit_once("\",outcome=\"succeed\"} 4")
+            .expect("the end")
+            .0;
+        assert!(!value.replace("\\\\", "").replace("\\\"", "").contains('"'), "{value}");
+        let plain = value.replace("\\n", "\n").replace("\\\"", "\"").replace("\\\\", "\\");
+        assert_eq!(plain, format!("{EVIL}\\\n\""));
     }
 
     #[test]
