@@ -4,6 +4,8 @@
 //! What stands on the wire is read by [`response`] and [`chunked`], which are pure; [`exchange`] moves
 //! the bytes. Source of the rules: RFC 9112. Heads are parsed by `httparse`, as hyper does.
 
+#[cfg(test)]
+mod against_hyper;
 pub mod chunked;
 mod exchange;
 pub mod response;

@@ -82,7 +82,9 @@ fn head(status: u16, minor: u8, headers: &[httparse::Header<'_>], to_head: bool)
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             encoding = true;
             // Only the last of all encodings tells where the body ends.
-            is_chunked = words(header.value).last().is_some_and(|w| w.eq_ignore_ascii_case(b"chunked"));
+            let last = header.value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+            is_chunked = header.value.iter().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+                && last.eq_ignore_ascii_case(b"chunked");
         } else if header.name.eq_ignore_ascii_case("connection") {
             close |= words(header.value).any(|w| w.eq_ignore_ascii_case(b"close"));
             keep_alive |= words(header.value).any(|w| w.eq_ignore_ascii_case(b"keep-alive"));
