@@ -3,7 +3,7 @@
 use super::Context;
 use super::build::run_labels;
 use botarmy_crds::BotRun;
-use botarmy_protocol::{AUDIENCE, env, path};
+use botarmy_protocol::{AUDIENCE, METRICS_PORT, env, path};
 use botarmy_tree::{Finding, Path};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
@@ -145,6 +145,8 @@ pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, 
                     "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
                 },
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+                "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
+                "env": [{"name": env::METRICS_LISTEN, "value": format!("0.0.0.0:{METRICS_PORT}")}],
                 // What a runner says before it gives up is then part of its pod's status, where the
                 // run's own status takes it from.
                 "terminationMessagePolicy": "FallbackToLogsOnError",

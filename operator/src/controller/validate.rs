@@ -6,6 +6,7 @@ use super::template;
 use crate::armies::Army;
 use base64::Engine;
 use botarmy_crds::BotRun;
+use botarmy_spec::file::MAX_RUN_NAME;
 use botarmy_spec::{BotRunSpec, LoadSpec, Run};
 use botarmy_tree::{Actions, Finding, Path};
 use k8s_openapi::api::batch::v1::Job;
@@ -27,12 +28,11 @@ pub(super) struct Accepted {
 enum Error {
     #[error("a Job of this name exists and belongs to something else; give the run another name")]
     ForeignJob,
-    #[error("a run's name becomes part of its pods' names; keep it to 50 characters without dots")]
+    #[error(
+        "a run's name becomes part of its pods' names; keep it to {MAX_RUN_NAME} characters without dots"
+    )]
     Name,
 }
-
-/// Longest name: the Job's pods add an index and a suffix to it, and labels hold 63 characters.
-const MAX_NAME: usize = 50;
 
 /// Accepts the run, making its army if it has none, or tells all that is wrong.
 pub(super) fn validate(
@@ -87,7 +87,7 @@ pub fn canonical(spec: &BotRunSpec) -> BotRunSpec {
 fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, path: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = run.name_any();
-    if name.len() > MAX_NAME || name.contains('.') {
+    if name.len() > MAX_RUN_NAME || name.contains('.') {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::Name));
     }
     if job.is_some_and(|job| !is_owned(job, uid)) {

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// The group and version of the kinds.
 pub const API_VERSION: &str = "botarmy.dev/v1alpha1";
+/// Longest name of a run: its Job's pods add an index and a suffix to it, and labels hold 63 characters.
+pub const MAX_RUN_NAME: usize = 50;
 /// The kind of a run.
 pub const KIND: &str = "BotRun";
 
@@ -55,7 +57,7 @@ enum Error {
     #[error("the field spec is missing; add it")]
     NoSpec,
     #[error(
-        "a name is lower-case letters, digits, hyphens and dots, at most 253 of them, with a letter or digit at both ends"
+        "a name is lower-case letters, digits and hyphens, at most {MAX_RUN_NAME} of them, with a letter or digit at both ends: it becomes part of the pods' names"
     )]
     Name,
     #[error("{0}")]
@@ -149,7 +151,7 @@ fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Findin
         note(&top.field("metadata"), &Error::Metadata(kind_of(other)));
     }
     let name = metadata.and_then(|m| m.get("name"));
-    if name.is_some_and(|n| !n.as_str().is_some_and(is_object_name)) {
+    if name.is_some_and(|n| !n.as_str().is_some_and(is_run_name)) {
         note(&top.field("metadata").field("name"), &Error::Name);
     }
     let path = top.field("spec");
@@ -165,15 +167,13 @@ fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Findin
     Ok(Reading { file: File::Run { name, spec: Box::new(spec), path }, findings })
 }
 
-/// A DNS subdomain, as names of objects are (RFC 1123).
-fn is_object_name(name: &str) -> bool {
-    let part = |p: &str| {
-        !p.is_empty()
-            && !p.starts_with('-')
-            && !p.ends_with('-')
-            && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    name.len() <= 253 && name.split('.').all(part)
+/// A DNS label, as names of pods are made of (RFC 1123).
+fn is_run_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= MAX_RUN_NAME
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 #[cfg(test)]
