@@ -5,7 +5,8 @@ mod clock;
 mod link;
 mod outbox;
 
-use crate::engine::{self, Army, Share};
+use crate::engine::{self, Army, Share, Snapshot};
+use crate::metrics::Metrics;
 use crate::seconds::Seconds;
 use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, RunRef, Stage, VERSION, env};
 use botarmy_report::Totals;
@@ -13,6 +14,7 @@ use botarmy_spec::Run;
 use botarmy_tree::{Actions, Path};
 use link::Link;
 use outbox::Outbox;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,6 +55,7 @@ pub struct Identity {
     run: RunRef,
     index: u32,
     pod_uid: String,
+    metrics: Option<SocketAddr>,
 }
 
 impl Identity {
@@ -68,12 +71,21 @@ impl Identity {
             },
             index: need(env::INDEX)?.parse().map_err(|_| Error::Environment(env::INDEX))?,
             pod_uid: need(env::POD_UID)?,
+            metrics: get(env::METRICS_LISTEN)
+                .filter(|v| !v.is_empty())
+                .map(|v| v.parse().map_err(|_| Error::Environment(env::METRICS_LISTEN)))
+                .transpose()?,
         })
     }
 }
 
 /// Works for a run until all measures are safe with the coordinator.
 pub async fn run(identity: Identity) -> Result<(), Error> {
+    let metrics = match identity.metrics {
+        // A run is not given up because nobody can watch it.
+        Some(address) => Metrics::serve(address).await.map_err(|e| tracing::warn!("{e}")).ok(),
+        None => None,
+    };
     let mut agent = Agent {
         link: Link::new(&identity.coordinator)?,
         identity,
@@ -82,6 +94,7 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         round_trip: None,
         epoch: 0,
         unknown: false,
+        metrics: metrics.map(|metrics| (metrics, Totals::default())),
     };
     let (run, share, start, orders) = agent.wait_for_start().await?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -102,6 +115,8 @@ struct Agent {
     epoch: u64,
     /// The coordinator says that it does not know the run.
     unknown: bool,
+    /// Shows the sum of what this runner has measured.
+    metrics: Option<(Metrics, Totals)>,
 }
 
 impl Agent {
@@ -137,6 +152,14 @@ impl Agent {
                 None
             }
         }
+    }
+
+    fn show(&mut self, snapshot: &Snapshot) {
+        let Some((metrics, sum)) = &mut self.metrics else { return };
+        if let Err(error) = sum.merge(&snapshot.totals) {
+            tracing::error!("measures cannot be added: {error}");
+        }
+        metrics.show(sum, snapshot.alive, snapshot.finished);
     }
 
     fn lease_is_over(&self) -> bool {
@@ -184,6 +207,7 @@ impl Agent {
             }
             let snapshot = army.drain().await;
             let second = seconds.take(Instant::now());
+            self.show(&snapshot);
             self.outbox.add(snapshot.warmup, second, true, snapshot.alive);
             self.outbox.add(snapshot.totals, second, false, snapshot.alive);
             let stage = if snapshot.finished { Stage::Finished } else { Stage::Running };

@@ -6,5 +6,6 @@
 pub mod agent;
 pub mod command;
 pub mod engine;
+mod metrics;
 mod seconds;
 pub mod target;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::army::{GET, Given, SHOPPER, run};
-use common::{Shop, runner, text, unread};
+use common::{Shop, ask, runner, text, unread, until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -219,4 +219,44 @@ fn each_file_has_the_form_of_its_suffix() {
     assert!(std::fs::read_to_string(&forced).expect("a file").starts_with("kind,"));
     let twice = runner(&["run", &given.file, "--demo-target", "--out", &html, "--out", &html]).expect(1);
     assert!(twice.stderr.contains("is named twice"), "{twice:?}");
+}
+
+/// What a scraper gets while a run goes on; the last of it is what the result says.
+#[test]
+fn measures_can_be_scraped_while_a_run_goes_on() {
+    let shop = Shop::open(&[]);
+    let given = Given::new("trees: {T: {sequence: [{http: {get: '{{ target }}/catalogue'}}, {wait: 5ms}]}}");
+    let port =
+        std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address");
+    let address = port.to_string();
+    let run = given.start(&[
+        "--target",
+        &shop.url(),
+        "--duration",
+        "3s",
+        "--bots",
+        "3",
+        "--metrics-listen",
+        &address,
+    ]);
+    let mut requests = 0;
+    until("the metrics count", || {
+        if run.is_over() || std::net::TcpStream::connect(port).is_err() {
+            return run.is_over();
+        }
+        let (status, text) = ask(port, "GET", "/metrics", &[], "");
+        assert_eq!(status, 200);
+        let line = text.lines().find_map(|l| l.strip_prefix("botarmy_requests_total ")).expect("a count");
+        requests = line.parse::<u64>().expect("a number");
+        requests > 100
+            && text.contains("botarmy_actions_total{action=\"GET /catalogue\",outcome=\"succeed\"}")
+    });
+    let done = given.done(run.end());
+    assert!(requests > 0 && requests <= done.number("/requests"), "{requests}");
+    assert!(done.ended.stderr.contains(&format!("metrics at http://{address}/metrics")), "{:?}", done.ended);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused =
+        runner(&["run", &given.file, "--target", &shop.url(), "--metrics-listen", &address]).expect(1);
+    assert!(refused.stderr.contains("choose another address"), "{refused:?}");
 }

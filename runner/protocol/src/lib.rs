@@ -20,6 +20,9 @@ pub const MAX_CHECK_IN_BYTES: usize = 8 << 20;
 /// How often a runner checks in, in milliseconds.
 pub const INTERVAL_MS: u64 = 1000;
 
+/// The port at which a runner shows its measures to a scraper: the usual one of exporters like it.
+pub const METRICS_PORT: u16 = 9464;
+
 /// Names of the environment variables that a runner's pod has.
 pub mod env {
     /// The address of the coordinator.
@@ -32,6 +35,8 @@ pub mod env {
     pub const RUN_UID: &str = "BOTARMY_RUN_UID";
     /// The UID of the pod.
     pub const POD_UID: &str = "BOTARMY_POD_UID";
+    /// Where the runner shows its measures to a scraper, if it shall.
+    pub const METRICS_LISTEN: &str = "BOTARMY_METRICS_LISTEN";
     /// The index of the runner, which the Job sets.
     pub const INDEX: &str = "JOB_COMPLETION_INDEX";
 }

@@ -6,6 +6,7 @@ use super::progress::Progress;
 use super::result_file::{self, FormatArg, ResultFile};
 use super::{Exit, FileArg};
 use crate::engine::{Army, Share};
+use crate::metrics::Metrics;
 use crate::seconds::Seconds;
 use crate::target::{Knobs, Shop};
 use botarmy_report::{Presence, RunOutcome, RunResult, Timeline, Totals, summary};
@@ -54,6 +55,9 @@ pub(super) struct Args {
     /// The form of what is written, whatever the suffix.
     #[arg(long, requires = "out")]
     format: Option<FormatArg>,
+    /// Serve what is measured to a Prometheus scraper, at /metrics of this address, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,8 @@ enum Error {
     Runtime(#[from] std::io::Error),
     #[error("{0}")]
     Out(#[from] result_file::Error),
+    #[error("{0}")]
+    Metrics(#[from] crate::metrics::Error),
 }
 
 pub(super) fn run(args: Args) -> Exit {
@@ -98,10 +104,17 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let (tree, bots, duration) = (args.tree, args.bots, args.duration);
     let overrides = Overrides { tree, target, bots, duration, iterations: args.iterations, seed: args.seed };
     let stopped = input.stopped();
+    let metrics = match args.metrics_listen {
+        Some(address) => Some(Metrics::serve(address).await?),
+        None => None,
+    };
+    if let Some(metrics) = &metrics {
+        complain(&format_args!("metrics at http://{}/metrics", metrics.address()));
+    }
     let run = Arc::new(input.run(overrides).map_err(refused)?);
     let result = match stopped {
         Some(place) => Some(end_before_it_begins(&run, &place)),
-        None => conduct(run).await?,
+        None => conduct(run, metrics).await?,
     };
     let Some(result) = result else { return Ok(Exit::Interrupted) };
     say(&summary(&result));
@@ -141,12 +154,12 @@ impl Interrupts {
 }
 
 /// Runs an army to its end; none if a second interrupt cut it short.
-async fn conduct(run: Arc<Run>) -> Result<Option<RunResult>, Error> {
+async fn conduct(run: Arc<Run>, metrics: Option<Metrics>) -> Result<Option<RunResult>, Error> {
     let mut interrupts = Interrupts::listen()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
     let army = Army::start(run.clone(), Share::WHOLE, threads, started).await?;
-    let mut measured = Measured::new(started);
+    let mut measured = Measured::new(started, metrics);
     let mut finished = measured.until(interrupts.next(), &army, None).await.is_none();
     if !finished {
         measured.progress.say("the run ends; a second interrupt ends it at once, without a result");
@@ -170,10 +183,11 @@ struct Measured {
     alive: u32,
     seconds: Seconds,
     progress: Progress,
+    metrics: Option<Metrics>,
 }
 
 impl Measured {
-    fn new(started: Instant) -> Self {
+    fn new(started: Instant, metrics: Option<Metrics>) -> Self {
         Self {
             totals: Totals::default(),
             timeline: Timeline::default(),
@@ -181,6 +195,7 @@ impl Measured {
             alive: 0,
             seconds: Seconds::since(started),
             progress: Progress::new(started),
+            metrics,
         }
     }
 
@@ -208,6 +223,9 @@ impl Measured {
             self.timeline.add(second, &snapshot.totals);
             self.presence.tell(&mut self.timeline, second, snapshot.alive);
             self.alive = snapshot.alive;
+            if let Some(metrics) = &mut self.metrics {
+                metrics.show(&self.totals, self.alive, snapshot.finished);
+            }
             if snapshot.finished {
                 return None;
             }
