@@ -5,6 +5,7 @@
 mod cluster;
 mod faults;
 mod input;
+mod loads;
 mod startup;
 mod template;
 

@@ -85,6 +85,7 @@ fn scenarios_have_loads_of_their_own() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn impossible_loads_are_refused_with_their_place() {
     for (fields, part) in [
         (json!({"bots": 0}), "spec.bots: a run starts with at least one bot"),

@@ -1,0 +1,113 @@
+//! The ways in which bots come and go, over two runners: nobody is lost or doubled.
+
+use super::cluster::Namespace;
+use serde_json::{Value, json};
+
+fn run(name: &str, fields: &Value) -> String {
+    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
+    let mut run = json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},
+        "spec": {"target": "http://target:8080", "trees": {"T": get}, "runners": {"count": 2}},
+    });
+    for (key, value) in fields.as_object().expect("fields") {
+        run["spec"][key] = value.clone();
+    }
+    run.to_string()
+}
+
+/// What came of a run: bots started, iterations, dropped starts.
+fn counts(result: &Value) -> [u64; 3] {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    [number(&result["bots"]["started"]), number(&result["iterations"]), number(&result["dropped"])]
+}
+
+#[test]
+fn every_load_is_exact_over_two_runners() {
+    let namespace = Namespace::new("loads");
+    namespace.open_shop();
+    let scenarios = json!([
+        {"name": "buyers", "bots": 3, "iterations": 30},
+        {"name": "visitors", "arrivalRate": "10/s", "duration": "3s", "startDelay": "1s"},
+    ]);
+    let language = json!({"sequence": [
+        {"set": {"id": 5}},
+        {"parallel": {"succeed_on": 2, "children": [{"wait": "10ms"}, {"wait": "20ms"}, {"wait": "1h"}]}},
+        {"retry": {"attempts": 3, "delay": "10ms", "child": {"http": {"get": "{{ target }}/catalogue"}}}},
+        {"select": [{"timeout": {"after": "50ms", "child": {"wait": "1h"}}}, {"log": "given up"}]},
+        {"if": {"when": "id > 3", "then": {"subtree": {"name": "Sub", "with": {"level": "{{ id * 2 }}"}}}}},
+    ]});
+    let sub = json!({"check": "level == 10"});
+    let loads = [
+        ("arrive", json!({"arrivalRate": "20/s", "duration": "5s"}), [100, 100, 0]),
+        ("poisson", json!({"arrivalRate": 40, "spacing": "Poisson", "iterations": 60}), [60, 60, 0]),
+        (
+            "ramp-rate",
+            json!({"stages": [{"duration": "2s", "arrivalRate": 20}, {"duration": "2s", "arrivalRate": 0}]}),
+            [40, 40, 0],
+        ),
+        ("per-bot", json!({"bots": 5, "iterationsPerBot": 4}), [5, 20, 0]),
+        ("scenarios", json!({"scenarios": scenarios}), [33, 60, 0]),
+        (
+            "paced",
+            json!({"bots": 4, "pace": "1s", "iterations": 12, "gracePeriod": "5s", "maxRate": "500/s"}),
+            [4, 12, 0],
+        ),
+        (
+            "language",
+            json!({"trees": {"T": language, "Sub": sub}, "tree": "T", "bots": 2, "iterations": 10}),
+            [2, 10, 0],
+        ),
+    ];
+    for (name, fields, _) in &loads {
+        namespace.apply(&run(name, fields));
+    }
+    let mut requests = 0;
+    for (name, _, expected) in &loads {
+        let ended = namespace.wait_complete(name);
+        let result = &ended["status"]["result"];
+        assert_eq!(ended["status"]["outcome"], "Passed", "{name}: {ended:#}");
+        assert_eq!(counts(result), *expected, "{name}: {result:#}");
+        let total = &result["total"];
+        assert_eq!(
+            (&total["count"], &total["succeed"]),
+            (&result["requests"], &result["requests"]),
+            "{name}"
+        );
+        requests += result["requests"].as_u64().expect("requests");
+        if *name == "language" {
+            let row = |row: &str| {
+                result["actions"]
+                    .as_array()
+                    .expect("actions")
+                    .iter()
+                    .find(|a| a["name"] == row)
+                    .expect("a row")
+                    .clone()
+            };
+            assert_eq!(
+                (&row("wait(\"1h\")")["cancelled"], &row("log(\"given up\")")["succeed"]),
+                (&json!(20), &json!(10))
+            );
+            assert_eq!(row("check(\"level == 10\")")["succeed"], 10, "{result:#}");
+        }
+    }
+    assert_eq!(namespace.shop_stats()["requests"], requests);
+}
+
+#[test]
+fn stages_move_the_bots_and_a_warm_up_is_left_out() {
+    let namespace = Namespace::new("stages");
+    namespace.open_shop();
+    let tree = json!({"T": {"sequence": [{"http": {"get": "{{ target }}/catalogue"}}, {"wait": "50ms"}]}});
+    let stages = json!([{"duration": "4s", "bots": 10}, {"duration": "2s", "bots": 10}, {"duration": "2s", "bots": 0}]);
+    namespace.apply(&run("ramped", &json!({"trees": tree, "stages": stages, "warmup": "4s"})));
+    // The API server refuses to scale what has stages.
+    let scaled = namespace.try_kubectl(&["scale", "botrun/ramped", "--replicas=5"], None);
+    let said = String::from_utf8_lossy(&scaled.stderr).into_owned();
+    assert!(!scaled.status.success() && said.contains("bots and stages exclude each other"), "{said}");
+    namespace.eventually("10 bots", |n| (n.get("botrun/ramped")["status"]["bots"] == 10).then_some(()));
+    let ended = namespace.wait_complete("ramped");
+    let result = &ended["status"]["result"];
+    let (counted, seen) = (result["requests"].as_u64(), namespace.shop_stats()["requests"].as_u64());
+    assert!(counted > Some(50) && seen > counted, "{counted:?} of {seen:?}: {result:#}");
+}
