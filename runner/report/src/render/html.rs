@@ -16,7 +16,7 @@ pub(super) fn html(result: &RunResult) -> String {
     let body = [
         headline(result),
         thresholds(&result.thresholds),
-        result.series.as_ref().map_or_else(String::new, charts),
+        result.series.as_ref().map_or_else(String::new, |series| charts(series, result.duration_ms)),
         table::actions(result),
         sections("Scenarios", &result.scenarios),
         sections("Stages", &result.stages),
@@ -85,16 +85,21 @@ fn thresholds(thresholds: &[ThresholdResult]) -> String {
 /// What a line shows of a point.
 type Value<'a> = &'a dyn Fn(&PointResult) -> Option<f64>;
 
-fn charts(series: &SeriesResult) -> String {
+fn charts(series: &SeriesResult, duration_ms: u64) -> String {
     let step = series.step_seconds.max(1);
+    // What is left of a step at the end would look like a fall: it is shown by its own length, or not.
+    let covered =
+        |p: &PointResult| duration_ms.saturating_sub(p.second.saturating_mul(1000)).min(step * 1000);
+    let whole_enough = |p: &&PointResult| p.second == 0 || covered(p) * 2 >= step * 1000;
+    let points: Vec<&PointResult> = series.points.iter().filter(whole_enough).collect();
     let lines = |lines: &[(&'static str, Value<'_>)]| -> Vec<Line> {
         let of = |(name, value): &(&'static str, Value<'_>)| Line {
             name,
-            values: series.points.iter().map(value).collect(),
+            values: points.iter().map(|point| value(point)).collect(),
         };
         lines.iter().map(of).collect()
     };
-    let rate = |n: u64| Some(n as f64 / step as f64);
+    let rate = |p: &PointResult, n: u64| Some(n as f64 * 1000.0 / covered(p).max(1) as f64);
     let time = |us: Option<u64>| us.map(|us| us as f64);
     let us = |value: f64| quantity::latency(whole(value));
     let plain = |value: f64| quantity::short(value);
@@ -105,7 +110,7 @@ fn charts(series: &SeriesResult) -> String {
         chart(
             "Actions a second",
             &plain,
-            lines(&[("actions", &|p| rate(p.actions)), ("failed", &|p| rate(p.failures))]),
+            lines(&[("actions", &|p| rate(p, p.actions)), ("failed", &|p| rate(p, p.failures))]),
         ),
         chart(
             "Latency",
@@ -120,7 +125,7 @@ fn charts(series: &SeriesResult) -> String {
         chart(
             "Bytes",
             &bytes,
-            lines(&[("received", &|p| rate(p.bytes_in)), ("sent", &|p| rate(p.bytes_out))]),
+            lines(&[("received", &|p| rate(p, p.bytes_in)), ("sent", &|p| rate(p, p.bytes_out))]),
         ),
         "</div></section>\n".to_owned(),
     ]
