@@ -1,8 +1,8 @@
 //! HTTP/1.1 as a client of load speaks it: one request at a time over a connection that keeps no
 //! buffers while it is idle.
 //!
-//! What stands on the wire is read by [`response`] and [`chunked`], which are pure; [`exchange`] moves
-//! the bytes. Source of the rules: RFC 9112. Heads are parsed by `httparse`, as hyper does.
+//! What stands on the wire is read by [`response`] and [`chunked`], which are pure; `exchange` moves the
+//! bytes. Source of the rules: RFC 9112. Heads are parsed by `httparse`, as hyper does.
 
 #[cfg(test)]
 mod against_hyper;
