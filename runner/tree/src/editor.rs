@@ -62,6 +62,10 @@ enum Error {
     NoProperty(String, String),
     #[error("a property is a number, true, false or text; write a list or a map as text, such as \"[1, 2]\"")]
     PropertyKind,
+    #[error(
+        "the property {0} is an object, which cannot stand in the place of a template; write it where it is used"
+    )]
+    Object(String),
     #[error("{0} {1}; text needs quotes of its own: \"\\\"text\\\"\"")]
     PropertyText(String, literal::Error),
     #[error("n must be a whole number from 2 to {most}, found {0}", most = crate::notation::MAX_TIMES)]

@@ -28,6 +28,7 @@ pub(super) fn resolve(source: &str, properties: &Properties) -> Result<String, E
             .get(key)
             .ok_or_else(|| Error::NoProperty(quoted(key), listed(properties.keys().map(|k| quoted(k)))))?;
         match (quotes.open(), value) {
+            (_, Term::Map(_)) => return Err(Error::Object(quoted(key))),
             (Some(_), value) => out.push_str(&literal::escaped(&value.to_text())),
             // An atom reaches the action as text, as in the original.
             (None, Term::Atom(name)) => out.push_str(&Term::Text(name.clone()).to_source()),
@@ -39,7 +40,7 @@ pub(super) fn resolve(source: &str, properties: &Properties) -> Result<String, E
 }
 
 /// `{{key}}` at the beginning, by the original's pattern `{{([^}]+)}}`.
-fn template(text: &str) -> Option<(&str, &str)> {
+pub(super) fn template(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix("{{")?;
     let end = inner.find('}').filter(|end| *end > 0)?;
     let after = inner[end..].strip_prefix("}}")?;

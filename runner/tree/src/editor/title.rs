@@ -1,6 +1,7 @@
 //! Titles of actions, which are calls: `Shop.Cart.buy(42, {{what}}) a remark`.
 
 use super::Error;
+use super::property::template;
 use crate::finding::quoted;
 
 /// A title taken apart.
@@ -37,9 +38,31 @@ pub(super) fn built_in_args(title: &str) -> Result<&str, Error> {
     let wrong = || Error::BuiltInTitle(quoted(title));
     let open = title.find('(').filter(|at| *at > 0).ok_or_else(wrong)?;
     let rest = &title[open + 1..];
+    Ok(&rest[..end_of_args(rest).ok_or_else(wrong)?])
+}
+
+/// Where the parenthesis stands that closes arguments: outside of texts, of remarks and of templates,
+/// whose keys are taken as they stand.
+fn end_of_args(args: &str) -> Option<usize> {
     let mut quotes = Quotes::default();
-    let close = rest.char_indices().find(|(_, c)| !quotes.inside_after(*c) && *c == ')').ok_or_else(wrong)?.0;
-    Ok(&rest[..close])
+    let mut rest = args;
+    while let Some(c) = rest.chars().next() {
+        if let Some((_, after)) = template(rest) {
+            rest = after;
+        } else if let Some(quote) =
+            ["\"\"\"", "'''"].into_iter().find(|q| quotes.is_plain() && rest.starts_with(q))
+        {
+            let inner = &rest[quote.len()..];
+            rest = &inner[inner.find(quote)? + quote.len()..];
+        } else if quotes.is_plain() && c == '#' {
+            rest = &rest[rest.find('\n')?..];
+        } else if !quotes.inside_after(c) && c == ')' {
+            return Some(args.len() - rest.len());
+        } else {
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    None
 }
 
 /// The function with its module: a dotted name with a capital for each part of the module.
@@ -104,6 +127,11 @@ impl Quotes {
         }
     }
 
+    /// Whether the next character stands for itself.
+    fn is_plain(&self) -> bool {
+        self.open.is_none() && !self.escaped && !self.code
+    }
+
     /// The quote of the text in which the next character stands.
     pub(super) fn open(&self) -> Option<char> {
         self.open
@@ -139,6 +167,11 @@ mod tests {
             ("wait(1) and (more)", Some("1")),
             ("error(\"oh (no)\")", Some("\"oh (no)\"")),
             ("error(?\") x", Some("?\"")),
+            ("error({{it's}})", Some("{{it's}}")),
+            ("error({{a)b}})", Some("{{a)b}}")),
+            ("log(\"a\" # it's (\n)", Some("\"a\" # it's (\n")),
+            ("log(\"\"\"\n a \" ) b\n\"\"\")", Some("\"\"\"\n a \" ) b\n\"\"\"")),
+            ("log(?#) x", Some("?#")),
             ("wait(1)x", Some("1")),
             ("wait", None),
             ("(1)", None),
