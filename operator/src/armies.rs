@@ -4,7 +4,7 @@
 //! and the coordinator agree on.
 
 use botarmy_protocol::{CheckIn, Orders, Plan, Stage, VERSION};
-use botarmy_report::{MergeError, Presence, RunResult, Timeline, Totals};
+use botarmy_report::{MergeError, Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -66,6 +66,9 @@ pub struct Checkpoint {
     pub pods: BTreeMap<String, Pod>,
     /// When the bots began.
     pub start_at_ms: Option<u64>,
+    /// A threshold has ended the run.
+    #[serde(default)]
+    pub aborted: bool,
 }
 
 /// An army at work.
@@ -113,6 +116,7 @@ impl Army {
             timeline: Timeline::default(),
             pods: BTreeMap::new(),
             start_at_ms: None,
+            aborted: false,
         };
         Self::restore(namespace, name, run, state)
     }
@@ -127,7 +131,7 @@ impl Army {
             namespace: namespace.into(),
             name: name.into(),
             bots: run.live_bots().unwrap_or(0),
-            stop: state.spec.stop,
+            stop: state.spec.stop || state.aborted,
             run,
             state,
             heard_ms: 0,
@@ -168,6 +172,7 @@ impl Army {
             pod.applied = delta.sequence;
             self.state.pods.insert(said.pod_uid.clone(), pod.clone());
         }
+        self.abort_if_it_fails(now_ms);
         pod.stage = pod.stage.max(said.stage);
         pod.alive = said.alive;
         pod.round_trip_ms = said.round_trip_ms.unwrap_or(pod.round_trip_ms);
@@ -187,6 +192,19 @@ impl Army {
             bots: self.bots,
             stop: self.stop,
         })
+    }
+
+    /// A threshold may end the run; what was measured by then is its result.
+    fn abort_if_it_fails(&mut self, now_ms: u64) {
+        let Some(start) = self.state.start_at_ms.filter(|start| *start <= now_ms && !self.state.aborted)
+        else {
+            return;
+        };
+        let since_start = std::time::Duration::from_millis(now_ms - start);
+        if self.run.aborting(&self.state.totals, since_start).is_some() {
+            self.state.aborted = true;
+            self.stop = true;
+        }
     }
 
     /// The start is set once, when the last runner has checked in: late enough for the slowest.
@@ -262,7 +280,11 @@ impl Army {
         let end = if self.is_over() { self.heard_ms } else { now_ms };
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
-        self.run.judge(&self.state.totals, self.alive(), duration_ms).over_time(&timeline)
+        let mut result = self.run.judge(&self.state.totals, self.alive(), duration_ms).over_time(&timeline);
+        if self.state.aborted {
+            result.outcome = RunOutcome::Aborted;
+        }
+        result
     }
 }
 

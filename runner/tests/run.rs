@@ -175,3 +175,25 @@ trees:
         assert!(done.number("/bots/started") > 1, "{grow}: the bot that grew was replaced");
     }
 }
+
+#[test]
+fn a_threshold_may_end_the_run() {
+    let file = |delay: &str| {
+        format!(
+            "{GET}thresholds:
+  - {{expect: p(95) < 1us, abortOnFail: true, delayAbort: {delay}}}
+  - {{expect: count < 1, action: GET /catalogue}}
+"
+        )
+    };
+    let shop = Shop::open(&[]);
+    let given = Given::new(&file("1500ms"));
+    let done = given.run(&["--target", &shop.url(), "--duration", "1h"]);
+    assert_eq!((done.ended.code(), &done.result["outcome"]), (99, &json!("Aborted")), "{:#?}", done.ended);
+    assert!((1_500..20_000).contains(&done.number("/durationMs")), "{:#}", done.result);
+    assert!(done.ended.stderr.contains("the run ends: p(95) < 1us does not hold"), "{}", done.ended.stderr);
+    assert_eq!(done.number("/requests"), shop.requests());
+    // One that fails but does not abort lets the run go on; so does one whose time has not come.
+    let done = Given::new(&file("1h")).run(&["--target", &shop.url(), "--duration", "2s"]);
+    assert_eq!((done.ended.code(), &done.result["outcome"]), (99, &json!("Failed")));
+}

@@ -111,3 +111,18 @@ fn stages_move_the_bots_and_a_warm_up_is_left_out() {
     let (counted, seen) = (result["requests"].as_u64(), namespace.shop_stats()["requests"].as_u64());
     assert!(counted > Some(50) && seen > counted, "{counted:?} of {seen:?}: {result:#}");
 }
+
+#[test]
+fn a_threshold_ends_the_run_on_all_runners() {
+    let namespace = Namespace::new("abort");
+    namespace.open_shop();
+    let thresholds = json!([{"expect": "fail_rate < 50%", "abortOnFail": true, "delayAbort": "2s"}]);
+    let tree = json!({"T": {"sequence": [{"wait": "50ms"}, {"http": {"get": "{{ target }}/nowhere"}}]}});
+    namespace.apply(&run("aborted", &json!({"trees": tree, "bots": 4, "thresholds": thresholds})));
+    let ended = namespace.wait_complete("aborted");
+    let status = &ended["status"];
+    assert_eq!((&status["outcome"], &status["phase"]), (&json!("Aborted"), &json!("Finished")), "{ended:#}");
+    assert_eq!(status["runners"]["finished"], 2);
+    assert_eq!(status["result"]["requests"], namespace.shop_stats()["requests"]);
+    assert_eq!(super::cluster::condition(&ended, "Failed").expect("Failed").0, "True");
+}

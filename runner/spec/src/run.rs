@@ -123,6 +123,8 @@ enum Error {
     NoRow(String, String),
     #[error("there is no {0} {1:?}; {2}")]
     NoSuch(&'static str, String, String),
+    #[error("delayAbort is for a threshold with abortOnFail: true; add that, or leave it out")]
+    DelayWithoutAbort,
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]
     AllWarmup(Duration, Duration),
 }
@@ -266,6 +268,12 @@ impl Run {
             Dimension { scenario, stages }
         };
         self.scenarios.iter().map(dimension).collect()
+    }
+
+    /// The threshold that ends the run so long after its start, as it is written.
+    pub fn aborting(&self, totals: &Totals, since_start: Duration) -> Option<&str> {
+        let aborts = self.thresholds.iter().find(|t| t.aborts(totals, since_start));
+        aborts.map(|t| t.spec.expect.as_str())
     }
 
     /// The result of what was measured, judged by the thresholds; the same here and on a cluster.

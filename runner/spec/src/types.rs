@@ -107,6 +107,7 @@ pub struct RunnersSpec {
 
 /// What must hold for the run to pass. All that is given of what it is about must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ThresholdSpec {
     /// A comparison such as p(95) < 500ms, fail_rate < 1% or count > 1000.
     #[schemars(length(min = 1, max = 256))]
@@ -129,6 +130,13 @@ pub struct ThresholdSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub stage: Option<String>,
+    /// True ends the run as soon as it fails; the outcome is then Aborted. Nothing is judged before something was
+    /// measured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abort_on_fail: bool,
+    /// How long after the start that may happen at the earliest. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_abort: Option<Time>,
 }
 
 /// A named text.

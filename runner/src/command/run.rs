@@ -121,7 +121,8 @@ async fn start(args: Args) -> Result<Exit, Error> {
     // One that cannot be written after all keeps none of the others from being written.
     let written: Vec<_> = outs.into_iter().map(|out| out.write(&result)).collect();
     written.into_iter().collect::<Result<(), _>>()?;
-    Ok(if result.outcome == RunOutcome::Failed { Exit::ThresholdsFailed } else { Exit::Passed })
+    let failed = matches!(result.outcome, RunOutcome::Failed | RunOutcome::Aborted);
+    Ok(if failed { Exit::ThresholdsFailed } else { Exit::Passed })
 }
 
 /// A run that is stopped is judged by what it did, as it is on a cluster: nothing.
@@ -159,7 +160,7 @@ async fn conduct(run: Arc<Run>, metrics: Option<Metrics>) -> Result<Option<RunRe
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
     let army = Army::start(run.clone(), Share::WHOLE, threads, started).await?;
-    let mut measured = Measured::new(started, metrics);
+    let mut measured = Measured::new(run.clone(), started, metrics);
     let mut finished = measured.until(interrupts.next(), &army, None).await.is_none();
     if !finished {
         measured.progress.say("the run ends; a second interrupt ends it at once, without a result");
@@ -173,10 +174,18 @@ async fn conduct(run: Arc<Run>, metrics: Option<Metrics>) -> Result<Option<RunRe
     let duration = started.elapsed();
     tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Ok(Some(run.judge(&measured.totals, measured.alive, duration_ms).over_time(&measured.timeline)))
+    let mut result = run.judge(&measured.totals, measured.alive, duration_ms).over_time(&measured.timeline);
+    if measured.aborted {
+        result.outcome = RunOutcome::Aborted;
+    }
+    Ok(Some(result))
 }
 
 struct Measured {
+    run: Arc<Run>,
+    started: Instant,
+    /// A threshold has ended the run.
+    aborted: bool,
     totals: Totals,
     timeline: Timeline,
     presence: Presence,
@@ -187,8 +196,11 @@ struct Measured {
 }
 
 impl Measured {
-    fn new(started: Instant, metrics: Option<Metrics>) -> Self {
+    fn new(run: Arc<Run>, started: Instant, metrics: Option<Metrics>) -> Self {
         Self {
+            run,
+            started,
+            aborted: false,
             totals: Totals::default(),
             timeline: Timeline::default(),
             presence: Presence::default(),
@@ -228,6 +240,13 @@ impl Measured {
             }
             if snapshot.finished {
                 return None;
+            }
+            if !self.aborted
+                && let Some(expect) = self.run.aborting(&self.totals, self.started.elapsed())
+            {
+                self.progress.say(&format!("the run ends: {expect} does not hold"));
+                self.aborted = true;
+                army.stop();
             }
             self.progress.show(&self.totals, self.alive);
         }

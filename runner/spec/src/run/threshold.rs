@@ -4,10 +4,11 @@ use super::check::Check;
 use super::{Error, Scenario};
 use crate::types::{BotRunSpec, ThresholdSpec};
 use botarmy_report::{Selector, Threshold, ThresholdResult, Totals};
-use botarmy_tree::Path;
 use botarmy_tree::finding::listed;
 use botarmy_tree::plan::LeafRecord;
+use botarmy_tree::{Path, duration};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Most names that a mistake lists.
 const MAX_LISTED: usize = 20;
@@ -21,15 +22,28 @@ pub struct RunThreshold {
     pub about: Selector,
     /// As it is computed.
     pub threshold: Threshold,
+    /// From when on it ends the run when it fails, since the start.
+    pub aborts_after: Option<Duration>,
 }
 
 impl RunThreshold {
     /// How what was measured stands to it.
     pub(super) fn judge(&self, totals: &Totals) -> ThresholdResult {
         let judgement = self.threshold.evaluate(&totals.select_by(&self.about));
-        let ThresholdSpec { expect, action, group, scenario, stage } = self.spec.clone();
+        let ThresholdSpec { expect, action, group, scenario, stage, .. } = self.spec.clone();
         let (value, passed) = (judgement.value, judgement.passed);
         ThresholdResult { expect, action, group, scenario, stage, value, passed }
+    }
+}
+
+impl RunThreshold {
+    /// Whether it ends the run so long after its start. What has no samples yet is not judged.
+    pub(super) fn aborts(&self, totals: &Totals, since_start: Duration) -> bool {
+        if self.aborts_after.is_none_or(|after| since_start < after) {
+            return false;
+        }
+        let series = totals.select_by(&self.about);
+        series.measured_count() > 0 && !self.threshold.evaluate(&series).passed
     }
 }
 
@@ -44,16 +58,28 @@ impl Check<'_> {
         for (i, written) in spec.thresholds.iter().enumerate() {
             let place = self.path.field("thresholds").index(i);
             let about = scenarios.map(|scenarios| self.about(written, scenarios, &place));
+            let aborts_after = self.aborts_after(written, &place);
             match Threshold::parse(&written.expect) {
                 Ok(threshold) => thresholds.push(RunThreshold {
                     spec: written.clone(),
                     about: about.unwrap_or_default(),
                     threshold,
+                    aborts_after,
                 }),
                 Err(error) => self.findings.note(&place.field("expect"), &Error::Threshold(error)),
             }
         }
         thresholds
+    }
+
+    fn aborts_after(&mut self, written: &ThresholdSpec, place: &Path) -> Option<Duration> {
+        let place = place.field("delayAbort");
+        let delay = written.delay_abort.as_ref().map(|delay| duration::from_value(&delay.to_value()));
+        let delay = delay.and_then(|delay| self.findings.ok(&place, delay));
+        if delay.is_some() && !written.abort_on_fail {
+            self.findings.note(&place, &Error::DelayWithoutAbort);
+        }
+        written.abort_on_fail.then(|| delay.unwrap_or_default())
     }
 
     /// What a threshold is about; names that are not there are told with those that are.
