@@ -35,6 +35,7 @@ fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
     let status = &run["status"];
     assert_eq!((&status["outcome"], &status["startTime"]), (&json!("Passed"), &before));
     assert_eq!(status["result"]["iterations"], ITERATIONS);
-    let wait = &status["result"]["actions"][0];
-    assert_eq!((&wait["name"], &wait["count"]), (&json!("wait(\"100ms\")"), &json!(ITERATIONS)));
+    let actions = status["result"]["actions"].as_array().expect("actions");
+    let wait = actions.iter().find(|a| a["name"] == "wait(\"100ms\")").expect("the waits");
+    assert_eq!(wait["count"], json!(ITERATIONS));
 }
