@@ -129,6 +129,7 @@ impl Army {
             army.workers.push((commands, thread));
             is_ready.await.map_err(|_| Error::Worker)??;
         }
+        army.tell(|| Command::Begin);
         Ok(army)
     }
 

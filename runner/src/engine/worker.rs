@@ -17,6 +17,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// What a worker is told.
 #[derive(Debug)]
 pub(super) enum Command {
+    /// All workers are there: bots may begin.
+    Begin,
     /// Keep so many bots alive, over the whole army.
     Bots(u32),
     /// Hand over what was measured since the last time.
@@ -127,6 +129,10 @@ impl Worker {
 pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
     /// With nothing to do a worker looks again so often.
     const IDLE: Duration = Duration::from_secs(3600);
+    // Bots of the first worker would take the files that the last one needs to begin.
+    if !matches!(commands.recv().await, Some(Command::Begin)) {
+        return;
+    }
     let mut finished = false;
     loop {
         let now = Instant::now();
@@ -139,6 +145,7 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
         tokio::select! {
             command = commands.recv() => match command {
                 None => return,
+                Some(Command::Begin) => {}
                 Some(Command::Bots(bots)) => worker.squads.iter().for_each(|squad| squad.set_bots(bots)),
                 // Nobody waits for it any more: what was drained is lost with its reader.
                 Some(Command::Drain(reply)) => drop(reply.send(worker.snapshot())),

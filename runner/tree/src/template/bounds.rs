@@ -13,6 +13,8 @@ const FACTOR: &str = "|_factor";
 /// Puts the bounded functions in the place of those that have no bounds.
 pub(super) fn bound(environment: &mut Environment<'_>) {
     environment.add_filter(&FACTOR[1..], factor);
+    // It panics on some texts that are not ASCII; `~` puts texts together.
+    environment.remove_filter("format");
     environment.add_filter("tojson", to_json);
     environment.add_function("range", range);
 }
@@ -195,7 +197,7 @@ mod tests {
             ("l|tojson(indent=1000000000)", "too many arguments"),
             ("range(1001)", "at most 1000"),
             ("'a' * 100000000", "fuel"),
-            ("'%1000000000d'|format(1)", "fuel"),
+            ("'%1000000000d'|format(1)", "format is unknown"),
             ("l|batch(1000000000, 0)|list", "fuel"),
         ] {
             let error = rendered(expression).unwrap_err();
