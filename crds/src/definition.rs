@@ -127,7 +127,9 @@ mod tests {
         let stage = "a stage goes to a number of bots or to an arrivalRate; give one of them";
         let think = "give from and to for an even range, or mean (and max) for exponential times";
         let both = |first: &str, second: &str| format!("{first} and {second} exclude each other; keep one");
-        let scenarios = "tree, bots, arrivalRate, stages, duration, iterations and scenarios exclude each other; move them into the scenarios";
+        let scenarios = "tree, bots, arrivalRate, stages, duration, iterations, data and scenarios exclude each other; move them into the scenarios";
+        let live = "arrivalRate can be changed, but neither added nor taken away; apply the run anew under another name";
+        let data = "the rows come from a file, from inline or from a configMap; give one of them";
         let none = Value::Null;
         let stages = |stage: Value| json!({"stages": [stage]});
         let mut seen = std::collections::BTreeSet::new();
@@ -181,6 +183,14 @@ mod tests {
             (&none, json!({"runners": {"botsPerRunner": 2}}), None),
             (&none, json!({"runners": {"count": 2, "botsPerRunner": 2}}), Some(runners)),
             (&none, json!({"stop": true}), None),
+            (&json!({"arrivalRate": 5}), json!({"arrivalRate": "7/s"}), None),
+            (&json!({"arrivalRate": 5}), json!({}), Some(live)),
+            (&json!({}), json!({"arrivalRate": 5}), Some(live)),
+            (&none, json!({"data": {"file": "/a"}}), None),
+            (&none, json!({"data": {"configMap": {"name": "a", "key": "b"}}}), None),
+            (&none, json!({"data": {"file": "/a", "inline": "a"}}), Some(data)),
+            (&none, json!({"data": {"exhausted": "Wait"}}), Some(data)),
+            (&none, json!({"scenarios": [{"name": "a", "data": {}}]}), Some(data)),
             (&json!({}), json!({"stop": true}), None),
             (&json!({"stop": false}), json!({"stop": true}), None),
             (&json!({"stop": false}), json!({}), None),
@@ -199,6 +209,7 @@ mod tests {
         for field in crate::FROZEN {
             let value = match field {
                 "runners" => json!({"count": 2}),
+                "setup" | "teardown" => json!({"tree": "A"}),
                 "spacing" => json!("Even"),
                 "target" | "tree" | "arrivalRate" => json!("1/s"),
                 _ => json!(5),

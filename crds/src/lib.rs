@@ -49,13 +49,12 @@ pub struct BotRunDefinition {
 
 /// Fields that cannot be changed. Lists and open mappings cannot either, but comparing them costs the API
 /// server more than a rule may: of these the condition `SpecChanged` tells.
-const FROZEN: [&str; 14] = [
+const FROZEN: [&str; 15] = [
     "target",
     "tree",
     "duration",
     "iterations",
     "iterationsPerBot",
-    "arrivalRate",
     "spacing",
     "maxBots",
     "pace",
@@ -64,11 +63,13 @@ const FROZEN: [&str; 14] = [
     "gracePeriod",
     "maxRate",
     "runners",
+    "setup",
+    "teardown",
 ];
 
 /// Rules of the API server about the spec.
 fn rules() -> Value {
-    let of_scenarios = ["tree", "bots", "arrivalRate", "stages", "duration", "iterations"];
+    let of_scenarios = ["tree", "bots", "arrivalRate", "stages", "duration", "iterations", "data"];
     let given: Vec<String> = of_scenarios.iter().map(|field| format!("has(self.{field})")).collect();
     let own = [
         json!({
@@ -80,6 +81,10 @@ fn rules() -> Value {
             "message": format!("{} and scenarios exclude each other; move them into the scenarios", of_scenarios.join(", ")),
         }),
     ];
+    let live = json!({
+        "rule": "has(self.arrivalRate) == has(oldSelf.arrivalRate)",
+        "message": "arrivalRate can be changed, but neither added nor taken away; apply the run anew under another name",
+    });
     let frozen = FROZEN.map(|field| {
         json!({
             "rule": format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
@@ -89,6 +94,7 @@ fn rules() -> Value {
     let mut rules = botarmy_spec::types::load_rules();
     if let Value::Array(rules) = &mut rules {
         rules.extend(own);
+        rules.push(live);
         rules.extend(frozen);
     }
     rules

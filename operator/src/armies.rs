@@ -3,10 +3,18 @@
 //! Pure: the clock and the network are arguments. [`Army::check_in`] is the whole of what a runner
 //! and the coordinator agree on.
 
+mod once;
+mod together;
+
+pub use once::Progress;
+pub use together::Changes;
+
+use botarmy_protocol::shared::Store;
 use botarmy_protocol::{CheckIn, Orders, Plan, Stage, VERSION};
 use botarmy_report::{MergeError, Presence, RunOutcome, RunResult, Timeline, Totals};
-use botarmy_spec::{BotRunSpec, Run};
+use botarmy_spec::{BotRunSpec, Part, Run};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +22,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const START_MARGIN_MS: u64 = 300;
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
+/// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
+const RATE_NOTICE_MS: u64 = 2_000;
+/// Most changes of the rate; the last ones take the place of one another then.
+const MAX_RATES: usize = 1_000;
 
 /// Most points over time that a status tells.
 const MAX_POINTS: usize = 30;
@@ -30,7 +42,7 @@ impl Armies {
 }
 
 /// One runner pod.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
     /// The runner's index.
     pub index: u32,
@@ -47,6 +59,9 @@ pub struct Pod {
     /// Until when the timeline knows how many bots were alive.
     #[serde(default)]
     pub presence: Presence,
+    /// What its bots have changed of what all share.
+    #[serde(default)]
+    pub changes: Changes,
 }
 
 /// What survives the operator of an army.
@@ -69,6 +84,35 @@ pub struct Checkpoint {
     /// A threshold has ended the run.
     #[serde(default)]
     pub aborted: bool,
+    /// How far setup is.
+    #[serde(default)]
+    pub setup: Progress,
+    /// How far teardown is.
+    #[serde(default)]
+    pub teardown: Progress,
+    /// The values that setup has left.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+    /// Why a runner could not do its part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Changes of the rate of arrivals: milliseconds since the start, bots a second.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<(u64, f64)>,
+    /// What the bots share.
+    #[serde(default)]
+    pub shared: Store,
+}
+
+/// Why a run is Errored by what its runners say themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A runner cannot do its part.
+    Refused,
+    /// Setup failed, or its outcome was lost.
+    Setup,
+    /// Teardown failed, or its outcome was lost.
+    Teardown,
 }
 
 /// An army at work.
@@ -87,6 +131,11 @@ pub struct Army {
     pub stop: bool,
     /// When the last report came, in milliseconds since 1970.
     pub heard_ms: u64,
+    /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
+    pub given_up: bool,
+    /// Who performs setup and teardown is written down, so that they may be told.
+    chosen: [bool; 2],
+    shared: together::Shared,
 }
 
 /// Why a check-in is refused.
@@ -117,6 +166,12 @@ impl Army {
             pods: BTreeMap::new(),
             start_at_ms: None,
             aborted: false,
+            setup: Progress::default(),
+            teardown: Progress::default(),
+            context: Map::new(),
+            refusal: None,
+            rates: Vec::new(),
+            shared: Store::default(),
         };
         Self::restore(namespace, name, run, state)
     }
@@ -126,12 +181,27 @@ impl Army {
         for pod in state.pods.values_mut() {
             // What was written is all that is known now.
             pod.durable = pod.applied;
+            pod.changes.durable = pod.changes.applied;
         }
+        let shared = match state.start_at_ms {
+            None => together::Shared::default(),
+            Some(_) => {
+                let at_work = state.pods.iter().filter(|(_, pod)| pod.stage < Stage::Finished);
+                let at_work = at_work.map(|(uid, _)| uid.clone()).collect();
+                together::Shared::restored(std::mem::take(&mut state.shared), at_work)
+            }
+        };
         Self {
+            chosen: [state.setup.has_begun(), state.teardown.has_begun()],
+            given_up: false,
+            shared,
             namespace: namespace.into(),
             name: name.into(),
             bots: run.live_bots().unwrap_or(0),
-            stop: state.spec.stop || state.aborted,
+            stop: state.spec.stop
+                || state.aborted
+                || state.refusal.is_some()
+                || state.setup.failure().is_some(),
             run,
             state,
             heard_ms: 0,
@@ -155,6 +225,7 @@ impl Army {
             alive: 0,
             round_trip_ms: UNKNOWN_ROUND_TRIP_MS,
             presence: Presence::default(),
+            changes: Changes::default(),
         };
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or(new);
         for delta in &said.deltas {
@@ -165,7 +236,7 @@ impl Army {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
-            for slice in delta.slices.iter().filter(|slice| !slice.warmup) {
+            for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {
                 self.state.timeline.add(slice.second, &slice.totals);
                 pod.presence.tell(&mut self.state.timeline, slice.second, delta.alive);
             }
@@ -177,21 +248,106 @@ impl Army {
         pod.alive = said.alive;
         pod.round_trip_ms = said.round_trip_ms.unwrap_or(pod.round_trip_ms);
         let (applied, durable) = (pod.applied, pod.durable);
+        let together = self.shared.check_in(said, &mut pod.changes, now_ms);
         self.state.pods.insert(said.pod_uid.clone(), pod);
         self.heard_ms = now_ms;
+        if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
+            self.state.refusal = Some(refusal.clone());
+            self.stop = true;
+        }
+        let perform = self.perform(said, now_ms);
         self.set_start(now_ms);
-        let waits = said.stage == Stage::Ready;
+        let waits = said.stage <= Stage::Ready;
+        let begins = waits && self.state.start_at_ms.is_some();
         Ok(Orders {
             protocol: VERSION,
             epoch: 1,
             now_ms,
             applied,
             durable,
-            plan: waits.then(|| Plan { spec: self.state.spec.clone(), runners: self.run.runners }),
+            plan: (said.stage == Stage::Preparing)
+                .then(|| Plan { spec: self.state.spec.clone(), runners: self.run.runners }),
             start_at_ms: self.state.start_at_ms,
             bots: self.bots,
             stop: self.stop,
+            rates: self.state.rates.clone(),
+            context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
+            stay: self.wants_teardown() && !self.state.teardown.is_over(),
+            perform,
+            together,
         })
+    }
+
+    /// Whether teardown is to be performed at the end: whenever setup was begun, and without setup whenever
+    /// the load was.
+    fn wants_teardown(&self) -> bool {
+        let begun = match self.run.setup {
+            Some(_) => self.state.setup.has_begun(),
+            None => self.state.start_at_ms.is_some() && self.state.refusal.is_none(),
+        };
+        self.run.teardown.is_some() && begun
+    }
+
+    /// What this runner is to perform now. Nothing is told before it is written down who does it.
+    fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
+        if let Some(once) = &self.run.setup {
+            if let Some(context) = self.state.setup.hear(Part::Setup, said) {
+                self.state.context = context;
+            }
+            self.state.setup.give_up("setup", once, said, now_ms);
+            self.stop |= self.state.setup.failure().is_some();
+            if !self.state.setup.has_begun()
+                && self.ready() == self.run.runners
+                && !self.stop
+                && said.index == 0
+            {
+                self.state.setup.give(said, now_ms);
+            }
+            if self.chosen[0] && self.state.setup.is_given_to(&said.pod_uid) {
+                return Some(Part::Setup);
+            }
+        }
+        let wanted = self.wants_teardown();
+        let once = self.run.teardown.as_ref().filter(|_| wanted)?;
+        self.state.teardown.hear(Part::Teardown, said);
+        self.state.teardown.give_up("teardown", once, said, now_ms);
+        let is_end = self.finished() == self.run.runners || self.given_up;
+        if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {
+            self.state.teardown.give(said, now_ms);
+        }
+        (self.chosen[1] && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
+    }
+
+    /// Whether setup was begun and has not come to its end.
+    pub fn is_setting_up(&self) -> bool {
+        self.state.setup.has_begun() && !self.state.setup.is_over()
+    }
+
+    /// Whether nothing is left to be done but teardown.
+    pub fn is_tearing_down(&self) -> bool {
+        self.state.teardown.has_begun() && !self.state.teardown.is_over()
+    }
+
+    /// Why the run is Errored by what its runners say, if it is.
+    pub fn fault(&self) -> Option<(Fault, &str)> {
+        let refused = self.state.refusal.as_deref().map(|reason| (Fault::Refused, reason));
+        let setup = || self.state.setup.failure().map(|reason| (Fault::Setup, reason));
+        let teardown = || self.state.teardown.failure().map(|reason| (Fault::Teardown, reason));
+        refused.or_else(setup).or_else(teardown)
+    }
+
+    /// Lets bots arrive at another rate from a moment on that all runners know of in time.
+    pub fn set_rate(&mut self, rate: f64, now_ms: u64) {
+        let Some(first) = self.run.live_rate() else { return };
+        let last = self.state.rates.last().map_or(first, |(_, rate)| *rate);
+        if (last - rate).abs() < f64::EPSILON * rate.max(1.0) {
+            return;
+        }
+        let due = self.state.start_at_ms.map_or(0, |start| (now_ms + RATE_NOTICE_MS).saturating_sub(start));
+        if self.state.rates.len() >= MAX_RATES || self.state.rates.last().is_some_and(|(at, _)| *at >= due) {
+            self.state.rates.pop();
+        }
+        self.state.rates.push((due, rate));
     }
 
     /// A threshold may end the run; what was measured by then is its result.
@@ -209,7 +365,8 @@ impl Army {
 
     /// The start is set once, when the last runner has checked in: late enough for the slowest.
     fn set_start(&mut self, now_ms: u64) {
-        if self.state.start_at_ms.is_none() && self.ready() == self.run.runners {
+        let set_up = self.run.setup.is_none() || self.state.setup.is_over();
+        if self.state.start_at_ms.is_none() && self.ready() == self.run.runners && set_up {
             let slowest = self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0);
             self.state.start_at_ms = Some(now_ms + slowest + START_MARGIN_MS);
         }
@@ -221,9 +378,9 @@ impl Army {
         u32::try_from(indices.len()).unwrap_or(u32::MAX)
     }
 
-    /// Runners that have checked in.
+    /// Runners that have checked in and got ready.
     pub fn ready(&self) -> u32 {
-        self.indices(|_| true)
+        self.indices(|p| p.stage >= Stage::Ready)
     }
 
     /// Whether the runner with this index has checked in.
@@ -238,12 +395,21 @@ impl Army {
 
     /// Whether all is measured and safe.
     pub fn is_over(&self) -> bool {
-        self.finished() == self.run.runners
+        let torn_down = !self.wants_teardown() || self.state.teardown.is_over();
+        self.finished() == self.run.runners && torn_down
     }
 
     /// Whether something waits to be written that a runner waits for.
     pub fn is_urgent(&self) -> bool {
+        let chosen = [&self.state.setup, &self.state.teardown].map(Progress::has_begun);
         self.state.pods.values().any(|p| p.stage == Stage::Finished && p.durable < p.applied)
+            || chosen != self.chosen
+            || self.shared.is_urgent()
+    }
+
+    /// Whether there is something to be kept.
+    pub fn has_begun(&self) -> bool {
+        self.state.start_at_ms.is_some() || self.state.setup.has_begun()
     }
 
     /// Bots alive at the last reports.
@@ -263,7 +429,7 @@ impl Army {
 
     /// What to write so that it survives.
     pub fn checkpoint(&self) -> Checkpoint {
-        self.state.clone()
+        Checkpoint { shared: self.shared.store.clone(), ..self.state.clone() }
     }
 
     /// What was written is durable now.
@@ -271,8 +437,13 @@ impl Army {
         for (uid, pod) in &mut self.state.pods {
             if let Some(written) = checkpoint.pods.get(uid) {
                 pod.durable = pod.durable.max(written.applied);
+                pod.changes.durable = pod.changes.durable.max(written.changes.applied);
             }
         }
+        for (chosen, progress) in self.chosen.iter_mut().zip([&checkpoint.setup, &checkpoint.teardown]) {
+            *chosen |= progress.has_begun();
+        }
+        self.shared.written();
     }
 
     /// The result so far, judged by the run's thresholds.
@@ -280,104 +451,17 @@ impl Army {
         let end = if self.is_over() { self.heard_ms } else { now_ms };
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
-        let mut result = self.run.judge(&self.state.totals, self.alive(), duration_ms).over_time(&timeline);
+        let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);
+        let mut result = judged.over_time(&timeline).after(&self.state.warmup);
         if self.state.aborted {
             result.outcome = RunOutcome::Aborted;
         }
-        result
+        match self.fault() {
+            Some((_, reason)) => result.errored(reason),
+            None => result,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use botarmy_protocol::RunRef;
-    use botarmy_report::{Delta, Slice};
-    use botarmy_tree::{Actions, Path};
-
-    fn army(runners: i32) -> Army {
-        let spec: BotRunSpec = serde_json::from_value(serde_json::json!({
-            "trees": {"T": "done"}, "bots": 10, "runners": {"count": runners}, "thresholds": [{"expect": "count > 0"}],
-        }))
-        .unwrap();
-        let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
-        Army::new("ns", "r", &spec, run)
-    }
-
-    fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
-        let delta = |n: &u64| {
-            let totals = Totals { requests: 10, ..Totals::default() };
-            Delta { sequence: *n, slices: vec![Slice { second: *n, totals, warmup: false }], alive: 5 }
-        };
-        CheckIn {
-            protocol: VERSION,
-            run: RunRef { namespace: "ns".into(), name: "r".into(), uid: "u".into() },
-            index,
-            pod_uid: format!("pod-{index}"),
-            stage,
-            alive: 5,
-            round_trip_ms: Some(40),
-            deltas: sequences.iter().map(delta).collect(),
-        }
-    }
-
-    #[test]
-    fn the_start_waits_for_all_runners_and_the_slowest_of_them() {
-        let mut army = army(2);
-        let first = army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
-        assert_eq!((first.start_at_ms, army.ready()), (None, 1));
-        let mut slow = said(1, Stage::Ready, &[]);
-        slow.round_trip_ms = Some(200);
-        let second = army.check_in(&slow, 2_000).unwrap();
-        assert_eq!(second.start_at_ms, Some(2_500));
-        assert_eq!(second.plan.map(|p| p.runners), Some(2));
-        let again = army.check_in(&said(0, Stage::Ready, &[]), 2_100).unwrap();
-        assert_eq!(again.start_at_ms, Some(2_500), "set once");
-    }
-
-    #[test]
-    fn a_delta_counts_once_and_none_is_left_out() {
-        let mut army = army(1);
-        let orders = army.check_in(&said(0, Stage::Running, &[1, 2]), 1).unwrap();
-        assert_eq!((orders.applied, orders.durable, army.totals().requests), (2, 0, 20));
-        army.check_in(&said(0, Stage::Running, &[1, 2, 3]), 2).unwrap();
-        assert_eq!(army.totals().requests, 30);
-        assert!(matches!(army.check_in(&said(0, Stage::Running, &[5]), 3), Err(Refusal::Missing(5, 4))));
-        assert_eq!(army.totals().requests, 30);
-    }
-
-    #[test]
-    fn it_is_over_when_the_last_measures_are_written() {
-        let mut army = army(1);
-        army.check_in(&said(0, Stage::Finished, &[1]), 1).unwrap();
-        assert!(army.is_urgent() && !army.is_over());
-        let checkpoint = army.checkpoint();
-        army.written(&checkpoint);
-        assert!(army.is_over() && !army.is_urgent());
-        assert_eq!(army.check_in(&said(0, Stage::Finished, &[1]), 2).unwrap().durable, 1);
-    }
-
-    #[test]
-    fn an_operator_that_comes_back_goes_on_from_the_checkpoint() {
-        let mut before = army(1);
-        before.check_in(&said(0, Stage::Running, &[1]), 1).unwrap();
-        let checkpoint = before.checkpoint();
-        before.check_in(&said(0, Stage::Running, &[2]), 2).unwrap();
-        let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint);
-        let orders = after.check_in(&said(0, Stage::Running, &[2, 3]), 3).unwrap();
-        assert_eq!((orders.applied, orders.durable, after.totals().requests), (3, 1, 30));
-        let series = after.result(4).series.unwrap();
-        let points: Vec<(u64, u64)> = series.points.iter().map(|p| (p.requests, p.bots)).collect();
-        assert_eq!(points, [(0, 5), (10, 5), (10, 5), (10, 5)]);
-    }
-
-    #[test]
-    fn strangers_are_refused() {
-        let mut army = army(1);
-        assert!(matches!(army.check_in(&said(1, Stage::Ready, &[]), 1), Err(Refusal::Index(1, 1))));
-        let mut old = said(0, Stage::Ready, &[]);
-        old.protocol = VERSION + 2;
-        assert!(matches!(army.check_in(&old, 1), Err(Refusal::Protocol(_))));
-        assert_eq!(army.ready(), 0);
-    }
-}
+mod tests;

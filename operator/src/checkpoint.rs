@@ -123,7 +123,7 @@ fn due(armies: &Armies, last: &mut HashMap<String, Instant>) -> Vec<(String, Str
     };
     armies
         .iter()
-        .filter(|(uid, army)| army.start_at_ms().is_some() && is_due(uid, army.is_urgent()))
+        .filter(|(uid, army)| army.has_begun() && is_due(uid, army.is_urgent()))
         .map(|(uid, army)| (uid.clone(), army.namespace.clone(), army.name.clone(), army.checkpoint()))
         .collect()
 }

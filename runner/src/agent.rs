@@ -1,27 +1,43 @@
-//! What a pod runs: checks in with the coordinator, waits for the start, runs its share of the
-//! army, hands over its measures, and leaves when they are safe.
+//! What a pod runs: checks in with the coordinator, gets ready, waits for the start, runs its share of the
+//! army, hands over its measures, and leaves when they are safe and it is not needed any more.
 
 mod clock;
+mod identity;
+mod ledger;
 mod link;
 mod outbox;
 
-use crate::engine::{self, Army, Share, Snapshot};
+pub use identity::Identity;
+
+use crate::bot_log::{self, BotLog};
+use crate::data;
+use crate::engine::{self, Army, Share, Start};
 use crate::metrics::Metrics;
+use crate::otlp::Pusher;
 use crate::seconds::Seconds;
-use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, RunRef, Stage, VERSION, env};
+use botarmy_actions::Together;
+use botarmy_actions::together::Request;
+use botarmy_protocol::{self as protocol, CheckIn, INTERVAL_MS, Orders, Plan, Stage, VERSION, env};
 use botarmy_report::Totals;
-use botarmy_spec::Run;
-use botarmy_tree::{Actions, Path};
+use botarmy_spec::{Part, Run};
+use botarmy_tree::{Actions, Context, Finding, Path};
+use ledger::Ledger;
 use link::Link;
 use outbox::Outbox;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 /// How long a runner works without its coordinator before it stops by itself.
 const LEASE: Duration = Duration::from_secs(120);
 const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
+/// How often a runner asks for news while its bots wait for those of other runners.
+const NEWS_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two check-ins that are about shared data, at least: so long, and so long for each runner, so that
+/// all together do not keep the coordinator from its work.
+const LEAST_DISTANCE: Duration = Duration::from_millis(10);
+const DISTANCE_PER_RUNNER: Duration = Duration::from_micros(200);
 
 /// Why a runner cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +47,15 @@ pub enum Error {
         "the environment variable {0} is missing or wrong; this command is for the pods that the operator makes"
     )]
     Environment(&'static str),
+    /// A bot log of no known layout.
+    #[error(
+        "the environment variable {} is neither line nor json; write one of them, or leave it out",
+        env::LOG_FORMAT
+    )]
+    LogFormat,
+    /// The bot log that is asked for cannot be kept.
+    #[error("{0}")]
+    Log(#[from] bot_log::Error),
     /// The coordinator cannot be talked to.
     #[error("{0}")]
     Link(#[from] link::Error),
@@ -48,37 +73,6 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
-/// Who this runner is, from its environment.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    coordinator: String,
-    run: RunRef,
-    index: u32,
-    pod_uid: String,
-    metrics: Option<SocketAddr>,
-}
-
-impl Identity {
-    /// Reads the environment through `get`.
-    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let need = |name: &'static str| get(name).filter(|v| !v.is_empty()).ok_or(Error::Environment(name));
-        Ok(Self {
-            coordinator: need(env::COORDINATOR)?,
-            run: RunRef {
-                namespace: need(env::NAMESPACE)?,
-                name: need(env::NAME)?,
-                uid: need(env::RUN_UID)?,
-            },
-            index: need(env::INDEX)?.parse().map_err(|_| Error::Environment(env::INDEX))?,
-            pod_uid: need(env::POD_UID)?,
-            metrics: get(env::METRICS_LISTEN)
-                .filter(|v| !v.is_empty())
-                .map(|v| v.parse().map_err(|_| Error::Environment(env::METRICS_LISTEN)))
-                .transpose()?,
-        })
-    }
-}
-
 /// Works for a run until all measures are safe with the coordinator.
 pub async fn run(identity: Identity) -> Result<(), Error> {
     let metrics = match identity.metrics {
@@ -86,6 +80,10 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         Some(address) => Metrics::serve(address).await.map_err(|e| tracing::warn!("{e}")).ok(),
         None => None,
     };
+    let pusher = identity.pusher();
+    // A log that cannot be kept is told before the run waits for this runner.
+    identity.log.as_ref().map(bot_log::Settings::check).transpose()?;
+    let (together, requests) = Together::there();
     let mut agent = Agent {
         link: Link::new(&identity.coordinator)?,
         identity,
@@ -94,15 +92,77 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         round_trip: None,
         epoch: 0,
         unknown: false,
-        metrics: metrics.map(|metrics| (metrics, Totals::default())),
+        refusal: None,
+        performed: None,
+        together,
+        requests,
+        ledger: Ledger::default(),
+        asked: Instant::now(),
+        distance: LEAST_DISTANCE,
+        sum: Totals::default(),
+        metrics,
+        pusher,
+        terminated: terminations()?,
     };
-    let (run, share, start, orders) = agent.wait_for_start().await?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let Some((run, runners)) = agent.prepare().await? else { return Ok(()) };
+    agent.distance = LEAST_DISTANCE.max(DISTANCE_PER_RUNNER * runners);
+    let run = Arc::new(run);
+    let (start, orders) = agent.wait_for_start(&run).await?;
+    let log = agent.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
+    let log = log.transpose()?;
     // It begins before the start, so that its threads are there when the bots begin.
-    let army = Army::start(Arc::new(run), share, threads, start).await?;
-    let left = agent.work(&army, start, &orders).await;
-    tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
+    let army = Army::start(Start {
+        share: Share { index: agent.identity.index, of: runners },
+        at: start,
+        context: values(&orders),
+        together: agent.together.clone(),
+        log: log.as_ref().map(|log| log.sink().clone()),
+        ..Start::here(run.clone())
+    });
+    let army = army.await?;
+    let left = agent.work(&run, &army, start, orders).await;
+    if let Some(mut pusher) = agent.pusher.take() {
+        pusher.last(&agent.sum, 0);
+        pusher.end().await.iter().for_each(|told| tracing::warn!("{told}"));
+    }
+    let end = move || {
+        army.join();
+        log.and_then(|log| log.close().complaint())
+    };
+    let complaint = tokio::task::spawn_blocking(end).await.map_err(std::io::Error::other)?;
+    if let Some(complaint) = complaint {
+        tracing::error!("{complaint}");
+    }
     left
+}
+
+/// Becomes true when the pod is told to end.
+fn terminations() -> std::io::Result<watch::Receiver<bool>> {
+    let mut signals = signal(SignalKind::terminate())?;
+    let (told, terminated) = watch::channel(false);
+    tokio::spawn(async move {
+        signals.recv().await;
+        told.send_replace(true);
+        // Kept, so that nobody who waits for it takes its end for a signal.
+        std::future::pending::<()>().await;
+    });
+    Ok(terminated)
+}
+
+/// Comes when the pod is told to end.
+async fn told(mut terminated: watch::Receiver<bool>) {
+    if terminated.wait_for(|told| *told).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The values that setup has left.
+fn values(orders: &Orders) -> Context {
+    orders.context.clone().into_iter().collect()
+}
+
+fn written(findings: &[Finding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 struct Agent {
@@ -115,13 +175,41 @@ struct Agent {
     epoch: u64,
     /// The coordinator says that it does not know the run.
     unknown: bool,
-    /// Shows the sum of what this runner has measured.
-    metrics: Option<(Metrics, Totals)>,
+    /// Why this runner cannot do its part.
+    refusal: Option<String>,
+    /// What came of setup or teardown, the last of them that was performed here.
+    performed: Option<protocol::Performed>,
+    /// What the bots share.
+    together: Together,
+    requests: mpsc::Receiver<Request>,
+    ledger: Ledger,
+    /// When the coordinator was last asked anything, and how long to wait then before it is asked about
+    /// shared data.
+    asked: Instant,
+    distance: Duration,
+    /// What this runner has measured so far, for those who are shown it.
+    sum: Totals,
+    metrics: Option<Metrics>,
+    pusher: Option<Pusher>,
+    terminated: watch::Receiver<bool>,
 }
 
 impl Agent {
-    /// Checks in; none if the coordinator cannot be reached just now.
+    /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
     async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<(Orders, Instant)> {
+        let deltas = self.outbox.pending();
+        self.say(stage, alive, deltas).await
+    }
+
+    async fn say(
+        &mut self,
+        stage: Stage,
+        alive: u32,
+        deltas: Vec<botarmy_report::Delta>,
+    ) -> Option<(Orders, Instant)> {
+        while let Ok(request) = self.requests.try_recv() {
+            self.ledger.take(request);
+        }
         let check_in = CheckIn {
             protocol: VERSION,
             run: self.identity.run.clone(),
@@ -130,20 +218,28 @@ impl Agent {
             stage,
             alive,
             round_trip_ms: self.round_trip.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-            deltas: self.outbox.pending(),
+            deltas,
+            refusal: self.refusal.clone(),
+            performed: self.performed.clone(),
+            together: self.ledger.to_say(),
         };
         let sent = Instant::now();
+        self.asked = sent;
         match self.link.post(&check_in).await {
             Ok(orders) if orders.epoch < self.epoch => {
                 tracing::warn!("orders of an older coordinator are refused (epoch {})", orders.epoch);
                 None
             }
-            Ok(orders) => {
+            Ok(mut orders) => {
                 self.heard = Instant::now();
                 self.epoch = orders.epoch;
                 self.unknown = false;
                 self.round_trip = Some(sent.elapsed());
                 self.outbox.settle(orders.durable);
+                // News first: a bot that is answered then sees what its own change has come to.
+                let heard = std::mem::take(&mut orders.together);
+                self.together.learn(self.ledger.news(&heard));
+                self.ledger.hear(heard);
                 Some((orders, sent))
             }
             Err(error) => {
@@ -154,95 +250,244 @@ impl Agent {
         }
     }
 
-    fn show(&mut self, snapshot: &Snapshot) {
-        let Some((metrics, sum)) = &mut self.metrics else { return };
-        if let Err(error) = sum.merge(&snapshot.totals) {
+    /// Waits until something is to be said or asked about shared data.
+    async fn together_is_due(&mut self) {
+        tokio::time::sleep_until((self.asked + self.distance).into()).await;
+        if self.ledger.has_unanswered() {
+            return;
+        }
+        let (asked, together) = (self.asked, self.together.clone());
+        let news = async {
+            loop {
+                tokio::time::sleep_until((asked + NEWS_INTERVAL).max(Instant::now() + LEAST_DISTANCE).into())
+                    .await;
+                if together.waiting() > 0 {
+                    return;
+                }
+                tokio::time::sleep(NEWS_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            Some(request) = self.requests.recv() => self.ledger.take(request),
+            () = news => {}
+        }
+    }
+
+    /// Shows what was measured in addition to those who watch.
+    fn show(&mut self, totals: &Totals, alive: u32, finished: bool) {
+        if self.metrics.is_none() && self.pusher.is_none() {
+            return;
+        }
+        if let Err(error) = self.sum.merge(totals) {
             tracing::error!("measures cannot be added: {error}");
         }
-        metrics.show(sum, snapshot.alive, snapshot.finished);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.show(&self.sum, alive, finished);
+        }
+        let pusher = self.pusher.as_mut();
+        if let Some(told) = pusher.and_then(|p| p.show(&self.sum, alive)) {
+            tracing::warn!("{told}");
+        }
     }
 
     fn lease_is_over(&self) -> bool {
         self.heard.elapsed() > LEASE
     }
 
-    async fn wait_for_start(&mut self) -> Result<(Run, Share, Instant, Orders), Error> {
+    /// Gets the plan and what belongs to it, with the number of runners; none when that cannot be had here,
+    /// and the coordinator knows why.
+    async fn prepare(&mut self) -> Result<Option<(Run, u32)>, Error> {
+        let plan = loop {
+            if self.lease_is_over() {
+                return Err(Error::LeaseOver(LEASE));
+            }
+            if let Some((Orders { plan: Some(plan), .. }, _)) = self.check_in(Stage::Preparing, 0).await {
+                break plan;
+            }
+            tokio::time::sleep(INTERVAL / 4).await;
+        };
+        match self.read(&plan) {
+            Ok(run) => Ok(Some((run, plan.runners))),
+            Err(findings) => {
+                let refusal = written(&findings);
+                tracing::error!("the plan cannot be run here: {refusal}");
+                self.refusal = Some(refusal);
+                while self.check_in(Stage::Preparing, 0).await.is_none() && !self.lease_is_over() {
+                    tokio::time::sleep(INTERVAL).await;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn read(&self, plan: &Plan) -> Result<Run, Vec<Finding>> {
+        let path = Path::top().field("spec");
+        let mut run = Run::check(&plan.spec, &self.identity.run.name, &path, &Actions::built_in())?;
+        data::load(&mut run, &path, data::Place::Pod)?;
+        Ok(run)
+    }
+
+    /// Waits for all runners; performs setup if it is told to.
+    async fn wait_for_start(&mut self, run: &Run) -> Result<(Instant, Orders), Error> {
         loop {
             if self.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
             }
-            if let Some((orders, sent)) = self.check_in(Stage::Ready, 0).await
-                && let (Some(plan), Some(start_at)) = (&orders.plan, orders.start_at_ms)
-            {
-                let name = &self.identity.run.name;
-                let run = Run::check(&plan.spec, name, &Path::top().field("spec"), &Actions::built_in());
-                let run = run.map_err(|f| {
-                    Error::Plan(f.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-                })?;
-                let share = Share { index: self.identity.index, of: plan.runners };
-                let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
-                return Ok((run, share, start, orders));
+            if let Some((orders, sent)) = self.check_in(Stage::Ready, 0).await {
+                if let Some(start_at) = orders.start_at_ms {
+                    let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
+                    return Ok((start, orders));
+                }
+                if self.is_to_perform(&orders) == Some(Part::Setup) {
+                    self.perform(run, Part::Setup, values(&orders), Stage::Ready).await;
+                    continue;
+                }
             }
             tokio::time::sleep(INTERVAL / 4).await;
         }
     }
 
-    /// Reports each second until the run is over, then until everything is durable.
-    async fn work(&mut self, army: &Army, start: Instant, orders: &Orders) -> Result<(), Error> {
-        let mut terminations = signal(SignalKind::terminate())?;
-        let mut seconds = Seconds::since(start);
-        let mut ending = false;
-        let mut abandoned = false;
-        let mut terminated = false;
-        obey(army, orders, &mut ending);
-        loop {
+    /// What this runner is told to perform, if it has not done so yet.
+    fn is_to_perform(&self, orders: &Orders) -> Option<Part> {
+        orders.perform.filter(|part| self.performed.as_ref().is_none_or(|done| done.part != *part))
+    }
+
+    /// Performs setup or teardown, checking in all the while.
+    async fn perform(&mut self, run: &Run, part: Part, context: Context, stage: Stage) {
+        let (together, terminated) = (self.together.clone(), self.terminated.clone());
+        // Whoever is told to end has all the time there is for cleaning up.
+        let stop = async move {
+            match part {
+                Part::Setup => told(terminated).await,
+                Part::Teardown => std::future::pending().await,
+            }
+        };
+        let mut performing = std::pin::pin!(engine::perform(run, part, context, &together, stop));
+        let done = loop {
             tokio::select! {
-                () = tokio::time::sleep(if ending { INTERVAL / 10 } else { seconds.rest(Instant::now()) }) => {}
+                biased;
+                done = &mut performing => break done,
+                () = tokio::time::sleep_until((self.asked + INTERVAL).into()) => {}
+                () = self.together_is_due() => {}
+            }
+            self.say(stage, 0, Vec::new()).await;
+        };
+        let (context, failure) = match done {
+            Ok(Some(done)) => {
+                self.show(&done.totals, 0, true);
+                self.outbox.add_apart(done.totals);
+                (done.context, done.failure)
+            }
+            Ok(None) => (Context::new(), None),
+            Err(error) => (Context::new(), Some(error.to_string())),
+        };
+        if let Some(failure) = &failure {
+            tracing::error!("{failure}");
+        }
+        self.performed = Some(protocol::Performed { part, failure, context: context.into_iter().collect() });
+    }
+
+    /// Reports each second until the run is over, then until everything is durable and nothing is left to do.
+    async fn work(&mut self, run: &Run, army: &Army, start: Instant, begin: Orders) -> Result<(), Error> {
+        let mut seconds = Seconds::since(start);
+        let mut course = Course::default();
+        course.obey(army, &begin);
+        let mut alive = 0;
+        loop {
+            let terminated = self.terminated.clone();
+            let pause = if course.ending { INTERVAL / 10 } else { seconds.rest(Instant::now()) };
+            tokio::select! {
+                biased;
+                () = told(terminated), if !course.terminated => {
+                    course.terminated = true;
+                    course.end(army);
+                }
                 () = army.worker_finished() => {}
-                _ = terminations.recv() => {
-                    terminated = true;
-                    ending = true;
-                    army.stop();
+                () = tokio::time::sleep(pause) => {}
+                () = self.together_is_due(), if !course.finished => {
+                    if let Some((orders, _)) = self.say(Stage::Running, alive, Vec::new()).await {
+                        course.obey(army, &orders);
+                    }
+                    continue;
                 }
             }
             let snapshot = army.drain().await;
             let second = seconds.take(Instant::now());
-            self.show(&snapshot);
-            self.outbox.add(snapshot.warmup, second, true, snapshot.alive);
-            self.outbox.add(snapshot.totals, second, false, snapshot.alive);
-            let stage = if snapshot.finished { Stage::Finished } else { Stage::Running };
-            let orders = self.check_in(stage, snapshot.alive).await.map(|(orders, _)| orders);
+            self.show(&snapshot.totals, snapshot.alive, snapshot.finished);
+            (alive, course.finished) = (snapshot.alive, snapshot.finished);
+            self.outbox.add(snapshot.warmup, second, true, alive);
+            self.outbox.add(snapshot.totals, second, false, alive);
+            let stage = if course.finished { Stage::Finished } else { Stage::Running };
+            let orders = self.check_in(stage, alive).await.map(|(orders, _)| orders);
             if let Some(orders) = &orders {
-                obey(army, orders, &mut ending);
+                course.obey(army, orders);
             }
-            if self.lease_is_over() && !abandoned {
-                abandoned = true;
-                ending = true;
-                army.stop();
-            }
-            match (snapshot.finished, self.outbox.is_empty(), abandoned) {
-                (true, true, _) if orders.is_some() => return Ok(()),
-                // The run was deleted: nobody is left who wants the rest.
-                (true, ..) if terminated && self.unknown => return Ok(()),
-                (true, _, true) => return Err(Error::LeaseOver(LEASE)),
+            let abandoned = self.lease_is_over();
+            if abandoned || course.finished {
                 // What is not durable yet is asked after as soon as it can be.
-                (true, ..) => ending = true,
+                course.end(army);
+            }
+            if !course.finished {
+                continue;
+            }
+            match &orders {
+                Some(orders) if self.is_to_perform(orders) == Some(Part::Teardown) => {
+                    self.perform(run, Part::Teardown, values(orders), Stage::Finished).await;
+                }
+                Some(orders) if self.outbox.is_empty() && !orders.stay => return Ok(()),
+                // The run was deleted: nobody is left who wants the rest, or could tell who cleans up.
+                None if course.terminated && self.unknown => {
+                    if self.identity.index == 0 {
+                        self.perform(run, Part::Teardown, values(&begin), Stage::Finished).await;
+                    }
+                    return Ok(());
+                }
+                _ if abandoned => return Err(Error::LeaseOver(LEASE)),
                 _ => {}
             }
         }
     }
 }
 
-/// Does what the coordinator says. A run that was stopped before it began starts no bot.
-fn obey(army: &Army, orders: &Orders, ending: &mut bool) {
-    army.set_bots(orders.bots);
-    if orders.stop && !*ending {
-        *ending = true;
-        army.stop();
+/// How far the army of this runner is.
+#[derive(Debug, Default)]
+struct Course {
+    /// It was told to end.
+    ending: bool,
+    terminated: bool,
+    /// All of its bots have ended.
+    finished: bool,
+    /// The rates that it was told.
+    rates: Vec<(u64, f64)>,
+}
+
+impl Course {
+    fn end(&mut self, army: &Army) {
+        if !std::mem::replace(&mut self.ending, true) {
+            army.stop();
+        }
+    }
+
+    /// Does what the coordinator says. A run that was stopped before it began starts no bot.
+    fn obey(&mut self, army: &Army, orders: &Orders) {
+        army.set_bots(orders.bots);
+        if orders.rates != self.rates {
+            self.rates.clone_from(&orders.rates);
+            let rates = self.rates.iter().map(|(at, rate)| (Duration::from_millis(*at), *rate));
+            army.set_rates(&rates.collect::<Vec<_>>());
+        }
+        if orders.stop {
+            self.end(army);
+        }
     }
 }
 
 /// Whether something was measured that is worth a delta.
 fn is_worth_telling(totals: &Totals) -> bool {
-    totals.requests > 0 || totals.bots_started > 0 || totals.iterations > 0 || !totals.rows.is_empty()
+    totals.requests > 0
+        || totals.bots_started > 0
+        || totals.iterations > 0
+        || totals.dropped > 0
+        || !totals.rows.is_empty()
+        || !totals.health.is_empty()
 }

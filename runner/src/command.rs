@@ -8,6 +8,7 @@ mod progress;
 mod result_file;
 mod run;
 mod schema;
+mod screen;
 mod summary;
 mod target;
 mod trace;
@@ -53,6 +54,8 @@ pub enum Exit {
     Passed = 0,
     /// The input is wrong; nothing was started.
     Invalid = 1,
+    /// The run could not do what it was meant to: setup or teardown failed.
+    Errored = 3,
     /// The run was made, and a threshold does not hold.
     ThresholdsFailed = 99,
     /// A second interrupt ended it at once.
@@ -62,7 +65,7 @@ pub enum Exit {
 /// Reads the command line and does what it says. A wrong command line ends with exit code 2.
 pub fn main() -> ExitCode {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(|| screen::Above).init();
     let exit = match Cli::parse().command {
         Command::Validate(args) => validate::validate(&args),
         Command::Trace(args) => trace::trace(&args),

@@ -8,12 +8,17 @@ mod alarm;
 mod army;
 mod arrivals;
 mod bot;
+mod health;
+mod journal;
+mod once;
 mod pacer;
 mod refill;
+mod rows;
 pub mod share;
 mod squad;
 mod worker;
 
-pub use army::{Army, Error, Snapshot};
+pub use army::{Army, Error, Snapshot, Start};
+pub use once::{Performed, perform};
 pub use share::Share;
 pub use squad::{ITERATION, LATENESS};

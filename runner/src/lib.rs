@@ -1,11 +1,14 @@
 //! Runs behavior trees: in a pod of an army, or here and now.
 //!
-//! [`engine`] turns a run into live bots, [`agent`] is what a pod runs, [`target`] is a small shop to try them on, and
-//! [`command`] is what the command line offers.
+//! [`engine`] turns a run into live bots, [`bot_log`] keeps what they do, [`agent`] is what a pod runs, [`target`] is a small
+//! shop to try them on, and [`command`] is what the command line offers.
 
 pub mod agent;
+pub mod bot_log;
 pub mod command;
+mod data;
 pub mod engine;
 mod metrics;
+mod otlp;
 mod seconds;
 pub mod target;

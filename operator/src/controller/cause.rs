@@ -57,6 +57,12 @@ pub(super) enum Reason {
     NoCheckIn,
     /// The Job was given up.
     JobFailed,
+    /// A runner cannot do its part: rows of data are bad, say.
+    RunnerRefused,
+    /// Setup failed, so that no bot began.
+    SetupFailed,
+    /// Teardown failed after the load.
+    TeardownFailed,
 }
 
 impl fmt::Display for Reason {

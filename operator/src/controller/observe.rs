@@ -4,7 +4,7 @@ use super::Context;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::deadline;
 use super::validate::digest;
-use crate::armies::Army;
+use crate::armies::{Army, Fault};
 use crate::coordinator::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
 use botarmy_report::{RunOutcome, RunResult};
@@ -71,9 +71,10 @@ pub(super) fn conclude(
 /// The status of a run that is at work or has ended.
 pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) -> BotRunStatus {
     let mut status = begin(run);
-    let armies = context.armies.lock();
-    let Some(army) = armies.get(uid) else { return status };
+    let mut armies = context.armies.lock();
+    let Some(army) = armies.get_mut(uid) else { return status };
     let now = now_ms();
+    army.given_up |= seen.given_up.is_some();
     set(&mut status, run, "Accepted", true, "Valid", "the trees and the settings make sense");
     let now_written = digest(&run.spec.run);
     let changed = status.plan_digest.get_or_insert_with(|| now_written.clone()) != &now_written;
@@ -91,6 +92,21 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     match army.start_at_ms() {
         _ if army.is_over() => at_work(&mut status, run, army, now),
         start if let Some(cause) = seen.given_up => fail(&mut status, run, army, now, start, &cause),
+        None if let Some((Fault::Refused, refusal)) = army.fault() => {
+            let cause = Cause::new(Reason::RunnerRefused, refusal);
+            fail(&mut status, run, army, now, None, &cause);
+        }
+        None if army.is_setting_up() => {
+            status.phase = Phase::Scheduled;
+            set(
+                &mut status,
+                run,
+                "Running",
+                false,
+                "SettingUp",
+                "setup is being performed; then the bots begin",
+            );
+        }
         None if seen.late => {
             let cause = seen.kept.unwrap_or_else(|| silent(context, army));
             fail(&mut status, run, army, now, None, &cause);
@@ -137,20 +153,60 @@ fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     status.start_time = army.start_at_ms().map(time);
     let result = army.result(now);
     figures(status, &result);
+    saturation(status, run, &result);
     if army.is_over() {
         status.phase = Phase::Finished;
         status.outcome = Some(result.outcome);
         status.completion_time = Some(time(army.heard_ms));
         set(status, run, "Running", false, "Finished", "all runners have handed over their measures");
+        if let (RunOutcome::Errored, Some(cause)) = (result.outcome, fault(army)) {
+            finish(status, run, result.outcome, &cause.reason.to_string(), &cause.message);
+            status.result = Some(result.bounded());
+            return;
+        }
         let failed = result.thresholds.iter().filter(|t| !t.passed);
         let failed: Vec<String> = failed.map(|t| format!("{} is {}", t.expect, t.value)).collect();
         let message = if failed.is_empty() { "all thresholds hold".into() } else { failed.join("; ") };
         finish(status, run, result.outcome, result.outcome.name(), &message);
     } else {
         status.phase = Phase::Running;
-        set(status, run, "Running", true, "BotsAtWork", "the bots are at work");
+        if army.is_tearing_down() {
+            set(
+                status,
+                run,
+                "Running",
+                true,
+                "TearingDown",
+                "the bots have ended; teardown is being performed",
+            );
+        } else {
+            set(status, run, "Running", true, "BotsAtWork", "the bots are at work");
+        }
     }
     status.result = Some(result.bounded());
+}
+
+/// Why a run is Errored whose runners have handed over all.
+fn fault(army: &Army) -> Option<Cause> {
+    let (fault, message) = army.fault()?;
+    let reason = match fault {
+        Fault::Refused => Reason::RunnerRefused,
+        Fault::Setup => Reason::SetupFailed,
+        Fault::Teardown => Reason::TeardownFailed,
+    };
+    Some(Cause::new(reason, message))
+}
+
+/// Tells whether the figures are suspect, once they have been.
+fn saturation(status: &mut BotRunStatus, run: &BotRun, result: &RunResult) {
+    const KIND: &str = "GeneratorSaturated";
+    match result.generator.and_then(|generator| generator.warning()) {
+        Some(warning) => set(status, run, KIND, true, "CannotKeepUp", &warning.join(": ")),
+        None if status.conditions.iter().any(|c| c.type_ == KIND) => {
+            set(status, run, KIND, false, "KeepsUp", "the generator keeps up");
+        }
+        None => {}
+    }
 }
 
 fn begin(run: &BotRun) -> BotRunStatus {

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 const RUNNER: &str = "runner";
 const TOKEN_VOLUME: &str = "botarmy-token";
 const TRUST_VOLUME: &str = "botarmy-trust";
+/// Volumes with rows, a number behind it.
+const DATA_VOLUMES: &str = "botarmy-data-";
 /// A runner's measures are handed over within this time after it was told to end.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
@@ -97,7 +99,7 @@ impl Check {
     fn pod(&mut self, pod: &Map<String, Value>, path: &Path) {
         self.fields(pod, &POD_FIELDS, path);
         for (place, name, _) in self.named(pod, "volumes", path) {
-            if [TOKEN_VOLUME, TRUST_VOLUME].contains(&name) {
+            if [TOKEN_VOLUME, TRUST_VOLUME].contains(&name) || name.starts_with(DATA_VOLUMES) {
                 self.note(&place, &Error::Volume(name.to_owned()));
             }
         }
@@ -118,7 +120,8 @@ impl Check {
         for (place, _, mount) in self.named(container, "volumeMounts", path) {
             let at = mount.get("mountPath").and_then(Value::as_str).unwrap_or_default();
             let covers = |folder: &str| format!("{at}/").starts_with(&format!("{folder}/"));
-            if let Some(folder) = [path::TOKEN_FOLDER, path::CA_FOLDER].into_iter().find(|f| covers(f)) {
+            let ours = [path::TOKEN_FOLDER, path::CA_FOLDER, path::DATA_FOLDER];
+            if let Some(folder) = ours.into_iter().find(|f| covers(f)) {
                 self.note(&place, &Error::Mount(folder));
             }
         }
@@ -155,7 +158,30 @@ pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, 
     });
     overlay(&mut template, theirs);
     overlay(&mut template, &imposed(context, run, uid, trust));
+    overlay(&mut template, &data(run));
     template
+}
+
+/// The rows that come from `ConfigMaps`.
+fn data(run: &BotRun) -> Value {
+    let spec = &run.spec.run;
+    let loads = match spec.scenarios.as_slice() {
+        [] => vec![&spec.load],
+        scenarios => scenarios.iter().map(|scenario| &scenario.load).collect(),
+    };
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for (i, load) in loads.into_iter().enumerate() {
+        let Some(map) = load.data.as_ref().and_then(|data| data.config_map.as_ref()) else { continue };
+        let name = format!("{DATA_VOLUMES}{i}");
+        let items = json!([{"key": map.key, "path": path::DATA_FILE}]);
+        volumes.push(json!({"name": name, "configMap": {"name": map.name, "items": items}}));
+        mounts
+            .push(json!({"name": name, "mountPath": format!("{}/{i}", path::DATA_FOLDER), "readOnly": true}));
+    }
+    if volumes.is_empty() {
+        return json!({});
+    }
+    json!({"spec": {"volumes": volumes, "containers": [{"name": RUNNER, "volumeMounts": mounts}]}})
 }
 
 /// What no template may change.

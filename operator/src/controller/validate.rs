@@ -4,10 +4,12 @@ use super::Context;
 use super::dereference::{Found, is_owned};
 use super::template;
 use crate::armies::Army;
+use crate::coordinator::now_ms;
 use base64::Engine;
 use botarmy_crds::BotRun;
+use botarmy_spec::data::Source;
 use botarmy_spec::file::MAX_RUN_NAME;
-use botarmy_spec::{BotRunSpec, LoadSpec, Run};
+use botarmy_spec::{BotRunSpec, LoadSpec, Run, rate};
 use botarmy_tree::{Actions, Finding, Path};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -32,6 +34,10 @@ enum Error {
         "a run's name becomes part of its pods' names; keep it to {MAX_RUN_NAME} characters without dots"
     )]
     Name,
+    #[error(
+        "{0:?} lies beside the run's file, where a pod finds nothing; put the rows into a ConfigMap and write configMap: {{name: NAME, key: KEY}}, or mount a volume by the template and write the absolute path"
+    )]
+    RelativeFile(String),
 }
 
 /// Accepts the run, making its army if it has none, or tells all that is wrong.
@@ -46,8 +52,14 @@ pub(super) fn validate(
     let job = found.evidence.job.as_ref();
     let mut armies = context.armies.lock();
     if let Some(army) = armies.get_mut(uid) {
-        // The plan is frozen; live are the number of bots and the stop.
+        // The plan is frozen; live are the number of bots, the rate of arrivals and the stop.
         army.bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
+        let rate = spec.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
+        match rate {
+            Some(Ok(rate)) => army.set_rate(rate, now_ms()),
+            Some(Err(error)) => tracing::warn!("{}: spec.arrivalRate: {error}", run.name_any()),
+            None => {}
+        }
         army.stop |= spec.stop;
         return Ok(accepted(job, army.run.runners, spec));
     }
@@ -57,6 +69,7 @@ pub(super) fn validate(
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
     let plan = plan_of(accepted_spec).map_err(|f| findings.extend(f)).ok();
     findings.extend(plan.as_ref().and_then(|plan| plan.missing_target(&path)));
+    findings.extend(plan.iter().flat_map(|plan| relative_files(plan, &path)));
     let Some(plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     let runners = plan.runners;
     let army = match found.checkpoint.take() {
@@ -84,6 +97,21 @@ pub fn canonical(spec: &BotRunSpec) -> BotRunSpec {
     spec
 }
 
+/// A pod has no files beside the spec.
+fn relative_files(plan: &Run, path: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (i, scenario) in plan.scenarios.iter().enumerate() {
+        let place = if scenario.name.is_some() { path.field("scenarios").index(i) } else { path.clone() };
+        if let Some(Source::File(name)) = scenario.data.as_ref().map(|data| &data.source)
+            && !name.starts_with('/')
+        {
+            findings
+                .push(Finding::new(&place.field("data").field("file"), &Error::RelativeFile(name.clone())));
+        }
+    }
+    findings
+}
+
 fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, path: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = run.name_any();
@@ -99,8 +127,8 @@ fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, 
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
-    let frozen =
-        BotRunSpec { load: LoadSpec { bots: None, ..spec.load.clone() }, stop: false, ..spec.clone() };
+    let live = LoadSpec { bots: None, arrival_rate: None, ..spec.load.clone() };
+    let frozen = BotRunSpec { load: live, stop: false, ..spec.clone() };
     let json = serde_json::to_vec(&frozen).unwrap_or_default();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

@@ -181,7 +181,7 @@ impl Action for Set {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Connections, Network};
+    use crate::{Connections, Hosts, Network};
     use botarmy_tree::{Context, RunScope, Scope};
     use serde_json::json;
 
@@ -189,10 +189,7 @@ mod tests {
         let context: Context = [("delay".to_owned(), json!("20ms"))].into();
         let run = RunScope::default();
         let connections = Connections::default();
-        let bot = Bot {
-            scope: Scope { run: &run, bot: 1, context: &context, arguments: None },
-            connections: &connections,
-        };
+        let bot = Bot { scope: Scope::new(&run, 1, &context), connections: &connections };
         match action.run(bot, &mut || Draw::new(1, 1, 1, visit)) {
             Step::Ready(answer) => answer,
             Step::Pending(later) => later.await,
@@ -235,6 +232,6 @@ mod tests {
         let set = Set::new(&[("a".into(), Template::value(&json!({"b": "{{ delay }}"})).unwrap())]);
         assert_eq!(answer(&set, 0).await.updates, [("a".to_owned(), json!({"b": "20ms"}))]);
         assert_eq!(answer(&Log::new(&reason), 0).await.outcome, Outcome::Succeed);
-        let _ = Network::new().unwrap();
+        let _ = Network::new(&Hosts::default()).unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! The action `http`: one request, its answer looked at and kept as the tree says.
 
+#[cfg(test)]
+mod large_answers;
 mod request;
 
 use crate::http1::{self, Exchange, Wanted};
@@ -52,7 +54,7 @@ enum Failure {
     Unexpected(String, String, String),
     #[error("{0} selects nothing in the answer")]
     NothingToSave(String),
-    #[error("{0} is larger than {MAX_SAVED_BYTES} bytes, too large to be kept by a bot")]
+    #[error("{0} is larger than {MAX_SAVED_BYTES} bytes, too large to be kept by a bot; save a part of it")]
     SavedTooLarge(String),
 }
 

@@ -9,6 +9,7 @@ pub mod http;
 pub mod http1;
 pub mod network;
 mod seen;
+pub mod together;
 
 use botarmy_report::Observed;
 use botarmy_tree::action::Call;
@@ -19,7 +20,8 @@ use futures::future::LocalBoxFuture;
 use serde_json::Value;
 use std::fmt;
 
-pub use network::{Connections, Network};
+pub use network::{Connections, Hosts, Network};
+pub use together::Together;
 
 /// How an action came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +122,7 @@ pub enum Error {
 }
 
 /// Makes the action of a leaf, for the bots of one worker.
-pub fn action(leaf: &LeafRecord, network: &Network) -> Result<Box<dyn Action>, Error> {
+pub fn action(leaf: &LeafRecord, network: &Network, together: &Together) -> Result<Box<dyn Action>, Error> {
     Ok(match &leaf.call {
         Call::Wait(wait) => Box::new(control::Wait::new(wait)),
         Call::SucceedRate(rate) => Box::new(control::SucceedRate::new(*rate)),
@@ -131,6 +133,10 @@ pub fn action(leaf: &LeafRecord, network: &Network) -> Result<Box<dyn Action>, E
         Call::Check(condition) => Box::new(control::Check::new(condition)),
         Call::Set(values) => Box::new(control::Set::new(values)),
         Call::Http(request) => Box::new(http::Http::new(request, network)),
+        Call::Shared(call) => Box::new(together::SharedChange::new(call, together)),
+        Call::Signal(name) => Box::new(together::Signal::new(name, together)),
+        Call::Await(call) => Box::new(together::Await::new(call, together)),
+        Call::Barrier(call) => Box::new(together::Barrier::new(call, together)),
         Call::Own { name, .. } => return Err(Error::Unknown(leaf.path.clone(), name.clone())),
     })
 }

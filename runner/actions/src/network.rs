@@ -1,30 +1,34 @@
 //! Connections to targets: names resolved, sockets opened, kept alive for one bot.
 
+#[cfg(test)]
+mod against_dns;
+mod hosts;
+mod names;
+mod resolver;
+mod roots;
 mod stream;
 mod traffic;
 
+pub use hosts::Hosts;
+pub use resolver::ResolveError;
+pub use roots::trusted;
 pub(crate) use stream::Stream;
 pub(crate) use traffic::Traffic;
 
 use crate::http1::Buffers;
 use crate::seen::Seen;
 use botarmy_report::{FailureClass, Part};
+use names::Names;
 use rustls::pki_types::ServerName;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use traffic::Counted;
 
-/// How long an answer of the resolver is used again. The system's resolver does not tell the
-/// answer's own time to live.
-const NAME_LIFETIME: Duration = Duration::from_secs(5);
-/// Most names that a worker remembers.
-const MAX_NAMES: usize = 10_000;
 /// Most idle connections that a bot keeps, one for each place it talks to.
 const MAX_IDLE: usize = 6;
 
@@ -35,9 +39,9 @@ pub enum Error {
     #[error("the address {0} is not complete or not right; write http://HOST:PORT/PATH")]
     Address(String),
     /// The name has no address.
-    #[error("the name {0} cannot be resolved: {1}; check the target and the DNS of this machine")]
-    Resolve(String, std::io::Error),
-    /// Nothing answers there.
+    #[error("the name {0} cannot be resolved: {1}")]
+    Resolve(String, ResolveError),
+    /// Nothing answers there, at none of the addresses that were tried; the error is that of the last.
     #[error("no connection to {0}: {1}; check that the target is up and reachable")]
     Connect(String, std::io::Error),
     /// The certificate or the handshake is wrong.
@@ -51,6 +55,9 @@ pub enum Error {
     /// This machine's TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
+    /// The roots that are added here cannot be used.
+    #[error("{0}")]
+    Roots(#[from] roots::Error),
 }
 
 impl Error {
@@ -60,7 +67,7 @@ impl Error {
             Self::Resolve(..) => FailureClass::Dns,
             Self::Connect(..) => FailureClass::Connect,
             Self::Tls(..) => FailureClass::Tls,
-            Self::Address(_) | Self::Local(..) | Self::Setup(_) => FailureClass::Local,
+            Self::Address(_) | Self::Local(..) | Self::Setup(_) | Self::Roots(_) => FailureClass::Local,
         }
     }
 }
@@ -75,37 +82,34 @@ fn is_local(error: &std::io::Error) -> bool {
 #[derive(Clone)]
 pub struct Network {
     tls: TlsConnector,
-    names: Rc<RefCell<HashMap<String, Name>>>,
+    names: Rc<Names>,
     /// Requests that were sent, to be taken by the worker.
     sent: Rc<Cell<u64>>,
     pub(crate) buffers: Buffers,
 }
 
-struct Name {
-    addresses: Vec<SocketAddr>,
-    resolved: Instant,
-    /// Which address the next connection goes to: all of them are used in turn.
-    next: usize,
-}
-
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("names", &self.names.borrow().len()).finish_non_exhaustive()
+        f.debug_struct("Network").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
 impl Network {
-    /// The network of a worker.
-    pub fn new() -> Result<Self, Error> {
+    /// The network of a worker. The names in `hosts` have the addresses written there, whatever DNS and
+    /// `/etc/hosts` say; the `Host` of a request and the name that TLS checks stay those of its URL.
+    pub fn new(hosts: &Hosts) -> Result<Self, Error> {
+        Self::with(Names::new(hosts))
+    }
+
+    fn with(names: Names) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots::trusted()?)
             .with_no_client_auth();
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
-            names: Rc::default(),
+            names: Rc::new(names),
             sent: Rc::default(),
             buffers: Buffers::default(),
         })
@@ -123,23 +127,16 @@ impl Network {
 
     /// Opens a connection, timing each step.
     pub(crate) async fn connect(&self, origin: &Origin, seen: &Seen) -> Result<Connection, Error> {
-        let address = self.resolve(origin, seen).await?;
-        let connect = |e| {
-            if is_local(&e) {
-                return Error::Local(origin.authority(), e);
-            }
-            Error::Connect(format!("{} ({address})", origin.authority()), e)
-        };
+        let addresses = self.resolve(origin, seen).await?;
         let begun = Instant::now();
-        let stream = TcpStream::connect(address).await.map_err(connect)?;
+        let stream = open(origin, &addresses).await?;
         seen.took(Part::Connect, begun.elapsed());
-        stream.set_nodelay(true).map_err(connect)?;
         let traffic = Rc::<Traffic>::default();
         seen.follow(&traffic);
         let stream = Counted::new(stream, traffic.clone());
         let stream = if origin.tls {
-            let name =
-                ServerName::try_from(origin.host.clone()).map_err(|_| Error::Address(origin.authority()))?;
+            let name = ServerName::try_from(origin.name().to_owned())
+                .map_err(|_| Error::Address(origin.authority()))?;
             let begun = Instant::now();
             let tls = self.tls.connect(name, stream).await.map_err(|e| Error::Tls(origin.authority(), e))?;
             seen.took(Part::Tls, begun.elapsed());
@@ -150,41 +147,41 @@ impl Network {
         Ok(Connection { stream, traffic })
     }
 
-    async fn resolve(&self, origin: &Origin, seen: &Seen) -> Result<SocketAddr, Error> {
-        if let Ok(ip) = origin.host.trim_start_matches('[').trim_end_matches(']').parse() {
-            return Ok(SocketAddr::new(ip, origin.port));
+    /// The addresses that are tried, at least one.
+    async fn resolve(&self, origin: &Origin, seen: &Seen) -> Result<Vec<SocketAddr>, Error> {
+        let name = origin.name();
+        if let Ok(ip) = name.parse() {
+            return Ok(vec![SocketAddr::new(ip, origin.port)]);
         }
-        let authority = origin.authority();
-        if let Some(address) = self.remembered(&authority) {
-            return Ok(address);
-        }
-        let failed = |e| {
-            if is_local(&e) {
-                return Error::Local(authority.clone(), e);
-            }
-            Error::Resolve(origin.host.clone(), e)
-        };
-        let begun = Instant::now();
-        let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await.map_err(failed)?;
-        seen.took(Part::Dns, begun.elapsed());
-        let addresses: Vec<SocketAddr> = found.collect();
-        let first = addresses.first().copied();
-        let first = first.ok_or_else(|| failed(std::io::Error::other("the name has no address")))?;
-        let mut names = self.names.borrow_mut();
-        if names.len() >= MAX_NAMES {
-            names.clear();
-        }
-        names.insert(authority, Name { addresses, resolved: Instant::now(), next: 1 });
-        Ok(first)
+        let addresses = self.names.addresses(name, seen).await.map_err(|error| match error {
+            ResolveError::Io(error) if is_local(&error) => Error::Local(origin.authority(), again(&error)),
+            error => Error::Resolve(name.to_owned(), error),
+        })?;
+        Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, origin.port)).collect())
     }
+}
 
-    fn remembered(&self, authority: &str) -> Option<SocketAddr> {
-        let mut names = self.names.borrow_mut();
-        let name = names.get_mut(authority).filter(|n| n.resolved.elapsed() < NAME_LIFETIME)?;
-        let address = name.addresses.get(name.next % name.addresses.len().max(1)).copied();
-        name.next = name.next.wrapping_add(1);
-        address
+/// Connects to the first of these addresses that takes us. One that refuses, or to which there is no
+/// way, costs a try; one that does not answer at all has the whole time of the request, because
+/// a slow target must not be spared. When this machine has run out of something, another address
+/// would not help.
+async fn open(origin: &Origin, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    let mut last = std::io::Error::other("there is no address");
+    for address in addresses {
+        let connected = TcpStream::connect(address).await;
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if is_local(&error) => return Err(Error::Local(origin.authority(), error)),
+            Err(error) => last = error,
+        }
     }
+    let tried: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    Err(Error::Connect(format!("{} ({})", origin.authority(), tried.join(", ")), last))
+}
+
+/// The same error of the system once more.
+fn again(error: &std::io::Error) -> std::io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error)
 }
 
 /// Where a connection goes to.
@@ -211,6 +208,11 @@ impl Origin {
             _ => Some(if tls { 443 } else { 80 }),
         };
         Ok(Self { tls, host, port: port.ok_or_else(incomplete)? })
+    }
+
+    /// The host without the brackets that an IPv6 address has in a URL.
+    fn name(&self) -> &str {
+        self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host)
     }
 
     fn authority(&self) -> String {
@@ -268,7 +270,9 @@ mod tests {
             ("https://[::1]/", true, "[::1]", 443),
             ("http://[::1]:81", false, "[::1]", 81),
         ] {
-            assert_eq!(origin(uri).expect(uri), Origin { tls, host: host.to_owned(), port }, "{uri}");
+            let found = origin(uri).expect(uri);
+            assert_eq!(found, Origin { tls, host: host.to_owned(), port }, "{uri}");
+            assert_eq!(found.name(), if host.starts_with('[') { "::1" } else { "a" }, "{uri}");
         }
         for uri in ["/a", "ftp://a", "http://a:65536", "http://a:99999/x"] {
             assert!(origin(uri).is_err(), "{uri}");

@@ -5,9 +5,13 @@
 //! (part of the sum) and `durable` (part of what survives the operator); a runner keeps what is
 //! above `durable` and sends it again after a failure. A delta is applied once, whatever is sent.
 
+pub mod shared;
+
 use botarmy_report::Delta;
-use botarmy_spec::BotRunSpec;
+use botarmy_spec::{BotRunSpec, Part};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::{Answer, Change, News};
 
 /// The version of what is said; two adjacent versions understand each other.
 pub const VERSION: u32 = 1;
@@ -37,6 +41,10 @@ pub mod env {
     pub const POD_UID: &str = "BOTARMY_POD_UID";
     /// Where the runner shows its measures to a scraper, if it shall.
     pub const METRICS_LISTEN: &str = "BOTARMY_METRICS_LISTEN";
+    /// The file of the bot log, if one is to be kept; set by the user.
+    pub const LOG_FILE: &str = "BOTARMY_LOG_FILE";
+    /// The layout of its lines, `line` or `json`; `line` unless it is set.
+    pub const LOG_FORMAT: &str = "BOTARMY_LOG_FORMAT";
     /// The index of the runner, which the Job sets.
     pub const INDEX: &str = "JOB_COMPLETION_INDEX";
 }
@@ -51,6 +59,10 @@ pub mod path {
     pub const CA_FOLDER: &str = "/etc/botarmy";
     /// The certificates' file in that folder.
     pub const CA_FILE: &str = "ca.crt";
+    /// The folder of rows that come from `ConfigMaps`: a folder in it for each scenario, by its number from 0.
+    pub const DATA_FOLDER: &str = "/var/run/botarmy-data";
+    /// The rows' file in such a folder.
+    pub const DATA_FILE: &str = "rows";
 }
 
 /// Which run is meant.
@@ -68,6 +80,8 @@ pub struct RunRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
+    /// It has not yet got ready what the plan needs: the plan, rows of data.
+    Preparing,
     /// It waits for the start.
     Ready,
     /// Its bots are at work.
@@ -96,6 +110,47 @@ pub struct CheckIn {
     pub round_trip_ms: Option<u64>,
     /// Measures above what is durable, in the order of their numbers.
     pub deltas: Vec<Delta>,
+    /// Why it cannot do its part: the plan or what belongs to it is wrong where the runner is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// What came of setup or teardown, which it was told to perform; said again until it leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performed: Option<Performed>,
+    /// What its bots do together.
+    #[serde(default)]
+    pub together: Together,
+}
+
+/// What came of setup or teardown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Performed {
+    /// Which of the two.
+    pub part: Part,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The values that it left.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+}
+
+/// What a runner says about shared data.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Together {
+    /// Changes by their numbers in this pod, from 1 on and in order. Those up to `answered` are repeated,
+    /// since the coordinator has lost them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<(u64, Change)>,
+    /// The last change that was answered.
+    #[serde(default)]
+    pub answered: u64,
+    /// The last change that the coordinator has made, as far as this runner knows: what is repeated follows it.
+    #[serde(default)]
+    pub knows: u64,
+    /// The version of the store that this runner's copy has.
+    #[serde(default)]
+    pub seen: u64,
 }
 
 /// What the coordinator answers.
@@ -120,6 +175,39 @@ pub struct Orders {
     pub bots: u32,
     /// The run is to end.
     pub stop: bool,
+    /// Other rates of arrival, in the order of their times: milliseconds since the start, bots a second.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<(u64, f64)>,
+    /// This runner is to perform a part, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perform: Option<Part>,
+    /// The values that setup has left; given with the start, and with a part to perform.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+    /// This runner has to wait with leaving, since it may be needed yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stay: bool,
+    /// What concerns shared data.
+    #[serde(default)]
+    pub together: TogetherOrders,
+}
+
+/// What the coordinator answers about shared data.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TogetherOrders {
+    /// Answers to changes, by their numbers and in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<(u64, Answer)>,
+    /// The last change of this pod that was made.
+    #[serde(default)]
+    pub applied: u64,
+    /// The last change of this pod that survives the operator.
+    #[serde(default)]
+    pub durable: u64,
+    /// What has changed since the runner's copy.
+    #[serde(default)]
+    pub news: News,
 }
 
 /// What a runner has to run.

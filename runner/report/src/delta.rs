@@ -18,6 +18,9 @@ pub struct Slice {
     /// It lies in the warm-up, which is left out of the result.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub warmup: bool,
+    /// It comes from setup or teardown, and so belongs to no second of the load.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 /// One report of one runner. It is applied once: its key is (run, index, pod UID, sequence).
@@ -65,6 +68,7 @@ mod tests {
             second,
             totals: totals(*n),
             warmup: second == 42,
+            apart: false,
         });
         Delta { sequence: 3, slices: slices.collect(), alive: 9 }
     }

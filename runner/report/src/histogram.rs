@@ -208,9 +208,14 @@ impl Histogram {
         self.max
     }
 
+    /// The highest value in microseconds that cannot be told from `us`: up to it, counts are exact.
+    pub const fn highest_equivalent(us: u64) -> u64 {
+        layout::highest_value(layout::slot(us))
+    }
+
     /// The counts with the highest value that each may stand for, ascending; overflow as the first value
     /// beyond the range, which does not depend on what else is counted.
-    pub(crate) fn counts_by_value(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub fn counts_by_value(&self) -> impl Iterator<Item = (u64, u64)> {
         let buckets = self.buckets().map(|(slot, count)| (layout::highest_value(slot), count));
         buckets.chain((self.overflow > 0).then_some((self.highest.saturating_add(1), self.overflow)))
     }

@@ -9,31 +9,35 @@
 mod bounded;
 mod delta;
 mod details;
+mod health;
 mod histogram;
 mod observed;
 mod outcome;
-mod quantity;
+pub mod quantity;
 mod recorder;
 mod render;
 mod result;
 mod series;
 mod summary;
-mod terminal;
+pub mod terminal;
 mod threshold;
 mod timeline;
 mod totals;
 
 pub use delta::{Delta, MAX_SLICES, Slice};
 pub use details::{Details, Least, MAX_SAMPLE_BYTES, MAX_SAMPLES, MAX_STATUSES, Samples, Statuses};
+pub use health::{Health, LATE};
 pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MergeError, QUANTILE_ONE};
 pub use observed::{Failure, FailureClass, Observed, Part};
 pub use outcome::Outcome;
 pub use recorder::Recorder;
-pub use render::{Format, PROMETHEUS_CONTENT_TYPE, prometheus, render};
+pub use render::{
+    Exported, Format, PROMETHEUS_BUCKETS, PROMETHEUS_CONTENT_TYPE, exported, prometheus, render,
+};
 pub use result::{
-    ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, OTHER_STATUSES,
-    PartFigures, PartResults, PointResult, RunOutcome, RunResult, Sample, Section, SeriesResult,
-    ThresholdResult,
+    ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, GeneratorResult,
+    OTHER_STATUSES, PartFigures, PartResults, PointResult, RunOutcome, RunResult, Sample, Section,
+    SeriesResult, ThresholdResult, WarmupResult,
 };
 pub use series::Series;
 pub use summary::summary;

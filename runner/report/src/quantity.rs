@@ -2,7 +2,7 @@
 //! decided here once, so that a threshold, the table and a status show the same text.
 
 /// A latency: `850us` below a millisecond, `412.3ms` below ten seconds, `12.35s` from there.
-pub(crate) fn latency(us: u64) -> String {
+pub fn latency(us: u64) -> String {
     match us {
         0..1_000 => format!("{us}us"),
         1_000..10_000_000 => {
@@ -18,7 +18,7 @@ pub(crate) fn latency(us: u64) -> String {
 
 /// A share in percent with two decimals: `1.24%`. What is neither none nor all never reads as such:
 /// `<0.01%` and `>99.99%`. `part` is at most `whole`, and `whole` above zero.
-pub(crate) fn share(part: u64, whole: u64) -> String {
+pub fn share(part: u64, whole: u64) -> String {
     let (part, whole) = (u128::from(part), u128::from(whole.max(1)));
     let hundredths = (part * 20_000 + whole) / (whole * 2);
     match hundredths {
@@ -59,7 +59,7 @@ pub(crate) fn short(value: f64) -> String {
 }
 
 /// A span of time: `950ms`, `12.3s`, `5m 0s`, `2h 0m 7s`.
-pub(crate) fn span(ms: u64) -> String {
+pub fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
@@ -71,7 +71,7 @@ pub(crate) fn span(ms: u64) -> String {
 }
 
 /// Events per second with one decimal: `205.8/s`; none when no time passed.
-pub(crate) fn rate(events: u64, ms: u64) -> Option<String> {
+pub fn rate(events: u64, ms: u64) -> Option<String> {
     let tenths = (u128::from(events) * 20_000 + u128::from(ms)).checked_div(u128::from(ms) * 2)?;
     Some(format!("{}.{}/s", tenths / 10, tenths % 10))
 }

@@ -1,11 +1,13 @@
 //! A result in each form that people and programs read.
 
 mod csv;
+mod exported;
 mod html;
 mod junit;
 mod prometheus;
 
-pub use prometheus::{PROMETHEUS_CONTENT_TYPE, prometheus};
+pub use exported::{Exported, exported};
+pub use prometheus::{PROMETHEUS_BUCKETS, PROMETHEUS_CONTENT_TYPE, prometheus};
 
 use crate::result::RunResult;
 use crate::summary::summary;

@@ -2,10 +2,12 @@
 
 mod bounded;
 mod detail;
+mod generator;
 mod section;
 mod series;
 
 pub use detail::{DetailResult, FailureResult, OTHER_STATUSES, PartFigures, PartResults, Sample};
+pub use generator::GeneratorResult;
 pub use section::{Dimension, Section};
 pub use series::{PointResult, SeriesResult};
 
@@ -224,6 +226,26 @@ pub struct RunResult {
     pub thresholds: Vec<ThresholdResult>,
     /// What could not be known; empty when nothing was lost.
     pub gaps: Vec<Gap>,
+    /// Why the run is Errored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was done in the warm-up, which is in no other figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<WarmupResult>,
+    /// How the generator itself did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<GeneratorResult>,
+}
+
+/// What was done in the warm-up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WarmupResult {
+    /// Requests sent.
+    pub requests: u64,
+    /// Passes of the root that ended.
+    pub iterations: u64,
+    /// Measured actions that ended by themselves.
+    pub actions: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -253,6 +275,26 @@ impl RunResult {
     #[must_use]
     pub fn over_time(self, timeline: &Timeline) -> Self {
         Self { series: SeriesResult::of(timeline), ..self }
+    }
+
+    /// The result with what was done in the warm-up, if there was one.
+    #[must_use]
+    pub fn after(self, warmup: &Totals) -> Self {
+        let Totals { requests, iterations, .. } = *warmup;
+        let actions = warmup.total().measured_count();
+        let done = requests > 0 || iterations > 0 || actions > 0;
+        Self { warmup: done.then_some(WarmupResult { requests, iterations, actions }), ..self }
+    }
+
+    /// The result of a run that could not do what it was meant to, for this reason. A verdict on what it
+    /// did all the same stands.
+    #[must_use]
+    pub fn errored(self, reason: &str) -> Self {
+        let outcome = match self.outcome {
+            RunOutcome::Passed | RunOutcome::Errored => RunOutcome::Errored,
+            verdict => verdict,
+        };
+        Self { outcome, reason: Some(reason.to_owned()), ..self }
     }
 
     /// The result of what was counted and what is known beside it.
@@ -285,6 +327,9 @@ impl RunResult {
             series: None,
             thresholds,
             gaps,
+            reason: None,
+            warmup: None,
+            generator: GeneratorResult::of(&totals.health),
         }
     }
 }

@@ -16,6 +16,9 @@ const MIN_NAME: usize = 20;
 /// Widest expectation and action of a threshold: both, a mark and a value fit a line.
 const MAX_TEXT: usize = 40;
 
+/// Widest reason of a run that is Errored.
+const MAX_WORDS: usize = WIDTH - 12;
+
 /// Widest reason of a gap; with it a line holds the 36 characters of a UID.
 const MAX_REASON: usize = 24;
 
@@ -43,15 +46,23 @@ fn headline(result: &RunResult) -> Vec<String> {
         0 => String::new(),
         count => format!(" ({})", quantity::share(total.failures().min(count), count)),
     };
-    let mut lines = vec![
-        format!("outcome     {}", outcome.name()),
+    let mut lines = vec![format!("outcome     {}", outcome.name())];
+    lines.extend(result.reason.iter().map(|reason| format!("reason      {}", text(reason, MAX_WORDS))));
+    lines.extend([
         format!("duration    {}", quantity::span(*duration_ms)),
         format!("bots        {} started, {} alive", bots.started, bots.alive),
         format!("iterations  {iterations}"),
         format!("requests    {requests}{rate}"),
-    ];
+    ]);
+    lines.extend(result.warmup.iter().map(|warmup| {
+        let crate::WarmupResult { requests, iterations, .. } = warmup;
+        format!("warm-up     {requests} requests, {iterations} iterations, in no other figure")
+    }));
     lines.extend(more::traffic(&result.detail));
     lines.push(format!("failures    {} of {} actions{share}", total.failures(), total.count));
+    if let Some([what, why]) = result.generator.and_then(|generator| generator.warning()) {
+        lines.extend([format!("warning     {what}"), format!("            {why}")]);
+    }
     if *dropped > 0 {
         lines.push(format!("dropped     {dropped} starts, all bots were busy: percentiles are incomplete"));
     }

@@ -1,7 +1,7 @@
 //! Text of users on a terminal: nothing in it may act on the terminal, and it fits its column.
 
 /// `text` with control characters, and those that turn or hide text, written as `\u{1b}`.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -19,7 +19,7 @@ const fn acts_unseen(c: char) -> bool {
 }
 
 /// `text` in at most `width` characters, its middle replaced by `…`: beginning and end tell names apart.
-pub(crate) fn shorten(text: &str, width: usize) -> String {
+pub fn shorten(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
         return text.to_owned();

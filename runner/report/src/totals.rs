@@ -8,6 +8,7 @@ pub use select::Selector;
 
 use crate::bounded::{self, cut};
 use crate::details::Details;
+use crate::health::Health;
 use crate::histogram::MergeError;
 use crate::series::Series;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,9 @@ pub struct Totals {
     /// Arrivals for which no bot was started, since as many were alive as are allowed.
     #[serde(default)]
     pub dropped: u64,
+    /// How the generator itself did.
+    #[serde(default, skip_serializing_if = "Health::is_empty")]
+    pub health: Health,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +144,8 @@ struct Wire {
     iterations: u64,
     #[serde(default)]
     dropped: u64,
+    #[serde(default)]
+    health: Health,
 }
 
 impl TryFrom<Wire> for Totals {
@@ -147,8 +153,8 @@ impl TryFrom<Wire> for Totals {
 
     /// Adds to nothing: what is read obeys the same bounds as what is counted.
     fn try_from(wire: Wire) -> Result<Self, MergeError> {
-        let Wire { rows, requests, bots_started, iterations, dropped } = wire;
-        let read = Self { rows, requests, bots_started, iterations, dropped };
+        let Wire { rows, requests, bots_started, iterations, dropped, health } = wire;
+        let read = Self { rows, requests, bots_started, iterations, dropped, health };
         let mut totals = Self::default();
         totals.check(&read)?;
         totals.absorb_counters(&read);
@@ -245,6 +251,7 @@ impl Totals {
         self.bots_started = self.bots_started.saturating_add(other.bots_started);
         self.iterations = self.iterations.saturating_add(other.iterations);
         self.dropped = self.dropped.saturating_add(other.dropped);
+        self.health.absorb(&other.health);
     }
 
     /// Whether `other` can be added, as a whole.
@@ -257,6 +264,9 @@ impl Totals {
         fits(self.bots_started, other.bots_started, "bots started")?;
         fits(self.iterations, other.iterations, "iterations")?;
         fits(self.dropped, other.dropped, "dropped starts")?;
+        if !self.health.is_empty() && !other.health.is_empty() {
+            self.health.check(&other.health)?;
+        }
         // Together, since any row may be summed with any other.
         if self.sample_count() + other.sample_count() > u128::from(u64::MAX) {
             return Err(MergeError::CountOverflow { counter: "samples" });

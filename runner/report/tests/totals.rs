@@ -106,7 +106,7 @@ proptest! {
     fn a_delta_over_the_wire_is_the_delta(samples in samples(9, 200), places in prop::collection::vec(0..4_usize, 200)) {
         let rows = plan(9);
         let parts = deal(&samples, &places, 4);
-        let slices = parts.iter().zip(7..).map(|(part, second)| Slice { second, totals: recorded(&rows, part), warmup: second == 8 });
+        let slices = parts.iter().zip(7..).map(|(part, second)| Slice { second, totals: recorded(&rows, part), warmup: second == 8, apart: false });
         let delta = Delta { sequence: 1, slices: slices.collect(), alive: 3 };
         let read: Delta = serde_json::from_str(&serde_json::to_string(&delta)?)?;
         prop_assert_eq!(&read, &delta);

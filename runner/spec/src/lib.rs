@@ -4,6 +4,7 @@
 //! differences at once; [`Run::check`] turns it into something that can be run. [`mod@file`] reads the
 //! documents that people hand to the command line.
 
+pub mod data;
 pub mod file;
 pub mod load;
 pub mod profile;
@@ -12,5 +13,6 @@ pub mod run;
 pub mod shape;
 pub mod types;
 
-pub use run::{Overrides, Refill, Run, RunThreshold, Scenario, plan};
+pub use data::{Data, Table};
+pub use run::{Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
 pub use types::{BotRunSpec, EnvVar, LoadSpec, RefillSpec, RunnersSpec, ThresholdSpec, Time};

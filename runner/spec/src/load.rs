@@ -325,6 +325,14 @@ impl Check<'_> {
 }
 
 impl Load {
+    /// For how many bots there must be a row at once: those of an arrival rate come as rows are free.
+    pub(crate) fn least_rows(&self) -> Option<u32> {
+        match &self.model {
+            Model::Closed(closed) => Some(whole(closed.bots.peak())),
+            Model::Open(_) => None,
+        }
+    }
+
     /// The most bots that it has alive at once.
     pub fn peak(&self) -> u32 {
         match &self.model {

@@ -47,6 +47,17 @@ impl Profile {
         profile
     }
 
+    /// A value that jumps to others, each at its time since the start; they are given in that order.
+    pub fn steps(first: f64, changes: &[(Duration, f64)]) -> Self {
+        let mut points = vec![(Duration::ZERO, first)];
+        let (mut last, mut value) = (Duration::ZERO, first);
+        for (at, next) in changes {
+            points.extend([(at.saturating_sub(last), value), (Duration::ZERO, *next)]);
+            (last, value) = (*at, *next);
+        }
+        Self::ramps(points)
+    }
+
     /// When the last ramp ends; zero for a constant.
     pub fn end(&self) -> Duration {
         Duration::from_secs_f64(self.end)
@@ -181,6 +192,17 @@ mod tests {
         assert_eq!(profile.time_of(1125.0), None, "what never arrives has no time");
         assert_eq!(Profile::constant(50.0).time_of(100.0), Some(seconds(2.0)));
         assert_eq!(Profile::constant(0.0).time_of(0.0), None);
+    }
+
+    #[test]
+    fn steps_jump_at_their_times() {
+        let profile = Profile::steps(10.0, &[(seconds(2.0), 50.0), (seconds(3.0), 0.0), (seconds(5.0), 1.0)]);
+        for (time, value) in [(0.0, 10.0), (1.9, 10.0), (2.0, 50.0), (2.9, 50.0), (3.0, 0.0), (9.0, 1.0)] {
+            assert!((profile.at(seconds(time)) - value).abs() < 1e-9, "{time}");
+        }
+        assert!((profile.sum_until(seconds(6.0)) - 71.0).abs() < 1e-9);
+        assert_eq!(profile.time_of(70.0), Some(seconds(5.0)), "none arrives while the rate is 0");
+        assert_eq!(profile.time_of(20.0), Some(seconds(2.0)));
     }
 
     #[test]

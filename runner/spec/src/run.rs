@@ -1,10 +1,13 @@
 //! A spec that makes sense: its tree compiled, its times and thresholds read.
 
 mod check;
+mod once;
 mod threshold;
 
+pub use once::{Once, Part};
 pub use threshold::RunThreshold;
 
+use crate::data::{Data, Error as DataError};
 use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::types::{BotRunSpec, Time};
@@ -16,6 +19,8 @@ use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
 use check::Check;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A run that can be started.
@@ -35,6 +40,12 @@ pub struct Run {
     pub grace_period: Duration,
     /// How many measured actions a second are begun at most.
     pub max_rate: Option<f64>,
+    /// What is walked once before all else.
+    pub setup: Option<Once>,
+    /// What is walked once after all else.
+    pub teardown: Option<Once>,
+    /// Addresses of names, in the place of what DNS says.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// A population of bots.
@@ -50,6 +61,8 @@ pub struct Scenario {
     pub load: Load,
     /// How long after the start of the run it begins.
     pub start_delay: Duration,
+    /// The rows that its bots are given.
+    pub data: Option<Data>,
 }
 
 /// How fast bots that ended are replaced.
@@ -76,12 +89,20 @@ pub struct Overrides {
     pub iterations: Option<i64>,
     /// The seed.
     pub seed: Option<i64>,
+    /// A file with the rows, wherever the file says that they come from.
+    pub data: Option<String>,
 }
 
 impl Overrides {
     /// Puts what is given in the place of the spec's own.
     pub fn apply(self, spec: &mut BotRunSpec) {
-        let Self { tree, target, bots, duration, iterations, seed } = self;
+        let Self { tree, target, bots, duration, iterations, seed, data } = self;
+        let scenarios = spec.scenarios.iter_mut().filter_map(|scenario| scenario.load.data.as_mut());
+        for source in scenarios.chain(spec.load.data.as_mut()) {
+            if let Some(file) = &data {
+                (source.file, source.inline, source.config_map) = (Some(file.clone()), None, None);
+            }
+        }
         spec.tree = tree.or(spec.tree.take());
         spec.target = target.or(spec.target.take());
         spec.load.bots = bots.or(spec.load.bots);
@@ -103,6 +124,8 @@ enum Error {
     Rate(#[from] rate::Error),
     #[error("the rate must be above zero")]
     NoRate,
+    #[error("the time must be above zero")]
+    NoTime,
     #[error("count and botsPerRunner exclude each other; keep one")]
     Runners,
     #[error("{0} runners for {1} bots; at most one runner for each bot and 1000 in all are allowed")]
@@ -125,6 +148,10 @@ enum Error {
     NoSuch(&'static str, String, String),
     #[error("delayAbort is for a threshold with abortOnFail: true; add that, or leave it out")]
     DelayWithoutAbort,
+    #[error("{0:?} is not an address; write one such as 10.0.0.1 or fd00::1")]
+    Ip(String),
+    #[error("{0:?} is not a name of a host")]
+    HostName(String),
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]
     AllWarmup(Duration, Duration),
 }
@@ -180,6 +207,8 @@ impl Run {
             env: check.env(&spec.env, path),
             custom: spec.custom.clone(),
         };
+        let setup = check.once(Part::Setup, spec, &scope, &plan_of);
+        let teardown = check.once(Part::Teardown, spec, &scope, &plan_of);
         let scenarios = check.scenarios(spec, &scope, plan_of);
         let runners = check.runners(spec, &scenarios);
         let whole = check.findings.is_empty();
@@ -192,8 +221,15 @@ impl Run {
                 .time("gracePeriod", spec.grace_period.as_ref())
                 .unwrap_or(DEFAULT_GRACE_PERIOD),
             max_rate: check.max_rate(spec),
+            hosts: check.hosts(spec),
+            setup,
+            teardown,
             scenarios,
         };
+        // What a mistake leaves out must not be missed a second time.
+        if whole {
+            check.findings.later(run.lacking_data(path));
+        }
         check.findings.or(run)
     }
 
@@ -202,7 +238,10 @@ impl Run {
     pub fn missing_target(&self, path: &Path) -> Option<Finding> {
         let needs = |leaf: &LeafRecord| matches!(&leaf.call, Call::Http(http) if http.url.mentions("target"));
         let without = self.scenarios.iter().filter(|s| s.scope.target.is_none());
-        let leaf = without.flat_map(|s| s.plan.leaves()).find(|leaf| needs(leaf))?;
+        let once = [&self.setup, &self.teardown].into_iter().flatten();
+        let once = once.filter(|o| o.scope.target.is_none()).map(|o| &o.plan);
+        let plans = without.map(|s| &s.plan).chain(once);
+        let leaf = plans.flat_map(Plan::leaves).find(|leaf| needs(leaf))?;
         Some(Finding::new(&path.field("target"), &Error::NoTarget(leaf.path.to_string())))
     }
 
@@ -216,6 +255,38 @@ impl Run {
             }
             _ => None,
         }
+    }
+
+    /// The rate at which bots arrive, if it can be changed.
+    pub fn live_rate(&self) -> Option<f64> {
+        match self.scenarios.as_slice() {
+            [Scenario { name: None, load: Load { model: Model::Open(open), .. }, .. }]
+                if open.rate.is_constant() =>
+            {
+                Some(open.rate.peak())
+            }
+            _ => None,
+        }
+    }
+
+    /// What the rows of a scenario lack, once they are read: enough of them, or a column that its tree
+    /// uses. `path` is that of the spec.
+    pub fn lacking_data(&self, path: &Path) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (i, scenario) in self.scenarios.iter().enumerate() {
+            let place = if scenario.name.is_some() { path.field("scenarios").index(i) } else { path.clone() };
+            if let Some(data) = &scenario.data {
+                let too_few: Option<DataError> = data.too_few(scenario.load.least_rows());
+                findings.extend(too_few.map(|e| Finding::new(&place.field("data"), &e)));
+            }
+            let plan = &scenario.plan;
+            findings.extend(crate::data::unknown_columns(
+                scenario.data.as_ref(),
+                plan.leaves(),
+                plan.frames(),
+            ));
+        }
+        findings
     }
 
     /// When all scenarios are over at the latest, if that is known.

@@ -2,8 +2,10 @@
 
 #![allow(clippy::doc_markdown, reason = "kubectl explain shows these texts, where backticks are noise")]
 
+mod data;
 mod load;
 
+pub use data::{ConfigMapKey, DataFormat, DataSpec, Exhausted};
 pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec, load_rules};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -40,6 +42,21 @@ pub struct BotRunSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub scenarios: Vec<ScenarioSpec>,
+
+    /// A tree that one bot walks once before all others begin. Its values are given to all of them. When it fails,
+    /// nothing else is begun, and the run is Errored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<OnceSpec>,
+
+    /// A tree that one bot walks once at the end, whatever came before, if setup was begun. It has the values of
+    /// setup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<OnceSpec>,
+
+    /// Addresses of names, in the place of what DNS says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub hosts: Vec<HostSpec>,
 
     /// A time at the beginning whose measures are left out of results and thresholds. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +120,31 @@ pub struct RunnersSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub bots_per_runner: Option<i32>,
+}
+
+/// A tree that is walked once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnceSpec {
+    /// The name of the tree.
+    #[schemars(length(min = 1, max = 253))]
+    pub tree: String,
+    /// How long it may take. Default 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Time>,
+}
+
+/// An address with the names that lead to it, as in the hostAliases of a pod. A name with several addresses has
+/// its connections spread over them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostSpec {
+    /// The address: IPv4 or IPv6.
+    #[schemars(length(min = 1, max = 45))]
+    pub ip: String,
+    /// The names.
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    pub hostnames: Vec<String>,
 }
 
 /// What must hold for the run to pass. All that is given of what it is about must fit.
@@ -190,6 +232,26 @@ impl JsonSchema for Time {
         open_text()
     }
 }
+
+/// An enum as the plain list of its names: the API server takes no alternatives of single values.
+macro_rules! plain_enum {
+    ($name:ident, $values:expr) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schemars::json_schema!({"type": "string", "enum": $values})
+            }
+        }
+    };
+}
+use plain_enum;
 
 /// Text or a whole number. The bound of the length holds for text; a number is bounded when it is read.
 fn open_text() -> Schema {

@@ -27,7 +27,7 @@ impl Outbox {
         }
         if self.waiting.len() >= MAX_WAITING
             && let Some(newest) = self.waiting.back_mut().filter(|d| d.sequence > self.sent)
-            && let Some(slice) = newest.slices.last_mut().filter(|s| s.warmup == warmup)
+            && let Some(slice) = newest.slices.last_mut().filter(|s| s.warmup == warmup && !s.apart)
         {
             match slice.totals.merge(&totals) {
                 Ok(()) => return,
@@ -37,9 +37,18 @@ impl Outbox {
         self.last += 1;
         self.waiting.push_back(Delta {
             sequence: self.last,
-            slices: vec![Slice { second, totals, warmup }],
+            slices: vec![Slice { second, totals, warmup, apart: false }],
             alive,
         });
+    }
+
+    /// Adds what was measured in setup or teardown.
+    pub(super) fn add_apart(&mut self, totals: Totals) {
+        if is_worth_telling(&totals) {
+            self.last += 1;
+            let slice = Slice { second: 0, totals, warmup: false, apart: true };
+            self.waiting.push_back(Delta { sequence: self.last, slices: vec![slice], alive: 0 });
+        }
     }
 
     /// What to send now, oldest first.

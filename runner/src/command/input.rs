@@ -1,13 +1,15 @@
 //! From a file's name to something that can be run, or a list of what is wrong.
 
 use super::output::one_line;
+use crate::data::{self, Place};
+use botarmy_spec::data::Source;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_spec::{BotRunSpec, Overrides, Run};
 use botarmy_tree::editor::{Options, Project};
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, yaml};
 use std::fmt;
 use std::io::Read;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 
 /// What is wrong with a file, one line for each mistake: `FILE: PATH: message`.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ enum Error {
 /// A file that was read, with the name it goes by in messages.
 pub(super) struct Input {
     shown: String,
+    /// The folder that it lies in.
+    folder: PathBuf,
     /// What the run is called when the file gives no name.
     stem: String,
     file: File,
@@ -51,7 +55,8 @@ impl Input {
         let Reading { file, findings } =
             file::read(&text).map_err(|findings| Refusal { file: shown.clone(), findings })?;
         let stem = path.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
-        Ok(Self { shown, stem, file, findings })
+        let folder = path.parent().map(FilePath::to_path_buf).unwrap_or_default();
+        Ok(Self { shown, folder, stem, file, findings })
     }
 
     /// What came of the meaning, unless something is wrong with it or with the shape; all of it is
@@ -73,7 +78,19 @@ impl Input {
     pub(super) fn check(self, actions: &Actions) -> Result<(), Refusal> {
         let meaning = match &self.file {
             File::Run { name, spec, path } => {
-                Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions).map(|_| ())
+                let run = Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions);
+                // Rows of a ConfigMap are looked at where they are.
+                let elsewhere = |run: &Run| {
+                    let sources = run.scenarios.iter().filter_map(|s| s.data.as_ref());
+                    sources.into_iter().any(|data| matches!(data.source, Source::ConfigMap(_)))
+                };
+                run.and_then(|mut run| {
+                    if elsewhere(&run) {
+                        Ok(())
+                    } else {
+                        data::load(&mut run, path, Place::Here(&self.folder))
+                    }
+                })
             }
             File::Project(project) => check_project(project, actions),
         };
@@ -110,14 +127,15 @@ impl Input {
 
     /// Makes a run of it, with what the command line says in its place.
     pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
-        let Self { shown, stem, file, findings } = self;
+        let Self { shown, folder, stem, file, findings } = self;
         let actions = Actions::built_in();
         let mut place = Path::top();
         let run = match file {
             File::Run { name, mut spec, path } => {
                 overrides.apply(&mut spec);
                 place = path;
-                Run::check(&spec, name.as_deref().unwrap_or(&stem), &place, &actions)
+                let run = Run::check(&spec, name.as_deref().unwrap_or(&stem), &place, &actions);
+                run.and_then(|mut run| data::load(&mut run, &place, Place::Here(&folder)).map(|()| run))
             }
             File::Project(project) => {
                 let plan =

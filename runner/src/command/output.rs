@@ -1,6 +1,7 @@
 //! Lines for people. A reader that closes the pipe early has seen what it wanted: that is no reason
 //! to end, as `println` would.
 
+use super::screen;
 use std::fmt::Display;
 use std::io::Write;
 
@@ -12,7 +13,7 @@ pub(super) fn say(line: &impl Display) {
 
 /// Writes what is wrong to stderr, as one text without empty lines at its end.
 pub(super) fn complain(what: &impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", what.to_string().trim_end());
+    screen::say(&format!("{}\n", what.to_string().trim_end()));
 }
 
 /// A name in one line: line breaks and other control characters of labels and files are escaped.

@@ -1,83 +1,178 @@
-//! The line that moves while an army runs.
+//! What a person sees while an army runs: some lines that are drawn in their place on a terminal, else a
+//! line now and then.
 
+mod recent;
+mod view;
+
+use super::output::complain;
+use super::screen;
 use botarmy_report::Totals;
-use std::io::{IsTerminal, Write};
+use botarmy_report::quantity::{latency, share};
+use botarmy_spec::Run;
+use recent::{Counts, Recent};
+use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use view::{Phase, View};
 
 /// Between two lines where nothing can be overwritten: a log is not to be flooded.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
-/// Between two lines where one takes the other's place: more than that nobody can read.
+/// Between two views where one takes the other's place: more than that nobody can read. Percentiles are
+/// made no more often either.
 const TERMINAL_EVERY: Duration = Duration::from_millis(500);
 
 /// Shows how a run goes on, on stderr.
 #[derive(Debug)]
 pub(super) struct Progress {
+    run: Arc<Run>,
     started: Instant,
     terminal: bool,
+    colours: bool,
+    ending: bool,
     shown: Option<Instant>,
-    before: (Instant, u64),
+    recent: Recent,
+    /// Iterations of the warm-up: they are in no result, but there are fewer to come.
+    warm: u64,
 }
 
 impl Progress {
-    pub(super) fn new(started: Instant) -> Self {
-        Self::on(std::io::stderr().is_terminal(), started)
+    /// Call it in a runtime, which watches the size of the terminal.
+    pub(super) fn new(run: Arc<Run>, started: Instant) -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let terminal = can_redraw(std::io::stderr().is_terminal(), variable("TERM").as_deref());
+        if terminal {
+            screen::follow_resizes();
+            screen::make_way_for_panics();
+        }
+        // See <https://no-color.org>.
+        let colours = variable("NO_COLOR").is_none_or(|v| v.is_empty());
+        let mut progress = Self::on(terminal, run, started);
+        progress.colours = colours;
+        progress
     }
 
-    fn on(terminal: bool, started: Instant) -> Self {
-        Self { started, terminal, shown: None, before: (started, 0) }
+    fn on(terminal: bool, run: Arc<Run>, started: Instant) -> Self {
+        let (shown, recent) = (None, Recent::since(started));
+        Self { run, started, terminal, colours: false, ending: false, shown, recent, warm: 0 }
+    }
+
+    /// Takes note of iterations of the warm-up.
+    pub(super) fn warmed_up(&mut self, iterations: u64) {
+        self.warm = self.warm.saturating_add(iterations);
     }
 
     /// Shows where the run stands, if it is time for it.
     pub(super) fn show(&mut self, totals: &Totals, alive: u32) {
-        let Some(line) = self.line(Instant::now(), totals, alive) else { return };
-        let mut out = std::io::stderr().lock();
-        // A terminal that is gone is no reason to end the run.
-        let _ = if self.terminal { write!(out, "\r\u{1b}[2K{line}") } else { writeln!(out, "{line}") };
-        let _ = out.flush();
-    }
-
-    /// Says something on a line of its own.
-    pub(super) fn say(&self, what: &str) {
-        self.finish();
-        let _ = writeln!(std::io::stderr().lock(), "{what}");
-    }
-
-    /// Leaves the line, so that what follows begins on a new one.
-    pub(super) fn finish(&self) {
-        if self.terminal && self.shown.is_some() {
-            let _ = writeln!(std::io::stderr().lock());
+        let now = Instant::now();
+        if !self.terminal {
+            if let Some(line) = self.line(now, totals, alive) {
+                complain(&line);
+            }
+        } else if self.is_due(now) {
+            let (view, colours) = (self.view(now, totals, alive), self.colours);
+            screen::show(move |size| view.lines(size, colours));
         }
+    }
+
+    /// Says why nothing new begins from now on.
+    pub(super) fn end(&mut self, why: &str) {
+        self.ending = true;
+        complain(&why);
+        if self.terminal {
+            // The view is to say so at once.
+            self.shown = None;
+        }
+    }
+
+    /// Takes away what is drawn, so that nothing of it is left among what follows.
+    pub(super) fn finish(&mut self) {
+        self.shown = None;
+        screen::clear();
+    }
+
+    /// Whether what was shown last is old enough; then it takes note of the time.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let every = if self.terminal { TERMINAL_EVERY } else { PLAIN_EVERY };
+        let is_due = self.shown.is_none_or(|shown| now - shown >= every);
+        if is_due {
+            self.shown = Some(now);
+        }
+        is_due
     }
 
     /// What there is to say now; none when the last line is too young.
     fn line(&mut self, now: Instant, totals: &Totals, alive: u32) -> Option<String> {
-        let every = if self.terminal { TERMINAL_EVERY } else { PLAIN_EVERY };
-        if self.shown.is_some_and(|shown| now - shown < every) {
+        if !self.is_due(now) {
             return None;
         }
-        self.shown = Some(now);
-        let (before, count_before) = self.before;
-        let rate = (totals.requests - count_before) as f64 / (now - before).as_secs_f64().max(0.001);
-        self.before = (now, totals.requests);
+        let (recent, over) = self.recent.take(now, Counts::of(totals));
+        let rate = recent.requests as f64 / over.as_secs_f64().max(0.001);
         let series = totals.total();
-        let p95 = series
-            .latency()
-            .quantile(0.95)
-            .map_or("-".to_owned(), |us| format!("{:.1}ms", us as f64 / 1000.0));
-        let errors = series.fail_rate().map_or("-".to_owned(), |rate| format!("{:.2}%", rate * 100.0));
+        let p95 = series.latency().quantile(0.95).map_or_else(|| "-".to_owned(), latency);
+        let errors = match series.measured_count() {
+            0 => "-".to_owned(),
+            count => share(series.failure_count(), count),
+        };
         let seconds = (now - self.started).as_secs();
         Some(format!("{seconds:>5}s  {alive} bots  {rate:.0} requests/s  p95 {p95}  errors {errors}"))
     }
+
+    fn view(&mut self, now: Instant, totals: &Totals, alive: u32) -> View {
+        let whole = Counts::of(totals);
+        let elapsed = now.saturating_duration_since(self.started);
+        let duration = self.run.duration();
+        let latency = totals.total().latency();
+        let phase = if self.ending || duration.is_some_and(|all| elapsed >= all) {
+            Phase::Ending
+        } else if elapsed < self.run.warmup {
+            Phase::WarmUp(self.run.warmup.saturating_sub(elapsed))
+        } else {
+            Phase::Running
+        };
+        let iterations = self.run.scenarios.iter().map(|s| s.load.iterations).collect::<Option<Vec<u64>>>();
+        let made = totals.iterations.saturating_add(self.warm);
+        View {
+            run: self.run.name.clone(),
+            phase,
+            elapsed,
+            duration,
+            iterations: iterations.map(|all| (made, all.into_iter().fold(0, u64::saturating_add))),
+            alive,
+            recent: self.recent.take(now, whole),
+            whole,
+            p50: latency.quantile(0.50),
+            p95: latency.quantile(0.95),
+            thresholds: self.run.thresholds.iter().map(|t| t.judge(totals)).collect(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Whether lines can be drawn in the place of others.
+fn can_redraw(terminal: bool, kind: Option<&str>) -> bool {
+    terminal && kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use botarmy_tree::{Actions, Path};
+    use serde_json::{Value, json};
+
+    fn run(value: &Value) -> Arc<Run> {
+        let spec = serde_json::from_value(value.clone()).expect("a spec");
+        Arc::new(Run::check(&spec, "demo", &Path::top(), &Actions::built_in()).expect("a run"))
+    }
 
     /// The lines of so many looks with a pause between two of them; 10 requests each.
     fn lines(terminal: bool, looks: u32, pause: Duration) -> Vec<String> {
         let started = Instant::now();
-        let mut progress = Progress::on(terminal, started);
+        let mut progress = Progress::on(terminal, run(&json!({"trees": {"T": "done"}})), started);
         let look = |n: u32| {
             let totals = Totals { requests: u64::from(n) * 10, ..Totals::default() };
             progress.line(started + pause * n, &totals, 3)
@@ -98,5 +193,42 @@ mod tests {
         let pause = Duration::from_millis(10);
         assert_eq!(lines(false, 3000, pause).len(), 3);
         assert_eq!(lines(true, 3000, pause).len(), 60);
+    }
+
+    #[test]
+    fn only_a_terminal_that_can_is_drawn_on() {
+        for (terminal, kind, can) in [
+            (true, Some("xterm-256color"), true),
+            (true, Some("dumb"), false),
+            (true, Some(""), false),
+            (true, None, false),
+            (false, Some("xterm"), false),
+        ] {
+            assert_eq!(can_redraw(terminal, kind), can, "{terminal} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_view_tells_what_the_run_knows_of_its_end() {
+        let started = Instant::now();
+        let view = |value: &Value, seconds: u64, iterations: u64| {
+            let mut progress = Progress::on(true, run(value), started);
+            progress.warmed_up(2);
+            let totals = Totals { iterations, ..Totals::default() };
+            progress.view(started + Duration::from_secs(seconds), &totals, 3)
+        };
+        let bounded = json!({"trees": {"T": "done"}, "duration": "1m", "iterations": 9, "warmup": "5s",
+            "thresholds": [{"expect": "count > 1"}]});
+        let shown = view(&bounded, 3, 4);
+        assert_eq!((shown.duration, shown.iterations), (Some(Duration::from_secs(60)), Some((6, 9))));
+        assert_eq!((shown.phase, shown.alive), (Phase::WarmUp(Duration::from_secs(2)), 3));
+        assert_eq!((&*shown.thresholds[0].value, shown.thresholds[0].passed), ("0", false));
+        assert_eq!(view(&bounded, 5, 4).phase, Phase::Running);
+        assert_eq!(view(&bounded, 60, 4).phase, Phase::Ending);
+        let open = view(&json!({"trees": {"T": "done"}}), 60, 4);
+        assert_eq!((open.duration, open.iterations, open.phase), (None, None, Phase::Running));
+        let partly = json!({"trees": {"T": "done"}, "scenarios": [
+            {"name": "a", "tree": "T", "iterations": 5}, {"name": "b", "tree": "T"}]});
+        assert_eq!(view(&partly, 1, 4).iterations, None, "one of them goes on for ever");
     }
 }

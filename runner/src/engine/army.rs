@@ -1,11 +1,16 @@
 //! The handle of a running army: its threads, its orders, its measures.
 
+use super::health::Watch;
 use super::refill::Gate;
+use super::rows::{Next, Row, Rows};
 use super::share::Share;
-use super::worker::{self, Command, Worker};
-use botarmy_report::Totals;
+use super::worker::{self, Command, Drained, Worker};
+use crate::bot_log::{Chronicle, Sink};
+use botarmy_actions::Together;
+use botarmy_report::{Outcome, Totals};
 use botarmy_spec::load::Model;
 use botarmy_spec::{Run, Scenario};
+use botarmy_tree::Context;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +30,53 @@ pub enum Error {
     /// A worker died while it began.
     #[error("a worker ended before it began; see the log")]
     Worker,
+}
+
+/// What an army begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// What it does.
+    pub run: Arc<Run>,
+    /// This runner among all.
+    pub share: Share,
+    /// How many threads it has.
+    pub threads: usize,
+    /// What its times count from; bots begin then, or now if that has passed.
+    pub at: Instant,
+    /// The values that each bot begins with.
+    pub context: Context,
+    /// What its bots share.
+    pub together: Together,
+    /// Whether it tells how its last bot ended.
+    pub keeps_ending: bool,
+    /// The bot log, if one is kept.
+    pub log: Option<Sink>,
+}
+
+impl Start {
+    /// A whole army here and now, with a thread for each processor.
+    pub fn here(run: Arc<Run>) -> Self {
+        Self {
+            run,
+            share: Share::WHOLE,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            at: Instant::now(),
+            context: Context::new(),
+            together: Together::here(),
+            keeps_ending: false,
+            log: None,
+        }
+    }
+}
+
+/// How a bot ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) outcome: Outcome,
+    /// What went wrong last.
+    pub(super) failure: Option<String>,
+    /// The values that it had.
+    pub(super) context: Context,
 }
 
 /// What an army has measured since it was last asked.
@@ -47,6 +99,12 @@ pub(super) struct Common {
     pub(super) share: Share,
     /// When the army starts.
     pub(super) start: Instant,
+    /// The values that each bot begins with.
+    pub(super) context: Context,
+    pub(super) together: Together,
+    /// How the last bot ended, if that is to be known.
+    pub(super) ending: Option<Mutex<Option<Ending>>>,
+    pub(super) log: Option<Sink>,
     pub(super) scenarios: Vec<Shared>,
     /// A worker has nothing left to do.
     pub(super) finished: Notify,
@@ -60,6 +118,13 @@ pub(super) struct Shared {
     /// None: no end by iterations.
     iterations_left: Option<AtomicU64>,
     refill: Option<Mutex<Gate>>,
+    rows: Option<Mutex<Rows>>,
+}
+
+/// A bot that may begin.
+pub(super) struct Recruit {
+    pub(super) id: u64,
+    pub(super) row: Option<Row>,
 }
 
 impl Shared {
@@ -73,11 +138,30 @@ impl Shared {
             bots_begun: AtomicU64::new(0),
             iterations_left: scenario.load.iterations.map(|n| AtomicU64::new(share.part(n))),
             refill: refill.map(|refill| Mutex::new(Gate::new(refill, share))),
+            rows: scenario.data.as_ref().map(|data| Mutex::new(Rows::new(data, share))),
         }
     }
 
-    pub(super) fn next_bot_id(&self) -> u64 {
-        self.share.bot_id(self.bots_begun.fetch_add(1, Ordering::Relaxed))
+    /// The next bot, with its row; none if there is no row for it, now or any more.
+    pub(super) fn recruit(&self) -> Option<Recruit> {
+        let next_id = || self.share.bot_id(self.bots_begun.fetch_add(1, Ordering::Relaxed));
+        let Some(rows) = &self.rows else { return Some(Recruit { id: next_id(), row: None }) };
+        // Under one lock, so that ids and rows come in the same order.
+        match rows.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Next::Row(row) => Some(Recruit { id: next_id(), row: Some(row) }),
+            Next::Later | Next::Never => None,
+        }
+    }
+
+    pub(super) fn give_row_back(&self, row: usize) {
+        if let Some(rows) = &self.rows {
+            rows.lock().unwrap_or_else(PoisonError::into_inner).give_back(row);
+        }
+    }
+
+    pub(super) fn rows_are_over(&self) -> bool {
+        let rows = self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
+        rows.is_some_and(|rows| rows.are_over())
     }
 
     /// Takes one of the iterations that are left; false when there are none.
@@ -109,17 +193,25 @@ impl Shared {
 #[derive(Debug)]
 pub struct Army {
     common: Arc<Common>,
+    watch: Mutex<Watch>,
     workers: Vec<(mpsc::UnboundedSender<Command>, JoinHandle<()>)>,
+    /// Tells the bot log where the run stands.
+    chronicle: Option<Mutex<Chronicle>>,
 }
 
 impl Army {
-    /// Begins a run on so many threads. Its times count from `start`; bots begin then, or now if that
-    /// has passed.
-    pub async fn start(run: Arc<Run>, share: Share, threads: usize, start: Instant) -> Result<Self, Error> {
+    /// Begins a run.
+    pub async fn start(start: Start) -> Result<Self, Error> {
+        let Start { run, share, threads, at, context, together, keeps_ending, log } = start;
         let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share)).collect();
-        let common = Arc::new(Common { share, start, scenarios, finished: Notify::new() });
-        let mut army = Self { common: common.clone(), workers: Vec::new() };
+        let ending = keeps_ending.then(Mutex::default);
+        let finished = Notify::new();
+        let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
+        let common = Common { share, start: at, context, together, ending, log, scenarios, finished };
+        let common = Arc::new(common);
         let of = u32::try_from(threads.max(1)).unwrap_or(1);
+        let watch = Mutex::new(Watch::new(of));
+        let mut army = Self { common: common.clone(), watch, workers: Vec::new(), chronicle };
         for index in 0..of {
             let (commands, receiver) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
@@ -137,6 +229,18 @@ impl Army {
     /// its share.
     pub fn set_bots(&self, army: u32) {
         self.tell(|| Command::Bots(army));
+    }
+
+    /// Lets bots arrive at other rates, if that can be changed: from each time since the start on at the
+    /// rate beside it. The list is that of all changes since the start.
+    pub fn set_rates(&self, changes: &[(Duration, f64)]) {
+        self.tell(|| Command::Rates(changes.to_vec()));
+    }
+
+    /// How the last bot ended, if that was to be known: with the values that it had, or why it failed.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        let ending = self.common.ending.as_ref()?;
+        ending.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bots end at their next tick; requests in flight come to their end, for as long as the grace
@@ -164,7 +268,8 @@ impl Army {
             let (reply, answer) = oneshot::channel();
             let _ = commands.send(Command::Drain(reply));
             // A worker that died has nothing more to tell; its bots are gone.
-            let Ok(part) = answer.await else { continue };
+            let Ok(Drained { snapshot: part, lag }) = answer.await else { continue };
+            self.watch.lock().unwrap_or_else(PoisonError::into_inner).add(&lag);
             for (sum, part) in [(&mut sum.totals, &part.totals), (&mut sum.warmup, &part.warmup)] {
                 if let Err(error) = sum.merge(part) {
                     tracing::error!("measures of a worker cannot be added: {error}");
@@ -172,6 +277,14 @@ impl Army {
             }
             sum.alive += part.alive;
             sum.finished &= part.finished;
+        }
+        // Once all is over there is nothing to be late for.
+        if !sum.finished {
+            sum.totals.health = self.watch.lock().unwrap_or_else(PoisonError::into_inner).judge();
+        }
+        if let Some(chronicle) = &self.chronicle {
+            let mut chronicle = chronicle.lock().unwrap_or_else(PoisonError::into_inner);
+            chronicle.tell(sum.alive, sum.finished);
         }
         sum
     }
@@ -185,6 +298,12 @@ impl Army {
             }
         }
     }
+}
+
+/// How many bots a runner has alive at its height, those apart that come by a rate.
+fn bots(run: &Run, share: Share) -> u32 {
+    let closed = run.scenarios.iter().filter(|s| matches!(s.load.model, Model::Closed(_)));
+    closed.map(|s| share.bots(s.load.peak())).sum()
 }
 
 type Ready = oneshot::Sender<Result<(), Error>>;

@@ -3,6 +3,7 @@
 
 use super::share::Share;
 use botarmy_spec::load::Open;
+use botarmy_spec::profile::Profile;
 use botarmy_spec::types::Spacing;
 use botarmy_tree::draw::Draw;
 use std::time::Duration;
@@ -30,6 +31,22 @@ impl Arrivals {
         Self { open, share, next: u64::from(index), sum: 0.0, drawn: 0, draw }
     }
 
+    /// Takes other rates: arrivals that are to come have the times that these give them.
+    pub(super) fn set_rate(&mut self, rate: Profile) {
+        self.open.rate = rate;
+    }
+
+    /// The number of the next arrival.
+    pub(super) fn number(&self) -> u64 {
+        self.next
+    }
+
+    /// The next arrival and its time; none when no more will come.
+    pub(super) fn peek(&mut self) -> Option<(u64, Duration)> {
+        let sum = self.sum_of(self.next);
+        self.open.rate.time_of(sum).map(|time| (self.next, time))
+    }
+
     /// How many bots of this worker may be alive at once.
     pub(super) fn most(&self) -> u32 {
         self.share.bots(self.open.max_bots)
@@ -54,17 +71,15 @@ impl Iterator for Arrivals {
     type Item = (u64, Duration);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let arrival = self.next;
+        let next = self.peek();
         self.next += u64::from(self.share.of);
-        let sum = self.sum_of(arrival);
-        self.open.rate.time_of(sum).map(|time| (arrival, time))
+        next
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use botarmy_spec::profile::Profile;
 
     fn of_all(open: &Open, runners: u32, workers: u32, until: Duration) -> Vec<(u64, Duration)> {
         let mut all = Vec::new();

@@ -4,16 +4,20 @@ mod concurrent;
 mod memory;
 mod pause;
 
+use super::army::Ending;
 use super::squad::{Squad, micros};
+use crate::bot_log::Farewell;
 use botarmy_actions::{Answer, Bot, Connections, Outcome, Step};
 use botarmy_report::{FailureClass, Observed, Outcome as Recorded};
 use botarmy_spec::load::{Between, Model};
 use botarmy_tree::{Effect, Input, LeafId, Verdict, Walk};
 use futures::FutureExt;
 use memory::Memory;
+use serde_json::Value;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -100,12 +104,25 @@ enum Ran {
     Cancelled,
 }
 
+/// Who a bot is.
+pub(super) struct Born {
+    pub(super) id: u64,
+    /// Its row of the data.
+    pub(super) row: Option<Value>,
+}
+
 struct Life {
     squad: Rc<Squad>,
     stop: Rc<Stop>,
     walk: Walk,
     memory: Memory,
     connections: Rc<Connections>,
+    /// What went wrong last, where that is to be known.
+    failure: Option<String>,
+    /// When it began, if it did.
+    born: Option<Instant>,
+    /// How it will have gone if it goes now.
+    farewell: Farewell,
     /// How late this pass began: it is added to the first measured leaf.
     late: Duration,
     ticks: u32,
@@ -113,12 +130,17 @@ struct Life {
 }
 
 /// Runs a bot to its end.
-pub(super) async fn run(squad: Rc<Squad>, id: u64, stop: Rc<Stop>, begin: Begin) {
+pub(super) async fn run(squad: Rc<Squad>, born: Born, stop: Rc<Stop>, begin: Begin) {
     let plan = &squad.scenario().plan;
+    let Born { id, row } = born;
+    let local = &squad.local;
     let mut life = Life {
         walk: Walk::new(plan, id),
-        memory: Memory::new(plan),
+        memory: Memory::new(plan, &local.context, row, local.common.together.values()),
+        failure: None,
         connections: Rc::default(),
+        born: None,
+        farewell: Farewell::Finished,
         late: Duration::ZERO,
         ticks: 0,
         turn: Instant::now(),
@@ -127,15 +149,24 @@ pub(super) async fn run(squad: Rc<Squad>, id: u64, stop: Rc<Stop>, begin: Begin)
     };
     match begin {
         Begin::Scheduled(moment) => {
-            life.squad.local.recorder.borrow_mut().bot_started();
+            life.begin();
             life.late = moment.elapsed();
             life.pass(moment).await;
         }
         Begin::Now => life.pass_after_pass().await,
     }
+    if let Some(born) = life.born {
+        life.squad.journal.gone(id, born.elapsed(), &life.farewell);
+    }
 }
 
 impl Life {
+    fn begin(&mut self) {
+        self.born = Some(Instant::now());
+        self.squad.local.recorder.borrow_mut().bot_started();
+        self.squad.journal.born(self.walk.bot());
+    }
+
     /// Makes passes until the bot is done, dead, told to stop, or nothing is left to do.
     async fn pass_after_pass(&mut self) {
         let begun = Instant::now();
@@ -144,7 +175,7 @@ impl Life {
         while !self.stop.asked() && self.squad.shared().take_iteration() {
             // One that finds nothing left to do was never started.
             if passes == 0 {
-                self.squad.local.recorder.borrow_mut().bot_started();
+                self.begin();
             }
             if !self.pass(Instant::now()).await {
                 return;
@@ -154,6 +185,9 @@ impl Life {
                 return self.squad.retire();
             }
             self.pause(closed.between, begun, passes).await;
+        }
+        if self.stop.asked() {
+            self.farewell = Farewell::Stopped;
         }
     }
 
@@ -165,10 +199,20 @@ impl Life {
             self.iteration().await
         };
         self.squad.record_iteration(end.recorded(), moment.elapsed());
+        self.keep_ending(end.recorded());
         if matches!(end, End::Stopped) {
+            self.farewell = Farewell::Stopped;
             self.squad.shared().give_iteration_back();
         }
         matches!(end, End::Root(_))
+    }
+
+    fn keep_ending(&mut self, outcome: Recorded) {
+        if let Some(ending) = &self.squad.local.common.ending {
+            let context = (*self.memory.context).clone();
+            let ended = Ending { outcome, failure: self.failure.take(), context };
+            *ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+        }
     }
 
     /// What lies between two passes.
@@ -200,6 +244,7 @@ impl Life {
             });
             if let Err(stale) = moved {
                 tracing::error!(bot_id = bot, "{stale}");
+                self.farewell = Farewell::Died(stale.to_string());
                 return End::Bot(Recorded::Error);
             }
             let Some(leaf) = entered else { return End::Root(ended) };
@@ -276,8 +321,32 @@ impl Life {
         if recorded == Recorded::Fail && observed.failure.is_none() && plan.leaf(leaf).measured {
             observed = Observed::failed(FailureClass::Action, "the action failed");
         }
+        if let (Some(failure), true) = (&observed.failure, self.squad.local.common.ending.is_some()) {
+            self.failure = Some(format!("{}: {}", plan.leaf(leaf).name, failure.message));
+        }
+        if self.squad.journal.is_kept() {
+            self.tell(leaf, recorded, &result, micros, &observed);
+        }
         self.squad.record(leaf.index(), recorded, micros, &observed);
         result
+    }
+
+    /// Tells the bot log how a leaf came out.
+    fn tell(
+        &mut self,
+        leaf: LeafId,
+        recorded: Recorded,
+        result: &Result<Verdict, End>,
+        micros: u64,
+        observed: &Observed,
+    ) {
+        if let (Err(End::Bot(Recorded::Error | Recorded::Crash)), Some(failure)) = (result, &observed.failure)
+        {
+            self.farewell = Farewell::Died(failure.message.clone());
+        }
+        let leaf = self.squad.scenario().plan.leaf(leaf);
+        let done = matches!(result, Err(End::Bot(Recorded::Succeed)));
+        self.squad.journal.ran(self.walk.bot(), leaf, recorded, done, micros);
     }
 
     async fn attempt(&mut self, leaf: LeafId) -> Ran {

@@ -1,24 +1,30 @@
 //! The bots of one scenario on one worker: how they come and go.
 
 use super::alarm::Alarm;
-use super::army::{Error, Shared};
+use super::army::{Error, Recruit, Shared};
 use super::arrivals::Arrivals;
-use super::bot::{self, Begin, Stage, Stop};
+use super::bot::{self, Begin, Born, Stage, Stop};
+use super::journal::Journal;
+use super::rows::Row;
 use super::share::Share;
 use super::worker::Local;
 use botarmy_actions::{Action, Network};
 use botarmy_report::{Observed, Outcome, RowInfo};
 use botarmy_spec::Scenario;
 use botarmy_spec::load::{Closed, Model, whole};
+use botarmy_spec::profile::Profile;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// The row of whole passes of the tree.
 pub const ITERATION: &str = "(iteration)";
 /// The row of how late bots of an arrival rate begin.
 pub const LATENESS: &str = "(lateness)";
+/// How often it is looked for a row of the data, where other workers may have given one back.
+const ROW_EVERY: Duration = Duration::from_millis(20);
 /// A ramp is followed in steps of at least so long.
 const LEAST_STEP: Duration = Duration::from_millis(10);
 
@@ -36,7 +42,8 @@ impl Place {
         rows.extend(scenario.plan.leaves().iter().map(|l| RowInfo {
             name: l.name.clone(),
             base: l.base.clone(),
-            measured: l.measured,
+            // What is done once to prepare or to clean up is no load.
+            measured: l.measured && !name.starts_with('('),
             scenario: name.clone(),
             group: l.group.to_string(),
         }));
@@ -70,6 +77,7 @@ pub(super) struct Squad {
     scenario: usize,
     place: Place,
     pub(super) actions: Vec<Box<dyn Action>>,
+    pub(super) journal: Journal,
     /// Bots that are alive, by id.
     alive: RefCell<BTreeMap<u64, Rc<Stop>>>,
     phase: Cell<Phase>,
@@ -81,6 +89,9 @@ pub(super) struct Squad {
     fresh: Cell<u32>,
     /// How many have made all of their passes and are not replaced.
     retired: Cell<u32>,
+    /// Rates that were changed, and who has to know.
+    rates: RefCell<Option<Profile>>,
+    rates_changed: Notify,
     /// Arrivals: all have come.
     all_came: Cell<bool>,
     /// The stage that measures belong to.
@@ -94,19 +105,28 @@ impl Squad {
         place: Place,
         network: &Network,
     ) -> Result<Self, Error> {
+        let journal = Journal::new(local.lines.as_ref(), &local.run.scenarios[scenario]);
         let leaves = local.run.scenarios[scenario].plan.leaves();
-        let actions = leaves.iter().map(|l| botarmy_actions::action(l, network)).collect::<Result<_, _>>()?;
+        let together = &local.common.together;
+        let action = |leaf| match journal.action(leaf) {
+            Some(action) => Ok(action),
+            None => botarmy_actions::action(leaf, network, together),
+        };
+        let actions = leaves.iter().map(action).collect::<Result<_, _>>()?;
         Ok(Self {
             local,
             scenario,
             place,
             actions,
+            journal,
             alive: RefCell::default(),
             phase: Cell::new(Phase::Waiting),
             set: Cell::default(),
             wanted: Cell::default(),
             fresh: Cell::default(),
             retired: Cell::default(),
+            rates: RefCell::default(),
+            rates_changed: Notify::new(),
             all_came: Cell::default(),
             stage: Cell::default(),
         })
@@ -171,6 +191,7 @@ impl Squad {
 
     fn has_nothing_left(&self) -> bool {
         self.shared().no_iterations_left()
+            || self.shared().rows_are_over()
             || match &self.scenario().load.model {
                 Model::Open(_) => self.all_came.get(),
                 Model::Closed(closed) => {
@@ -184,6 +205,14 @@ impl Squad {
     pub(super) fn set_bots(&self, army: u32) {
         if self.local.run.live_bots().is_some() {
             self.set.set(Some(army));
+        }
+    }
+
+    /// Lets bots arrive at other rates, if that can be changed.
+    pub(super) fn set_rates(&self, changes: &[(Duration, f64)]) {
+        if let Some(first) = self.local.run.live_rate() {
+            self.rates.replace(Some(Profile::steps(first, changes)));
+            self.rates_changed.notify_one();
         }
     }
 
@@ -271,22 +300,28 @@ impl Squad {
     /// Starts the bots that are missing, as far as it is allowed; tells how long until more may be.
     fn start_missing(self: &Rc<Self>, since_begin: Duration) -> Option<Duration> {
         while !self.shared().no_iterations_left() && self.alive() < self.wanted.get() {
-            if self.fresh.get() > 0 {
-                self.fresh.set(self.fresh.get() - 1);
-            } else if let Err(wait) = self.shared().take_replacement(since_begin) {
+            if self.fresh.get() == 0
+                && let Err(wait) = self.shared().take_replacement(since_begin)
+            {
                 return Some(wait);
             }
-            self.start(self.shared().next_bot_id(), Begin::Now);
+            let Some(Recruit { id, row }) = self.shared().recruit() else {
+                return (!self.shared().rows_are_over()).then_some(ROW_EVERY);
+            };
+            self.fresh.set(self.fresh.get().saturating_sub(1));
+            self.start(id, row, Begin::Now);
         }
         None
     }
 
-    fn start(self: &Rc<Self>, id: u64, begin: Begin) {
+    fn start(self: &Rc<Self>, id: u64, row: Option<Row>, begin: Begin) {
         let stop = Rc::new(Stop::new());
         self.alive.borrow_mut().insert(id, stop.clone());
-        let alive = Alive { squad: self.clone(), id };
+        let (row, row_value) = row.map(|row| (row.number, row.value)).unzip();
+        let alive = Alive { squad: self.clone(), id, row };
         tokio::task::spawn_local(async move {
-            bot::run(alive.squad.clone(), id, stop, begin).await;
+            let row = row_value;
+            bot::run(alive.squad.clone(), Born { id, row }, stop, begin).await;
         });
     }
 
@@ -306,27 +341,62 @@ impl Squad {
         });
     }
 
-    async fn arrive(self: &Rc<Self>, arrivals: Arrivals, begin: Instant) -> std::io::Result<()> {
+    async fn arrive(self: &Rc<Self>, mut arrivals: Arrivals, begin: Instant) -> std::io::Result<()> {
         let (alarm, most) = (Alarm::new()?, arrivals.most());
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
-        for (arrival, time) in arrivals.take_while(|(n, time)| *n < iterations && *time < duration) {
-            let scheduled = begin + time;
-            alarm.until(scheduled).await?;
-            if !self.is_going() {
+        while !self.shared().rows_are_over() {
+            let next = arrivals.peek();
+            let is_over = match next {
+                Some((arrival, time)) => arrival >= iterations || time >= duration,
+                // A rate of 0 can be changed to another one.
+                None => arrivals.number() >= iterations || !self.may_go_on(begin, duration),
+            };
+            if is_over {
                 break;
             }
-            if self.alive() < most {
-                let late = micros(scheduled.elapsed());
-                self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
-                self.start(arrival + 1, Begin::Scheduled(scheduled));
-            } else {
-                self.local.recorder.borrow_mut().dropped();
+            let due = async {
+                match next {
+                    Some((_, time)) => alarm.until(begin + time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                due = due => due?,
+                () = self.rates_changed.notified() => {
+                    if let Some(rates) = self.rates.take() {
+                        arrivals.set_rate(rates);
+                    }
+                    continue;
+                }
             }
+            let Some((arrival, time)) = next.filter(|_| self.is_going()) else { break };
+            self.arrived(arrival + 1, begin + time, most);
+            arrivals.next();
             // The bots have to have their turn, however many arrivals are late.
             tokio::task::consume_budget().await;
         }
         Ok(())
+    }
+
+    /// Whether the present rate of 0 may become another one.
+    fn may_go_on(&self, begin: Instant, duration: Duration) -> bool {
+        self.is_going() && self.local.run.live_rate().is_some() && begin.elapsed() < duration
+    }
+
+    /// Starts a bot that has arrived, if there is room and a row for it.
+    fn arrived(self: &Rc<Self>, id: u64, scheduled: Instant, most: u32) {
+        let recruit = if self.alive() < most { self.shared().recruit() } else { None };
+        match recruit {
+            // An arrival is numbered over the whole army.
+            Some(Recruit { row, .. }) => {
+                let late = micros(scheduled.elapsed());
+                self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
+                self.start(id, row, Begin::Scheduled(scheduled));
+            }
+            None => self.local.recorder.borrow_mut().dropped(),
+        }
     }
 }
 
@@ -339,11 +409,16 @@ pub(super) fn micros(time: Duration) -> u64 {
 struct Alive {
     squad: Rc<Squad>,
     id: u64,
+    /// The number of its row.
+    row: Option<usize>,
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
         self.squad.alive.borrow_mut().remove(&self.id);
+        if let Some(row) = self.row {
+            self.squad.shared().give_row_back(row);
+        }
         self.squad.local.changed.notify_one();
     }
 }

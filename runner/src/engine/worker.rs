@@ -2,12 +2,15 @@
 
 use super::army::{Common, Error, Snapshot};
 use super::bot::Stage;
+use super::health::watch_lag;
 use super::pacer::Pacer;
 use super::share::Share;
 use super::squad::{Place, Squad};
-use botarmy_actions::Network;
-use botarmy_report::{DEFAULT_HIGHEST_US, Recorder, Totals};
+use crate::bot_log::Lines;
+use botarmy_actions::{Hosts, Network};
+use botarmy_report::{DEFAULT_HIGHEST_US, Health, Histogram, Recorder, Totals};
 use botarmy_spec::Run;
+use botarmy_tree::Context;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,10 +24,20 @@ pub(super) enum Command {
     Begin,
     /// Keep so many bots alive, over the whole army.
     Bots(u32),
+    /// Let bots arrive at these rates, from these times on.
+    Rates(Vec<(Duration, f64)>),
     /// Hand over what was measured since the last time.
-    Drain(oneshot::Sender<Snapshot>),
+    Drain(oneshot::Sender<Drained>),
     /// Bots end at their next tick, none is started any more.
     Stop,
+}
+
+/// What a worker hands over.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) snapshot: Snapshot,
+    /// How late it was.
+    pub(super) lag: Histogram,
 }
 
 /// What the squads of a worker share.
@@ -39,6 +52,12 @@ pub(super) struct Local {
     /// Something has changed that the supervisor has to look at.
     pub(super) changed: Notify,
     network: Network,
+    /// The values that each bot begins with.
+    pub(super) context: Rc<Context>,
+    /// By which it writes to the bot log, if one is kept.
+    pub(super) lines: Option<Rc<RefCell<Lines>>>,
+    /// How late the worker was since it was last asked.
+    lag: RefCell<Histogram>,
     /// What was measured in the warm-up and is not handed over yet.
     warmup: RefCell<Totals>,
     warm: Cell<bool>,
@@ -80,7 +99,13 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(run: Arc<Run>, common: Arc<Common>, share: Share) -> Result<Self, Error> {
-        let network = Network::new().map_err(botarmy_actions::Error::from)?;
+        let mut hosts = Hosts::default();
+        for (name, addresses) in &run.hosts {
+            for address in addresses {
+                hosts.add(name, *address);
+            }
+        }
+        let network = Network::new(&hosts).map_err(botarmy_actions::Error::from)?;
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         for scenario in &run.scenarios {
             places.push(Place::of(scenario, &mut rows));
@@ -91,6 +116,9 @@ impl Worker {
             recorder: RefCell::new(Recorder::new(rows.into(), DEFAULT_HIGHEST_US)),
             pacer: run.max_rate.map(|rate| Pacer::new(rate / workers)),
             changed: Notify::new(),
+            context: Rc::new(common.context.clone()),
+            lines: common.log.as_ref().map(|log| Rc::new(RefCell::new(log.lines()))),
+            lag: RefCell::new(Health::no_lag()),
             warmup: RefCell::default(),
             warm: Cell::new(false),
             network,
@@ -108,9 +136,16 @@ impl Worker {
         self.squads.iter().all(|squad| squad.finished())
     }
 
+    fn drain(&self) -> Drained {
+        Drained { snapshot: self.snapshot(), lag: self.local.lag.replace(Health::no_lag()) }
+    }
+
     fn snapshot(&self) -> Snapshot {
         if !self.local.warm.get() {
             self.local.set_warmup_aside();
+        }
+        if let Some(lines) = &self.local.lines {
+            lines.borrow_mut().flush();
         }
         Snapshot {
             totals: self.local.drain(),
@@ -133,6 +168,8 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
     if !matches!(commands.recv().await, Some(Command::Begin)) {
         return;
     }
+    let local = worker.local.clone();
+    tokio::task::spawn_local(async move { watch_lag(&local.lag).await });
     let mut finished = false;
     loop {
         let now = Instant::now();
@@ -146,9 +183,10 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
             command = commands.recv() => match command {
                 None => return,
                 Some(Command::Begin) => {}
+                Some(Command::Rates(changes)) => worker.squads.iter().for_each(|s| s.set_rates(&changes)),
                 Some(Command::Bots(bots)) => worker.squads.iter().for_each(|squad| squad.set_bots(bots)),
                 // Nobody waits for it any more: what was drained is lost with its reader.
-                Some(Command::Drain(reply)) => drop(reply.send(worker.snapshot())),
+                Some(Command::Drain(reply)) => drop(reply.send(worker.drain())),
                 Some(Command::Stop) => worker.stop(Instant::now()),
             },
             () = worker.local.changed.notified() => {}

@@ -55,7 +55,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child) -> Self {
+    pub(crate) fn new(mut child: Child) -> Self {
         let stdout = child.stdout.take();
         Self::reading(child, stdout)
     }

@@ -80,7 +80,7 @@ pub(crate) fn template(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let run = run();
     let context = context();
-    let scope = Scope { run: &run, bot: 3, context: &context, arguments: None };
+    let scope = Scope::new(&run, 3, &context);
     for template in [Template::text(text), Template::expression(text)].into_iter().flatten() {
         let rendered = template.render(scope);
         let folded = template.clone().fold(&run).render(scope);

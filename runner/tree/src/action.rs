@@ -7,6 +7,7 @@ use crate::fields::kind_of;
 use crate::finding::{listed, quoted};
 use crate::http::Http;
 use crate::template::{self, Template};
+use crate::together::{Await, Barrier, SharedCall};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,6 +67,14 @@ pub enum Call {
     Set(Vec<(String, Template)>),
     /// Sends a request.
     Http(Box<Http>),
+    /// Changes what all bots share.
+    Shared(Box<SharedCall>),
+    /// Gives a signal.
+    Signal(Template),
+    /// Waits for a signal.
+    Await(Box<Await>),
+    /// Waits for other bots.
+    Barrier(Box<Barrier>),
     /// An action that is not built in.
     Own {
         /// Its name.
@@ -129,6 +138,45 @@ pub enum Error {
     /// A broken template.
     #[error("{0}")]
     Template(#[from] template::Error),
+}
+
+impl Call {
+    /// All templates in it.
+    pub fn templates(&self) -> Vec<&Template> {
+        use crate::http::Body;
+        use crate::together::Change;
+        match self {
+            Self::Wait(Wait::Rendered(one))
+            | Self::Error(one)
+            | Self::Log(one)
+            | Self::If(one)
+            | Self::Check(one)
+            | Self::Signal(one) => vec![one],
+            Self::Wait(_) | Self::SucceedRate(_) | Self::Done => Vec::new(),
+            Self::Set(values) => values.iter().map(|(_, value)| value).collect(),
+            Self::Own { args, .. } => args.iter().collect(),
+            Self::Await(one) => vec![&one.signal],
+            Self::Barrier(one) => vec![&one.name],
+            Self::Shared(call) => {
+                let operand = match &call.change {
+                    Change::Put(one) | Change::Add(one) | Change::Update(one) | Change::Push(one) => {
+                        Some(one)
+                    }
+                    Change::Pop | Change::Delete => None,
+                };
+                std::iter::once(&call.key).chain(operand).collect()
+            }
+            Self::Http(http) => {
+                let body = match &http.body {
+                    Body::Empty => None,
+                    Body::Json(one) | Body::Text(one) => Some(one),
+                };
+                let headers = http.headers.iter().map(|(_, value)| value);
+                let expected = http.expect.json.iter().map(|(_, value)| value);
+                std::iter::once(&http.url).chain(headers).chain(expected).chain(body).collect()
+            }
+        }
+    }
 }
 
 /// Names that templates give a meaning of their own.

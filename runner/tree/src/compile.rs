@@ -356,6 +356,7 @@ fn is_measured(call: &Call) -> bool {
     let name = match call {
         Call::Own { .. } => return true,
         Call::If(_) | Call::Check(_) => return false,
+        Call::Shared(_) | Call::Signal(_) | Call::Await(_) | Call::Barrier(_) => return false,
         Call::Http(_) => "http",
         Call::Wait(_) => "wait",
         Call::SucceedRate(_) => "succeed_rate",

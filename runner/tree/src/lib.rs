@@ -24,6 +24,7 @@ pub mod notation;
 pub mod plan;
 pub mod schema;
 pub mod template;
+pub mod together;
 pub mod trace;
 pub mod walk;
 pub mod yaml;

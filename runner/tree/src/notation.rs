@@ -11,6 +11,7 @@ use crate::compile;
 use crate::fields::{Findings, kind_of};
 use crate::finding::{Finding, Path, listed, quoted};
 use crate::http;
+use crate::together;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -75,7 +76,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
         .chain(["random_weighted", "parallel", "repeat_n"])
         .chain(DECORATORS)
         .chain(["retry", "timeout", "if", "check", "subtree", "action"]);
-    nodes.chain(action::BUILT_INS.iter().map(|s| s.name))
+    nodes.chain(together::KINDS).chain(action::BUILT_INS.iter().map(|s| s.name))
 }
 
 /// Reads the trees of a document (the value of its field `trees`), whose place is `path`.
@@ -200,6 +201,9 @@ impl Reader<'_> {
             "http" => {
                 let (http, name) = http::read(&place, value, &mut self.findings)?;
                 Kind::Leaf(Leaf { base: name.clone(), name, call: action::Call::Http(Box::new(http)) })
+            }
+            together if together::KINDS.contains(&together) => {
+                Kind::Leaf(together::read(together, &place, value, &mut self.findings)?)
             }
             built_in if action::built_in(built_in).is_some() => self.built_in(&place, built_in, value)?,
             unknown => {

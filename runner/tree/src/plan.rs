@@ -242,12 +242,33 @@ impl Plan {
 fn fold_call(call: Call, run: &RunScope) -> Call {
     use crate::action::Wait;
     use crate::http::Body;
+    use crate::together::Change;
     let fold = |t: Template| t.fold(run);
     match call {
         Call::Error(t) => Call::Error(fold(t)),
         Call::Log(t) => Call::Log(fold(t)),
         Call::If(t) => Call::If(fold(t)),
         Call::Check(t) => Call::Check(fold(t)),
+        Call::Signal(t) => Call::Signal(fold(t)),
+        Call::Await(mut call) => {
+            call.signal = call.signal.fold(run);
+            Call::Await(call)
+        }
+        Call::Barrier(mut call) => {
+            call.name = call.name.fold(run);
+            Call::Barrier(call)
+        }
+        Call::Shared(mut call) => {
+            call.key = call.key.fold(run);
+            call.change = match call.change {
+                Change::Put(t) => Change::Put(fold(t)),
+                Change::Add(t) => Change::Add(fold(t)),
+                Change::Update(t) => Change::Update(fold(t)),
+                Change::Push(t) => Change::Push(fold(t)),
+                other @ (Change::Pop | Change::Delete) => other,
+            };
+            Call::Shared(call)
+        }
         Call::Set(values) => Call::Set(values.into_iter().map(|(k, t)| (k, fold(t))).collect()),
         Call::Own { name, args } => Call::Own { name, args: args.into_iter().map(fold).collect() },
         Call::Wait(Wait::Rendered(t)) => Call::Wait(Wait::Rendered(fold(t))),

@@ -141,6 +141,10 @@ fn kind(name: &str) -> Value {
         "check" => check(),
         "subtree" => subtree(),
         "action" => leaf::action(),
+        "shared" => leaf::shared(),
+        "signal" => described(leaf::key(), "Gives a signal; bots that await it go on."),
+        "await" => leaf::await_signal(),
+        "barrier" => leaf::barrier(),
         built_in => leaf::built_in(built_in),
     }
 }

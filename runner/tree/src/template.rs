@@ -1,14 +1,16 @@
 //! Text with `{{ }}` in it: compiled once, rendered for each bot.
 //!
-//! Inside the braces stands a minijinja expression over `bot.id`, `run`, `target`, `env` and
-//! `custom`, which are reserved names, and the bot's context by bare name. Plain paths are looked
-//! up without minijinja; what is the same for the whole run is put in once ([`Template::fold`]).
-//! A text that is exactly one `{{ x }}` keeps the type of `x`.
+//! Inside the braces stands a minijinja expression over `bot.id`, `run`, `target`, `env`, `custom`,
+//! `data` and `shared`, which are reserved names, and the bot's context by bare name. Plain paths are
+//! looked up without minijinja; what is the same for the whole run is put in once
+//! ([`Template::fold`]). A text that is exactly one `{{ x }}` keeps the type of `x`.
 
 mod bounds;
 mod hole;
+mod shared;
 
 pub use hole::Hole;
+pub use shared::Shared;
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -34,9 +36,6 @@ pub enum Error {
     /// Not an expression.
     #[error("{0} is not an expression: {1}")]
     Syntax(String, String),
-    /// A reserved name whose value this version cannot give.
-    #[error("the name {0} is reserved; use a name of your own")]
-    Reserved(String),
     /// `bot` has only an id.
     #[error("{0} does not exist; of the bot only bot.id can be used")]
     NoSuchPartOfBot(String),
@@ -89,6 +88,17 @@ pub struct Scope<'a> {
     pub context: &'a Context,
     /// The arguments of the subtree; they hide the bot's values of the same names.
     pub arguments: Option<&'a Context>,
+    /// `data`: the bot's row of the data file, if there is one.
+    pub data: Option<&'a Value>,
+    /// `shared`: what all bots of the run share, if there is such a thing.
+    pub shared: Option<&'a Shared>,
+}
+
+impl<'a> Scope<'a> {
+    /// What a bot sees that has no arguments, no data and shares nothing.
+    pub fn new(run: &'a RunScope, bot: u64, context: &'a Context) -> Self {
+        Self { run, bot, context, arguments: None, data: None, shared: None }
+    }
 }
 
 /// A compiled template: a value with holes.
@@ -179,6 +189,20 @@ impl Template {
         }
     }
 
+    /// The parts of a name that are used by plain paths: of `data`, say, the columns.
+    pub fn parts_of<'t>(&'t self, name: &str) -> Vec<&'t str> {
+        match self {
+            Self::Literal(_) => Vec::new(),
+            Self::Hole(hole) => hole.part_of(name).into_iter().collect(),
+            Self::Text(parts) => parts
+                .iter()
+                .filter_map(|part| if let Part::Hole(hole) = part { hole.part_of(name) } else { None })
+                .collect(),
+            Self::List(items) => items.iter().flat_map(|item| item.parts_of(name)).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(_, value)| value.parts_of(name)).collect(),
+        }
+    }
+
     /// Whether there is nothing to render.
     pub fn is_literal(&self) -> bool {
         matches!(self, Self::Literal(_))
@@ -189,7 +213,7 @@ impl Template {
     #[must_use]
     pub fn fold(self, run: &RunScope) -> Self {
         let nobody = Context::new();
-        let scope = Scope { run, bot: 0, context: &nobody, arguments: None };
+        let scope = Scope::new(run, 0, &nobody);
         match self {
             Self::Hole(hole) if hole.is_of_run() => {
                 hole.value(scope).map_or(Self::Hole(hole.clone()), |v| Self::Literal(v.into_owned()))
@@ -373,7 +397,9 @@ mod tests {
         let context: Context =
             [("id".to_owned(), json!(7)), ("cart".to_owned(), json!({"items": ["a", {"b c": true}]}))].into();
         let (run, template) = (run(), Template::text(text).unwrap());
-        let scope = Scope { run: &run, bot: 3, context: &context, arguments: None };
+        let (data, shared) = (json!({"user": "ann", "age": "7"}), Shared::default());
+        shared.set("stock", Some(json!({"left": 3})));
+        let scope = Scope { data: Some(&data), shared: Some(&shared), ..Scope::new(&run, 3, &context) };
         let value = template.render(scope);
         assert_eq!(value, template.fold(&run).render(scope), "folding changes nothing: {text}");
         value
@@ -398,6 +424,12 @@ mod tests {
             ("{{ nothing | default('x') }}", json!("x")),
             ("{{ id > 5 and true }}", json!(true)),
             ("{{ '{{' }}", json!("{{")),
+            ("{{ data.user }}/{{ data['age'] }}", json!("ann/7")),
+            ("{{ data.age | int + id }}", json!(14)),
+            ("{{ shared.stock }}", json!({"left": 3})),
+            ("{{ shared.stock.left }} {{ shared.nope | default(0) }}", json!("3 0")),
+            ("{{ shared.stock.left - 1 }}", json!(2)),
+            ("{{ shared.nope is undefined }}", json!(true)),
         ] {
             assert_eq!(render(text), Ok(value), "{text}");
         }
@@ -410,6 +442,9 @@ mod tests {
             "{{ cart.nope }}",
             "a {{ nope.x }}",
             "{{ env.NOPE }}",
+            "{{ data.nope }}",
+            "{{ shared.nope }}",
+            "{{ shared }}",
             "{{ nope + 1 }}",
             "{{ cart.nope ~ 'x' }}",
         ] {
@@ -422,9 +457,14 @@ mod tests {
         assert_eq!(Template::text("ab {{ x"), Err(Error::Unclosed(4)));
         assert_eq!(Template::text("{{ }}"), Err(Error::Empty(1)));
         assert!(matches!(Template::text("{{ a + }}"), Err(Error::Syntax(..))));
-        assert_eq!(Template::text("{{ data.user }}"), Err(Error::Reserved("data".into())));
         assert!(matches!(Template::text("{{ bot.name }}"), Err(Error::NoSuchPartOfBot(_))));
         assert_eq!(Template::text(&"a".repeat(MAX_BYTES + 1)), Err(Error::TooLong));
+    }
+
+    #[test]
+    fn the_columns_in_use_are_known() {
+        let value = json!(["{{ data.user }} {{ id }}", {"a": "{{ data['pass word'] }}", "b": "{{ data.x | upper }}"}]);
+        assert_eq!(Template::value(&value).unwrap().parts_of("data"), ["user", "pass word"]);
     }
 
     #[test]

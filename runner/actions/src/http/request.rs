@@ -291,7 +291,7 @@ mod tests {
         let plan = Plan::compile_entry(&trees, "T").expect("a plan").fold(&run);
         let Call::Http(options) = &plan.leaves()[0].call else { panic!("no http") };
         let request = Request::new(options);
-        let scope = Scope { run: &run, bot: 7, context, arguments: None };
+        let scope = Scope::new(&run, 7, context);
         let rendered = request.render(scope, String::new()).map_err(|e| e.to_string())?;
         let fixed = request.fixed().map(|f| (f.text.clone(), f.head));
         if let Some(fixed) = &fixed {

@@ -24,7 +24,9 @@ pub(crate) enum Error {
     Head(#[from] response::Error),
     #[error("{0}")]
     Chunks(#[from] chunked::Error),
-    #[error("the answer is larger than {0} bytes, too large to be looked into")]
+    #[error(
+        "the answer is larger than {0} bytes, too large to be looked into; ask for less, or leave out expect.json and save"
+    )]
     TooLarge(usize),
 }
 
@@ -205,6 +207,83 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
         match self.stream.read_buf(input).await? {
             0 => Err(Error::Closed),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than the buffers between us and the target hold.
+    const LARGE: usize = 4 << 20;
+    const PIPE: usize = 64 << 10;
+
+    /// An answer with a body of so many bytes, for each way to say where it ends.
+    fn answers(size: usize) -> [Vec<u8>; 3] {
+        let body = vec![b'x'; size];
+        let chunks: Vec<u8> = body
+            .chunks(1_000)
+            .flat_map(|c| [format!("{:x}\r\n", c.len()).as_bytes(), c, b"\r\n"].concat())
+            .collect();
+        [
+            [format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes(), &body].concat(),
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &chunks[..], b"0\r\n\r\n"].concat(),
+            [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &body[..]].concat(),
+        ]
+    }
+
+    /// The answer to a request, and how much of it the target got rid of.
+    async fn exchange(answer: &[u8], buffers: &Buffers, wanted: Wanted) -> (Result<Answered, Error>, usize) {
+        let (mut ours, mut theirs) = tokio::io::duplex(PIPE);
+        let reads = async {
+            let mut exchange = Exchange::new(&mut ours, buffers);
+            let head = exchange.head(false).await?;
+            let answered = exchange.body(head, wanted).await;
+            drop(ours);
+            answered
+        };
+        let writes = async {
+            let mut written = 0;
+            while written < answer.len() {
+                match theirs.write(&answer[written..]).await {
+                    Ok(length) => written += length,
+                    Err(_) => break,
+                }
+            }
+            drop(theirs);
+            written
+        };
+        futures::join!(reads, writes)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_wants_is_dropped_as_it_comes() {
+        for answer in answers(LARGE) {
+            let buffers = Buffers::default();
+            let (answered, written) = exchange(&answer, &buffers, Wanted::Nothing).await;
+            assert!(answered.expect("an answer").body.is_none());
+            assert_eq!(written, answer.len());
+            // A buffer never shrinks, so that this is the most it ever held.
+            let sizes: Vec<_> = buffers.0.borrow().iter().map(Vec::capacity).collect();
+            assert!(sizes.len() == 1 && sizes[0] <= 4 * READ_SIZE, "{sizes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_of_a_body_has_a_bound() {
+        let buffers = Buffers::default();
+        for answer in answers(3_000) {
+            let (answered, _) = exchange(&answer, &buffers, Wanted::All(3_000)).await;
+            let body = answered.expect("an answer").body.expect("a body");
+            assert_eq!(body.bytes, [b'x'; 3_000]);
+        }
+        for (answer, whole) in
+            answers(3_001).into_iter().map(|a| (a, true)).chain(answers(LARGE).map(|a| (a, false)))
+        {
+            let (answered, written) = exchange(&answer, &buffers, Wanted::All(3_000)).await;
+            assert!(matches!(answered, Err(Error::TooLarge(3_000))), "{answered:?}");
+            assert!(whole || written <= 2 * PIPE, "{written} bytes were taken all the same");
         }
     }
 }

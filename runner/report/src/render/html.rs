@@ -62,13 +62,20 @@ fn headline(result: &RunResult) -> String {
     if *dropped > 0 {
         tiles.push(("starts dropped", dropped.to_string()));
     }
+    if let Some(warmup) = &result.warmup {
+        tiles.push(("requests of the warm-up", warmup.requests.to_string()));
+    }
     let tiles = tiles
         .into_iter()
         .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value)));
     let class = if outcome.name() == "Passed" { "good" } else { "bad" };
+    let warning = result.generator.and_then(|generator| generator.warning()).map(|w| w.join(": "));
+    let notes =
+        result.reason.iter().chain(&warning).map(|note| format!("<p class=\"bad\">{}</p>\n", escape(note)));
     format!(
-        "<h1>Run <span class=\"{class}\">{}</span></h1>\n<dl class=\"tiles\">\n{}</dl>\n",
+        "<h1>Run <span class=\"{class}\">{}</span></h1>\n{}<dl class=\"tiles\">\n{}</dl>\n",
         outcome.name(),
+        notes.collect::<String>(),
         tiles.collect::<String>()
     )
 }

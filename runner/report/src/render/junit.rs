@@ -26,7 +26,9 @@ fn run(result: &RunResult, time: &str) -> String {
     if came_to_its_end(result.outcome) {
         return format!("{open}/>\n");
     }
-    format!("{open}>\n      <error message=\"the outcome is {}\"/>\n    </testcase>\n", result.outcome.name())
+    let reason = result.reason.as_ref().map(|reason| format!(": {}", escape(reason))).unwrap_or_default();
+    let outcome = result.outcome.name();
+    format!("{open}>\n      <error message=\"the outcome is {outcome}{reason}\"/>\n    </testcase>\n")
 }
 
 fn threshold(threshold: &ThresholdResult) -> String {

@@ -1,21 +1,15 @@
 //! What was counted so far in Prometheus' text format 0.0.4, for a scraper.
 
-use crate::bounded::cut;
-use crate::details::Details;
+use super::exported::{Exported, exported};
 use crate::outcome::Outcome;
-use crate::series::Series;
-use crate::totals::{OTHER, OTHER_CONTROL, Row, RowKey, Totals};
+use crate::totals::Totals;
 use std::fmt::Write;
 
 /// The content type of [`prometheus`].
 pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Most rows with labels of their own; the rest is summed, since each label costs the scraper's memory.
-const MAX_ROWS: usize = 200;
-/// Longest value of a label, in bytes.
-const MAX_LABEL: usize = 256;
-/// Upper bounds of the buckets, in microseconds, and as they are written in seconds.
-const BUCKETS: [(u64, &str); 15] = [
+/// Upper bounds of the buckets of times, in microseconds, and as they are written in seconds.
+pub const PROMETHEUS_BUCKETS: [(u64, &str); 15] = [
     (1_000, "0.001"),
     (2_500, "0.0025"),
     (5_000, "0.005"),
@@ -33,17 +27,10 @@ const BUCKETS: [(u64, &str); 15] = [
     (60_000_000, "60"),
 ];
 
-/// A row with its labels.
-struct Labelled {
-    labels: String,
-    series: Series,
-    details: Details,
-}
-
 /// Everything counted since the start, and how many bots are alive. Buckets of times are exact but for
 /// values less than a thousandth above a bound, which may be counted in the next one.
 pub fn prometheus(totals: &Totals, alive: u32) -> String {
-    let rows = rows(totals);
+    let rows = exported(totals);
     let mut text = String::new();
     let details = totals.total_details();
     for (name, what, value) in [
@@ -64,35 +51,9 @@ pub fn prometheus(totals: &Totals, alive: u32) -> String {
     text
 }
 
-/// The rows that have labels, those beyond the bound as one for each kind.
-fn rows(totals: &Totals) -> Vec<Labelled> {
-    let mut rows: Vec<Labelled> = Vec::new();
-    let mut others: [Option<Labelled>; 2] = [None, None];
-    for (key, row) in &totals.rows {
-        if rows.len() < MAX_ROWS {
-            let Row { details, .. } = row;
-            rows.push(Labelled {
-                labels: labels(RowKey::of(key)),
-                series: row.whole(),
-                details: details.clone(),
-            });
-            continue;
-        }
-        let name = if row.measured { OTHER } else { OTHER_CONTROL };
-        let other = others[usize::from(row.measured)].get_or_insert_with(|| Labelled {
-            labels: labels(RowKey { name, scenario: "", group: "" }),
-            series: Series::default(),
-            details: Details::default(),
-        });
-        row.add_to(&mut other.series);
-        other.details.absorb(&row.details);
-    }
-    rows.into_iter().chain(others.into_iter().flatten()).collect()
-}
-
-fn labels(key: RowKey<'_>) -> String {
-    let mut labels = label("action", key.name);
-    for (name, value) in [("scenario", key.scenario), ("group", key.group)] {
+fn labels(row: &Exported) -> String {
+    let mut labels = label("action", &row.name);
+    for (name, value) in [("scenario", &row.scenario), ("group", &row.group)] {
         if !value.is_empty() {
             labels += &format!(",{}", label(name, value));
         }
@@ -101,16 +62,16 @@ fn labels(key: RowKey<'_>) -> String {
 }
 
 fn label(name: &str, value: &str) -> String {
-    let value = cut(value, MAX_LABEL).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("{name}=\"{value}\"")
 }
 
-fn actions(text: &mut String, rows: &[Labelled]) {
+fn actions(text: &mut String, rows: &[Exported]) {
     let name = "botarmy_actions_total";
     head(text, name, "counter", "Executions of an action, by outcome.");
     for row in rows {
         for outcome in Outcome::ALL {
-            let labels = format!("{},{}", row.labels, label("outcome", outcome.name()));
+            let labels = format!("{},{}", labels(row), label("outcome", outcome.name()));
             line(text, name, &labels, row.series.count(outcome));
         }
     }
@@ -118,20 +79,20 @@ fn actions(text: &mut String, rows: &[Labelled]) {
     head(text, name, "counter", "Failures of an action, by class.");
     for row in rows {
         for (class, samples) in row.details.failures() {
-            let labels = format!("{},{}", row.labels, label("class", class.name()));
+            let labels = format!("{},{}", labels(row), label("class", class.name()));
             line(text, name, &labels, samples.total());
         }
     }
 }
 
-fn durations(text: &mut String, rows: &[Labelled]) {
+fn durations(text: &mut String, rows: &[Exported]) {
     let name = "botarmy_action_duration_seconds";
     head(text, name, "histogram", "Times of an action, cancelled executions left out.");
-    for Labelled { labels, series, .. } in rows {
-        let latency = series.latency();
+    for row in rows {
+        let (labels, latency) = (&labels(row), row.series.latency());
         let mut counts = latency.counts_by_value().peekable();
         let mut below = 0_u64;
-        for (bound, shown) in BUCKETS {
+        for (bound, shown) in PROMETHEUS_BUCKETS {
             while let Some((_, count)) = counts.next_if(|(value, _)| *value <= bound) {
                 below = below.saturating_add(count);
             }
@@ -160,7 +121,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Displ
 mod tests {
     use super::*;
     use crate::render::tests::EVIL;
-    use crate::{FailureClass, Observed, Recorder, RowInfo};
+    use crate::{FailureClass, OTHER, Observed, Recorder, RowInfo};
     use prometheus_parse::{Scrape, Value};
 
     fn totals(rows: usize) -> Totals {
@@ -207,7 +168,7 @@ mod tests {
             panic!("no histogram")
         };
         let counts: Vec<f64> = buckets.iter().map(|bucket| bucket.count).collect();
-        assert_eq!(buckets.len(), BUCKETS.len() + 1);
+        assert_eq!(buckets.len(), PROMETHEUS_BUCKETS.len() + 1);
         assert_eq!((counts[0], counts[3], counts[13], counts[14], counts[15]), (2.0, 3.0, 4.0, 4.0, 5.0));
     }
 

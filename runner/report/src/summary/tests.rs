@@ -1,5 +1,5 @@
 use super::*;
-use crate::result::{BotCounts, DetailResult, RunOutcome};
+use crate::result::{BotCounts, DetailResult, GeneratorResult, RunOutcome, WarmupResult};
 
 fn action(name: &str, measured: bool, figures: Figures) -> ActionResult {
     ActionResult {
@@ -72,6 +72,9 @@ fn sample() -> RunResult {
             bots: 250,
             reason: "Evicted".to_owned(),
         }],
+        reason: None,
+        warmup: None,
+        generator: None,
     }
 }
 
@@ -123,10 +126,42 @@ fn a_run_of_nothing_has_a_summary() {
         series: None,
         thresholds: Vec::new(),
         gaps: Vec::new(),
+        reason: None,
+        warmup: None,
+        generator: None,
     };
     let text = summary(&nothing);
     assert!(text.contains("requests    0\nfailures    0 of 0 actions\n\naction  "), "{text}");
     for absent in ["control", "thresholds", "gaps"] {
         assert!(!text.contains(absent), "{text}");
     }
+}
+
+#[test]
+fn what_makes_figures_doubtful_is_told() {
+    let generator = GeneratorResult {
+        saturated: true,
+        saturated_seconds: 5,
+        seconds: 30,
+        cpu_percent: 98,
+        lag_p99_us: 12_300,
+        lag_max_us: 40_000,
+        throttled_ms: 1_500,
+    };
+    let warmup = WarmupResult { requests: 7, iterations: 3, actions: 7 };
+    let reason = format!("setup failed: POST /login: {}", "x".repeat(200));
+    let told = RunResult { generator: Some(generator), warmup: Some(warmup), ..sample() }.errored(&reason);
+    let text = summary(&told);
+    for part in [
+        "\nreason      setup failed: POST /login: xxx",
+        "\nwarm-up     7 requests, 3 iterations, in no other figure\n",
+        "\nwarning     the generator could not keep up in 5 of 30 s: the figures are suspect\n",
+        "CPU 98%, workers late by 12.3ms at p99, stopped for 1.5s by its limit; take more runners\n",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    assert_eq!(told.outcome, RunOutcome::Failed, "a verdict stands");
+    let well = RunResult { generator: Some(GeneratorResult { saturated: false, ..generator }), ..sample() };
+    assert!(!summary(&well).contains("warning"));
 }

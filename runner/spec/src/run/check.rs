@@ -1,12 +1,15 @@
 //! What must hold of a spec beside its trees; everything that does not is noted.
 
+use super::once::{DEFAULT_TIMEOUT, Once, Part};
 use super::{Error, MAX_BOTS, MAX_RUNNERS, Scenario, seed};
+use crate::data::Data;
 use crate::load;
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Finding, Findings, Path, Plan, duration};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The bits that tell the draws of one scenario from those of another.
@@ -37,10 +40,11 @@ impl Check<'_> {
     ) -> Vec<Scenario> {
         if spec.scenarios.is_empty() {
             let load = load::check(&spec.load, self.path, &mut self.findings);
+            let data = self.data(&spec.load, self.path);
             let plan = self.plan(plan_of(spec.tree.as_deref(), self.path));
             let start_delay = Duration::ZERO;
             let plan = plan.with_seed(seed(spec)).fold(scope);
-            return vec![Scenario { name: None, plan, scope: scope.clone(), load, start_delay }];
+            return vec![Scenario { name: None, plan, scope: scope.clone(), load, start_delay, data }];
         }
         self.only_scenarios(spec);
         let mut names = BTreeSet::new();
@@ -76,8 +80,56 @@ impl Check<'_> {
         let delay = spec.start_delay.as_ref().map(|d| duration::from_value(&d.to_value()));
         let delay = delay.and_then(|d| self.findings.ok(&place.field("startDelay"), d));
         let load = load::check(&spec.load, place, &mut self.findings);
+        let data = self.data(&spec.load, place);
         let plan = plan.fold(&scope);
-        Scenario { name: Some(spec.name.clone()), plan, scope, load, start_delay: delay.unwrap_or_default() }
+        let start_delay = delay.unwrap_or_default();
+        Scenario { name: Some(spec.name.clone()), plan, scope, load, start_delay, data }
+    }
+
+    fn data(&mut self, load: &LoadSpec, place: &Path) -> Option<Data> {
+        load.data.as_ref().map(|data| Data::check(data, &place.field("data"), &mut self.findings))
+    }
+
+    /// What is walked once.
+    pub(super) fn once(
+        &mut self,
+        part: Part,
+        spec: &BotRunSpec,
+        scope: &RunScope,
+        plan_of: &impl Fn(Option<&str>, &Path) -> Result<Option<Plan>, Vec<Finding>>,
+    ) -> Option<Once> {
+        let (field, once) = match part {
+            Part::Setup => ("setup", spec.setup.as_ref()?),
+            Part::Teardown => ("teardown", spec.teardown.as_ref()?),
+        };
+        let place = self.path.field(field);
+        let timeout = once.timeout.as_ref().map(|t| duration::from_value(&t.to_value()));
+        let timeout = timeout.and_then(|t| self.findings.ok(&place.field("timeout"), t));
+        if timeout == Some(Duration::ZERO) {
+            self.findings.note(&place.field("timeout"), &Error::NoTime);
+        }
+        let plan = self.plan(plan_of(Some(&once.tree), &place));
+        let plan = plan.with_seed(seed(spec)).fold(scope);
+        self.findings.later(crate::data::unknown_columns(None, plan.leaves(), plan.frames()));
+        Some(Once { plan, scope: scope.clone(), timeout: timeout.unwrap_or(DEFAULT_TIMEOUT) })
+    }
+
+    /// The addresses of names.
+    pub(super) fn hosts(&mut self, spec: &BotRunSpec) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut hosts: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        for (i, host) in spec.hosts.iter().enumerate() {
+            let place = self.path.field("hosts").index(i);
+            let ip = host.ip.parse().map_err(|_| Error::Ip(host.ip.clone()));
+            let Some(ip) = self.findings.ok(&place.field("ip"), ip) else { continue };
+            for (n, name) in host.hostnames.iter().enumerate() {
+                let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+                if name.trim_matches('.').is_empty() || !name.chars().all(plain) {
+                    self.findings.note(&place.field("hostnames").index(n), &Error::HostName(name.clone()));
+                }
+                hosts.entry(name.trim_end_matches('.').to_ascii_lowercase()).or_default().push(ip);
+            }
+        }
+        hosts
     }
 
     /// What the scenarios say each for themselves cannot be said for all as well.

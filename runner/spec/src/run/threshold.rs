@@ -28,7 +28,7 @@ pub struct RunThreshold {
 
 impl RunThreshold {
     /// How what was measured stands to it.
-    pub(super) fn judge(&self, totals: &Totals) -> ThresholdResult {
+    pub fn judge(&self, totals: &Totals) -> ThresholdResult {
         let judgement = self.threshold.evaluate(&totals.select_by(&self.about));
         let ThresholdSpec { expect, action, group, scenario, stage, .. } = self.spec.clone();
         let (value, passed) = (judgement.value, judgement.passed);

@@ -1,7 +1,7 @@
 //! The fields that say how bots come and go: of a run, and of each of its scenarios.
 
-use super::{EnvVar, Time, open_text};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use super::{DataSpec, EnvVar, Time, open_text, plain_enum};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -62,6 +62,10 @@ pub struct LoadSpec {
     /// How long a bot waits between two passes of the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think_time: Option<ThinkTimeSpec>,
+
+    /// Rows, of which each bot is given one for as long as it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataSpec>,
 }
 
 /// A stage of a ramp.
@@ -97,20 +101,7 @@ pub enum Spacing {
     Poisson,
 }
 
-impl JsonSchema for Spacing {
-    fn schema_name() -> Cow<'static, str> {
-        "Spacing".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        // Plain, since the API server takes no alternatives of single values.
-        json_schema!({"type": "string", "enum": ["Even", "Poisson"]})
-    }
-}
+plain_enum!(Spacing, ["Even", "Poisson"]);
 
 /// A time between two passes: drawn evenly from a range, or exponentially.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

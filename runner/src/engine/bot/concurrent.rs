@@ -1,7 +1,7 @@
 //! One pass of a tree in which several things can go on at once: leaves below a `parallel`, the delays
 //! of a `retry`, the time of a `timeout`.
 
-use super::{Bot, End, Life, Outcome, Ran, Recorded, Stage, Step};
+use super::{Bot, End, Farewell, Life, Outcome, Ran, Recorded, Stage, Step};
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
@@ -51,6 +51,7 @@ pub(super) async fn iteration(life: &mut Life) -> End {
             Ok(()) => pass.carry_out(life),
             Err(stale) => {
                 tracing::error!(bot_id = life.walk.bot(), "{stale}");
+                life.farewell = Farewell::Died(stale.to_string());
                 Some(End::Bot(Recorded::Error))
             }
         };
@@ -167,7 +168,8 @@ impl Pass {
 fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, Ran)> {
     let (squad, connections) = (life.squad.clone(), life.connections.clone());
     let scenario = squad.scenario();
-    let context = life.memory.context.clone();
+    let (context, row, shared) =
+        (life.memory.context.clone(), life.memory.row.clone(), life.memory.shared.clone());
     let arguments = life.memory.arguments(&scenario.plan, leaf).cloned();
     let bot = life.walk.bot();
     let draw = scenario.plan.draw(&mut life.walk, leaf);
@@ -184,6 +186,8 @@ fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, R
                 bot,
                 context: &context,
                 arguments: arguments.as_deref(),
+                data: row.as_deref(),
+                shared: Some(&shared),
             };
             let bot = Bot { scope, connections: &connections };
             match squad.actions[leaf.index()].run(bot, &mut || draw.clone()) {

@@ -1,7 +1,7 @@
 //! The schemas of actions: the built-in ones, `http` with its options, and those of others.
 
 use super::{NO_CONTROL, described, fields, reference};
-use crate::{action, duration, http};
+use crate::{action, duration, http, together};
 use serde_json::{Map, Value, json};
 
 /// What a built-in action does, in a sentence.
@@ -41,6 +41,71 @@ pub(super) fn action() -> Value {
     let text = "Calls an action by its name.";
     let properties = json!({"name": name, "args": args});
     json!({"description": text, "anyOf": [name, fields(text, &["name"], &properties)]})
+}
+
+/// A key of shared data, or the name of a signal or a barrier.
+pub(super) fn key() -> Value {
+    json!({"type": "string", "minLength": 1})
+}
+
+/// A change of shared data, of which exactly one is given with the key.
+pub(super) fn shared() -> Value {
+    let change = |text: &str| described(key(), text);
+    let properties = json!({
+        "put": change("Sets the value of this key."),
+        "add": change("Adds to the number under this key; what is not there counts as 0."),
+        "update": change("Sets the value of this key to what value gives, which sees the present one as old."),
+        "push": change("Adds to the end of the list under this key."),
+        "pop": change("Takes the first of the list under this key; fails when there is none."),
+        "delete": change("Takes this key away."),
+        "value": {"description": "The value, or what gives it."},
+        "by": {
+            "description": "What is added. Default: 1.",
+            "type": ["number", "string"],
+            "pattern": r"\{\{",
+        },
+        "save": described(reference("contextName"), "The name under which the bot keeps what it came to."),
+    });
+    let text = "Changes what all bots of the run share; each change is atomic.";
+    let mut schema = fields(text, &[], &properties);
+    let one = |change: &&str| match *change {
+        "put" | "update" | "push" => json!({"required": [change, "value"]}),
+        _ => json!({"required": [change], "not": {"required": ["value"]}}),
+    };
+    schema["oneOf"] = together::CHANGES.iter().map(one).collect();
+    schema["dependentRequired"] = json!({"by": ["add"]});
+    schema
+}
+
+fn timeout_of_waiting() -> Value {
+    let mut timeout = super::duration("number");
+    timeout["exclusiveMinimum"] = json!(0);
+    timeout["maximum"] = together::MAX_TIMEOUT.as_secs().into();
+    described(timeout, "How long it waits; then it fails. Default: 60s; at most a day.")
+}
+
+/// What waits for a signal.
+pub(super) fn await_signal() -> Value {
+    let text = "Waits until a signal is given.";
+    let properties = json!({"signal": described(key(), "Its name."), "timeout": timeout_of_waiting()});
+    json!({"description": text, "anyOf": [key(), fields(text, &["signal"], &properties)]})
+}
+
+/// What waits for other bots.
+pub(super) fn barrier() -> Value {
+    let properties = json!({
+        "name": described(key(), "Its name."),
+        "parties": {
+            "description": "How many bots go on together.",
+            "type": "integer", "minimum": 1, "maximum": together::MAX_PARTIES,
+        },
+        "timeout": timeout_of_waiting(),
+    });
+    fields(
+        "Waits until so many bots have come to it; they go on together.",
+        &["name", "parties"],
+        &properties,
+    )
 }
 
 fn wait() -> Value {

@@ -164,7 +164,8 @@ mod tests {
 
     fn rendered(expression: &str) -> Result<serde_json::Value, String> {
         let context: Context = [("l".to_owned(), serde_json::json!([1, 2]))].into();
-        let scope = Scope { run: &RunScope::default(), bot: 3, context: &context, arguments: None };
+        let run = RunScope::default();
+        let scope = Scope::new(&run, 3, &context);
         let template = Template::expression(expression).map_err(|e| e.to_string())?;
         template.render(scope).map_err(|e| e.to_string())
     }

@@ -13,8 +13,6 @@ use std::sync::{Arc, LazyLock};
 const FUEL: u64 = 100_000;
 /// Names whose value is the same for the whole run.
 const RUN_NAMES: [&str; 4] = ["run", "target", "env", "custom"];
-/// Names that are taken for what this version does not have yet.
-const RESERVED: [&str; 2] = ["data", "shared"];
 const KEYWORDS: [&str; 13] =
     ["true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"];
 
@@ -36,7 +34,7 @@ pub struct Hole {
 #[derive(Clone)]
 enum Look {
     Path(Vec<Segment>),
-    Expression { compiled: Arc<Expression<'static, 'static>>, names: Vec<String> },
+    Expression { compiled: Arc<Expression<'static, 'static>>, names: Vec<Arc<str>> },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -69,10 +67,11 @@ impl Hole {
             let syntax = |e: minijinja::Error| Error::Syntax(quoted(source), e.to_string());
             let compiled =
                 EXPRESSIONS.compile_expression_owned(bounds::guarded(source).into_owned()).map_err(syntax)?;
-            let mut names: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
+            let mut names: Vec<Arc<str>> =
+                compiled.undeclared_variables(false).into_iter().map(Arc::from).collect();
             names.retain(|name| !is_function(name));
             names.sort();
-            check_names(names.iter().map(String::as_str), None)?;
+            check_names(names.iter().map(|name| &**name), None)?;
             Look::Expression { compiled: Arc::new(compiled), names }
         };
         Ok(Self { source: source.to_owned(), look })
@@ -81,7 +80,18 @@ impl Hole {
     pub(super) fn mentions(&self, name: &str) -> bool {
         match &self.look {
             Look::Path(path) => path_head(path) == name,
-            Look::Expression { names, .. } => names.iter().any(|n| n == name),
+            Look::Expression { names, .. } => names.iter().any(|n| &**n == name),
+        }
+    }
+
+    /// Which part of a name it looks up, if it is a plain path below that name.
+    pub(super) fn part_of(&self, name: &str) -> Option<&str> {
+        match &self.look {
+            Look::Path(path) if path_head(path) == name => match path.get(1) {
+                Some(Segment::Name(part)) => Some(part),
+                Some(Segment::Index(_)) | None => None,
+            },
+            Look::Path(_) | Look::Expression { .. } => None,
         }
     }
 
@@ -89,7 +99,7 @@ impl Hole {
     pub(super) fn is_of_run(&self) -> bool {
         match &self.look {
             Look::Path(path) => RUN_NAMES.contains(&path_head(path)),
-            Look::Expression { names, .. } => names.iter().all(|n| RUN_NAMES.contains(&n.as_str())),
+            Look::Expression { names, .. } => names.iter().all(|n| RUN_NAMES.contains(&&**n)),
         }
     }
 
@@ -105,10 +115,10 @@ impl Hole {
                 look_up(path, scope).ok_or_else(|| RenderError::Undefined(self.source.clone()))
             }
             Look::Expression { compiled, names } => {
-                let visible: BTreeMap<&str, Cow<'_, Value>> =
-                    names.iter().filter_map(|n| Some((n.as_str(), head(n, scope)?))).collect();
+                let visible: BTreeMap<Arc<str>, minijinja::Value> =
+                    names.iter().filter_map(|n| Some((n.clone(), visible(n, scope)?))).collect();
                 let failed = |e: String| RenderError::Failed(quoted(&self.source), e);
-                let visible = minijinja::Value::from(minijinja::value::Serde(&visible));
+                let visible = minijinja::Value::from(visible);
                 let value = compiled.eval(visible).map_err(|e| failed(e.to_string()))?;
                 if value.is_undefined() {
                     return Err(RenderError::Undefined(self.source.clone()));
@@ -125,9 +135,6 @@ fn is_function(name: &str) -> bool {
 
 fn check_names<'n>(names: impl Iterator<Item = &'n str>, path: Option<&[Segment]>) -> Result<(), Error> {
     for name in names {
-        if RESERVED.contains(&name) {
-            return Err(Error::Reserved(name.to_owned()));
-        }
         let is_bot_id = |p: &[Segment]| matches!(p, [_, Segment::Name(part)] if part == "id");
         if name == "bot" && !path.is_none_or(is_bot_id) {
             return Err(Error::NoSuchPartOfBot("this part of bot".into()));
@@ -174,7 +181,15 @@ fn plain_path(source: &str) -> Option<Vec<Segment>> {
     Some(path)
 }
 
-/// The value of a top-level name.
+/// What an expression sees under a name. Shared data is looked up part by part, never copied whole.
+fn visible(name: &str, scope: Scope<'_>) -> Option<minijinja::Value> {
+    if name == "shared" {
+        return scope.shared.map(|shared| minijinja::Value::from_object(shared.clone()));
+    }
+    head(name, scope).map(|value| minijinja::Value::from(minijinja::value::Serde(&*value)))
+}
+
+/// The value of a top-level name, but for `shared`, which has only parts.
 fn head<'a>(name: &str, scope: Scope<'a>) -> Option<Cow<'a, Value>> {
     Some(match name {
         "bot" => Cow::Owned(serde_json::json!({"id": scope.bot})),
@@ -190,6 +205,8 @@ fn head<'a>(name: &str, scope: Scope<'a>) -> Option<Cow<'a, Value>> {
                 .into(),
         ),
         "custom" => Cow::Owned(Value::Object(scope.run.custom.clone())),
+        "data" => Cow::Borrowed(scope.data?),
+        "shared" => return None,
         name => {
             let argument = scope.arguments.and_then(|arguments| arguments.get(name));
             Cow::Borrowed(argument.or_else(|| scope.context.get(name))?)
@@ -202,6 +219,12 @@ fn look_up<'a>(path: &[Segment], scope: Scope<'a>) -> Option<Cow<'a, Value>> {
     let Segment::Name(first) = first else { return None };
     if first == "bot" {
         return Some(Cow::Owned(Value::from(scope.bot)));
+    }
+    if first == "shared" {
+        let (key, rest) = rest.split_first()?;
+        let Segment::Name(key) = key else { return None };
+        let value = scope.shared?.get(key)?;
+        return descend(&value, rest).cloned().map(Cow::Owned);
     }
     match head(first, scope)? {
         Cow::Borrowed(value) => descend(value, rest).map(Cow::Borrowed),

@@ -1,0 +1,262 @@
+use super::*;
+use botarmy_protocol::RunRef;
+use botarmy_report::{Delta, Slice};
+use botarmy_tree::{Actions, Path};
+
+fn army(runners: i32) -> Army {
+    let spec: BotRunSpec = serde_json::from_value(serde_json::json!({
+        "trees": {"T": "done"}, "bots": 10, "runners": {"count": runners}, "thresholds": [{"expect": "count > 0"}],
+    }))
+    .unwrap();
+    let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
+    Army::new("ns", "r", &spec, run)
+}
+
+fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
+    let delta = |n: &u64| {
+        let totals = Totals { requests: 10, ..Totals::default() };
+        Delta {
+            sequence: *n,
+            slices: vec![Slice { second: *n, totals, warmup: false, apart: false }],
+            alive: 5,
+        }
+    };
+    CheckIn {
+        protocol: VERSION,
+        run: RunRef { namespace: "ns".into(), name: "r".into(), uid: "u".into() },
+        index,
+        pod_uid: format!("pod-{index}"),
+        stage,
+        alive: 5,
+        round_trip_ms: Some(40),
+        deltas: sequences.iter().map(delta).collect(),
+        refusal: None,
+        performed: None,
+        together: botarmy_protocol::Together::default(),
+    }
+}
+
+#[test]
+fn the_start_waits_for_all_runners_and_the_slowest_of_them() {
+    let mut army = army(2);
+    let first = army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+    assert_eq!((first.start_at_ms, army.ready()), (None, 1));
+    let mut slow = said(1, Stage::Preparing, &[]);
+    slow.round_trip_ms = Some(200);
+    let preparing = army.check_in(&slow, 1_900).unwrap();
+    assert_eq!((preparing.start_at_ms, preparing.plan.map(|p| p.runners)), (None, Some(2)));
+    slow.stage = Stage::Ready;
+    let second = army.check_in(&slow, 2_000).unwrap();
+    assert_eq!((second.start_at_ms, second.plan), (Some(2_500), None));
+    let again = army.check_in(&said(0, Stage::Ready, &[]), 2_100).unwrap();
+    assert_eq!(again.start_at_ms, Some(2_500), "set once");
+}
+
+#[test]
+fn a_delta_counts_once_and_none_is_left_out() {
+    let mut army = army(1);
+    let orders = army.check_in(&said(0, Stage::Running, &[1, 2]), 1).unwrap();
+    assert_eq!((orders.applied, orders.durable, army.totals().requests), (2, 0, 20));
+    army.check_in(&said(0, Stage::Running, &[1, 2, 3]), 2).unwrap();
+    assert_eq!(army.totals().requests, 30);
+    assert!(matches!(army.check_in(&said(0, Stage::Running, &[5]), 3), Err(Refusal::Missing(5, 4))));
+    assert_eq!(army.totals().requests, 30);
+}
+
+#[test]
+fn it_is_over_when_the_last_measures_are_written() {
+    let mut army = army(1);
+    army.check_in(&said(0, Stage::Finished, &[1]), 1).unwrap();
+    assert!(army.is_urgent() && !army.is_over());
+    let checkpoint = army.checkpoint();
+    army.written(&checkpoint);
+    assert!(army.is_over() && !army.is_urgent());
+    assert_eq!(army.check_in(&said(0, Stage::Finished, &[1]), 2).unwrap().durable, 1);
+}
+
+#[test]
+fn an_operator_that_comes_back_goes_on_from_the_checkpoint() {
+    let mut before = army(1);
+    before.check_in(&said(0, Stage::Running, &[1]), 1).unwrap();
+    let checkpoint = before.checkpoint();
+    before.check_in(&said(0, Stage::Running, &[2]), 2).unwrap();
+    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint);
+    let orders = after.check_in(&said(0, Stage::Running, &[2, 3]), 3).unwrap();
+    assert_eq!((orders.applied, orders.durable, after.totals().requests), (3, 1, 30));
+    let series = after.result(4).series.unwrap();
+    let points: Vec<(u64, u64)> = series.points.iter().map(|p| (p.requests, p.bots)).collect();
+    assert_eq!(points, [(0, 5), (10, 5), (10, 5), (10, 5)]);
+}
+
+#[test]
+fn strangers_are_refused() {
+    let mut army = army(1);
+    assert!(matches!(army.check_in(&said(1, Stage::Ready, &[]), 1), Err(Refusal::Index(1, 1))));
+    let mut old = said(0, Stage::Ready, &[]);
+    old.protocol = VERSION + 2;
+    assert!(matches!(army.check_in(&old, 1), Err(Refusal::Protocol(_))));
+    assert_eq!(army.ready(), 0);
+}
+
+/// An army whose spec has these fields beside a tree that is done at once.
+fn army_with(fields: &serde_json::Value) -> Army {
+    let mut spec =
+        serde_json::json!({"trees": {"T": "done"}, "tree": "T", "bots": 10, "runners": {"count": 2}});
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let spec: BotRunSpec = serde_json::from_value(spec).unwrap();
+    let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
+    Army::new("ns", "r", &spec, run)
+}
+
+fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> CheckIn {
+    let context = [("token".to_owned(), serde_json::json!("t"))].into_iter().collect();
+    let performed = botarmy_protocol::Performed { part, failure: failure.map(str::to_owned), context };
+    CheckIn { performed: Some(performed), ..said(index, stage, &[]) }
+}
+
+/// What is written now survives.
+fn write(army: &mut Army) -> Checkpoint {
+    let checkpoint = army.checkpoint();
+    army.written(&checkpoint);
+    checkpoint
+}
+
+#[test]
+fn setup_comes_before_the_start_and_its_values_reach_all() {
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}));
+    let ready = |index| said(index, Stage::Ready, &[]);
+    assert_eq!(army.check_in(&ready(0), 1).unwrap().perform, None, "not before all are there");
+    assert_eq!(army.check_in(&ready(1), 2).unwrap().perform, None, "the first runner does it");
+    assert_eq!(army.check_in(&ready(0), 3).unwrap().perform, None, "who does it is not written down yet");
+    assert!(army.is_urgent() && army.has_begun() && army.is_setting_up());
+    write(&mut army);
+    assert_eq!(army.check_in(&ready(0), 4).unwrap().perform, Some(Part::Setup));
+    assert_eq!(army.check_in(&ready(1), 5).unwrap().start_at_ms, None);
+    let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, None), 6).unwrap();
+    assert!(told.start_at_ms.is_some() && told.perform.is_none());
+    for index in [0, 1] {
+        assert_eq!(army.check_in(&ready(index), 7).unwrap().context["token"], "t");
+    }
+    // At the end any runner that has ended cleans up; the others stay until that is done.
+    assert!(army.check_in(&said(0, Stage::Finished, &[]), 8).unwrap().stay);
+    army.check_in(&said(1, Stage::Finished, &[]), 9).unwrap();
+    write(&mut army);
+    assert!(!army.is_over() && army.is_tearing_down());
+    let orders = army.check_in(&said(1, Stage::Finished, &[]), 10).unwrap();
+    assert_eq!((orders.perform, orders.context["token"].as_str()), (Some(Part::Teardown), Some("t")));
+    army.check_in(&performed(1, Stage::Finished, Part::Teardown, None), 11).unwrap();
+    assert!(army.is_over() && army.fault().is_none());
+    assert!(!army.check_in(&said(0, Stage::Finished, &[]), 12).unwrap().stay);
+}
+
+#[test]
+fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    write(&mut army);
+    let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, Some("no")), 2).unwrap();
+    assert!(told.stop && told.start_at_ms.is_some());
+    assert_eq!(army.fault(), Some((Fault::Setup, "no")));
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Finished, &[]), 3).unwrap();
+    }
+    write(&mut army);
+    assert_eq!(army.check_in(&said(1, Stage::Finished, &[]), 4).unwrap().perform, Some(Part::Teardown));
+    army.check_in(&performed(1, Stage::Finished, Part::Teardown, Some("neither")), 5).unwrap();
+    let result = army.result(6);
+    assert_eq!((result.outcome, result.reason.as_deref()), (RunOutcome::Errored, Some("no")));
+}
+
+#[test]
+fn a_setup_whose_outcome_is_lost_is_not_repeated() {
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    let checkpoint = write(&mut army);
+    // Another operator tells the same pod only.
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint);
+    assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 2).unwrap().perform, Some(Part::Setup));
+    let mut replaced = said(0, Stage::Preparing, &[]);
+    replaced.pod_uid = "another".into();
+    let orders = after.check_in(&replaced, 3).unwrap();
+    assert_eq!((orders.perform, orders.stop), (None, true));
+    assert!(matches!(after.fault(), Some((Fault::Setup, reason)) if reason.contains("was lost")));
+}
+
+#[test]
+fn a_runner_that_cannot_do_its_part_ends_the_run() {
+    let mut army = army_with(&serde_json::json!({"teardown": {"tree": "T"}}));
+    let mut refusing = said(1, Stage::Preparing, &[]);
+    refusing.refusal = Some("spec.data.file: no".into());
+    assert!(army.check_in(&refusing, 1).unwrap().stop);
+    assert_eq!(army.fault(), Some((Fault::Refused, "spec.data.file: no")));
+}
+
+#[test]
+fn another_rate_is_told_before_it_is_due() {
+    let mut army = army_with(&serde_json::json!({"bots": null, "arrivalRate": 10, "runners": null}));
+    army.set_rate(10.0, 1);
+    assert_eq!(army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap().rates, [], "the same");
+    let start = army.start_at_ms().unwrap();
+    army.set_rate(20.0, start + 5_000);
+    army.set_rate(20.0, start + 5_500);
+    army.set_rate(0.0, start + 9_000);
+    let orders = army.check_in(&said(0, Stage::Running, &[]), start + 9_001).unwrap();
+    assert_eq!(orders.rates, [(7_000, 20.0), (11_000, 0.0)]);
+}
+
+#[test]
+fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
+    use botarmy_protocol::Together;
+    use botarmy_protocol::shared::{Answer, Change};
+    let together = |changes: &[(u64, Change)], answered, knows| Together {
+        changes: changes.to_vec(),
+        answered,
+        knows,
+        seen: 0,
+    };
+    let says = |index, together| CheckIn { together, ..said(index, Stage::Running, &[]) };
+    let mut army = army_with(&serde_json::json!({}));
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    let push = |n: u64, item: &str| (n, Change::Push("l".into(), item.into()));
+    let pop = |n| (n, Change::Pop("l".into()));
+    let all = says(0, together(&[push(1, "a"), push(2, "b"), pop(3)], 0, 0));
+    let made = |value: serde_json::Value| Answer::Made(value);
+    let expected = vec![(1, made(1.into())), (2, made(2.into())), (3, made("a".into()))];
+    assert_eq!(army.check_in(&all, 2).unwrap().together.answers, expected);
+    assert_eq!(army.check_in(&all, 3).unwrap().together.answers, expected, "said twice, made once");
+    let checkpoint = write(&mut army);
+    army.check_in(&says(1, together(&[pop(1)], 0, 0)), 4).unwrap();
+    // An operator that does not know of the last one gives its item to nobody before it is told.
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint);
+    let hungry = says(0, together(&[pop(4)], 3, 3));
+    let orders = after.check_in(&hungry, 10).unwrap().together;
+    assert_eq!((orders.answers, orders.applied, orders.news.anew), (vec![], 3, true));
+    assert_eq!(after.check_in(&says(1, together(&[], 1, 1)), 11).unwrap().together.applied, 0);
+    let repeated = together(&[(1, Change::Take("l".into(), "b".into()))], 1, 0);
+    after.check_in(&says(1, repeated), 12).unwrap();
+    let orders = after.check_in(&hungry, 13).unwrap().together;
+    assert_eq!(orders.answers, [(4, Answer::Empty)]);
+}
+
+#[test]
+fn an_operator_that_came_back_does_not_wait_for_ever() {
+    use botarmy_protocol::Together;
+    use botarmy_protocol::shared::Change;
+    let mut army = army_with(&serde_json::json!({}));
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint());
+    let change = CheckIn {
+        together: Together { changes: vec![(1, Change::Add("n".into(), 1.into()))], ..Together::default() },
+        ..said(0, Stage::Running, &[])
+    };
+    assert_eq!(after.check_in(&change, 1_000).unwrap().together.answers, []);
+    assert_eq!(after.check_in(&change, 12_000).unwrap().together.answers.len(), 1);
+}

@@ -1,0 +1,93 @@
+//! What one bot does once: setup and teardown.
+
+use super::army::{Army, Ending, Error, Start};
+use botarmy_actions::Together;
+use botarmy_report::{Outcome, Totals};
+use botarmy_spec::{Part, Run};
+use botarmy_tree::Context;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether it has come to its end, besides when the bot tells.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What came of a part.
+#[derive(Debug)]
+pub struct Performed {
+    /// The values that its bot has left.
+    pub context: Context,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// What was measured: its requests and its rows, which are no load.
+    pub totals: Totals,
+}
+
+impl Performed {
+    /// What comes of a part that a run does not have.
+    pub fn nothing() -> Self {
+        Self { context: Context::new(), failure: None, totals: Totals::default() }
+    }
+}
+
+/// Walks the tree of a part once, beginning with these values; none if the run has no such part. It ends
+/// early, and counts as failed, when `stop` comes.
+pub async fn perform(
+    run: &Run,
+    part: Part,
+    context: Context,
+    together: &Together,
+    stop: impl Future<Output = ()>,
+) -> Result<Option<Performed>, Error> {
+    let Some(only) = run.only(part) else { return Ok(None) };
+    let start = Start {
+        threads: 1,
+        context,
+        together: together.clone(),
+        keeps_ending: true,
+        ..Start::here(Arc::new(only))
+    };
+    let army = Army::start(start).await?;
+    let (mut stop, mut stopped) = (std::pin::pin!(stop), false);
+    let mut totals = Totals::default();
+    loop {
+        tokio::select! {
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                army.stop();
+            }
+            () = army.worker_finished() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let snapshot = army.drain().await;
+        if let Err(error) = totals.merge(&snapshot.totals) {
+            tracing::error!("measures cannot be added: {error}");
+        }
+        if snapshot.finished {
+            break;
+        }
+    }
+    let (context, failure) = judge(part, army.ending(), stopped);
+    let joined = tokio::task::spawn_blocking(move || army.join()).await;
+    joined.map_err(std::io::Error::other)?;
+    // Its bot and its pass are none of the load's.
+    (totals.bots_started, totals.iterations) = (0, 0);
+    Ok(Some(Performed { context, failure, totals }))
+}
+
+fn judge(part: Part, ending: Option<Ending>, stopped: bool) -> (Context, Option<String>) {
+    let what = match part {
+        Part::Setup => "setup",
+        Part::Teardown => "teardown",
+    };
+    let Some(Ending { outcome, failure, context }) = ending else {
+        return (Context::new(), Some(format!("{what} did not come to its end")));
+    };
+    let cause = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+    let failure = match outcome {
+        Outcome::Succeed => None,
+        Outcome::Cancelled if stopped => Some(format!("{what} was interrupted")),
+        Outcome::Cancelled => Some(format!("{what} took longer than its timeout{cause}")),
+        _ => Some(format!("{what} failed{cause}")),
+    };
+    (context, failure)
+}

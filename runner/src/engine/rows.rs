@@ -1,0 +1,140 @@
+//! Which bot has which row of the data. Pure.
+
+use super::share::Share;
+use botarmy_spec::Data;
+use botarmy_spec::types::Exhausted;
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// A row that a bot has for as long as it lives.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) number: usize,
+    /// Its values by column.
+    pub(super) value: Value,
+}
+
+/// What there is for a bot that wants to begin.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// This row.
+    Row(Row),
+    /// None now: all are in use.
+    Later,
+    /// None any more.
+    Never,
+}
+
+/// This runner's rows: rows are dealt out to the runners in turn, as the ids of bots are, so that the
+/// first bots have the rows of their ids.
+#[derive(Debug)]
+pub(super) struct Rows {
+    data: Data,
+    share: Share,
+    /// How many of this runner's rows have been used.
+    used: usize,
+    /// Rows that were given back, the one that has waited longest first.
+    free: VecDeque<usize>,
+}
+
+impl Rows {
+    pub(super) fn new(data: &Data, share: Share) -> Self {
+        Self { data: data.clone(), share, used: 0, free: VecDeque::new() }
+    }
+
+    /// Takes a row: one that nobody has used yet, or else the one that was given back first.
+    pub(super) fn take(&mut self) -> Next {
+        let fresh = self.share.index as usize + self.used * self.share.of.max(1) as usize;
+        if let Some(value) = self.value(fresh) {
+            self.used += 1;
+            return Next::Row(Row { number: fresh, value });
+        }
+        if self.data.exhausted == Exhausted::Stop || self.used == 0 {
+            return Next::Never;
+        }
+        let free = self.free.pop_front();
+        let row = free.and_then(|number| Some(Row { number, value: self.value(number)? }));
+        row.map_or(Next::Later, Next::Row)
+    }
+
+    /// Whether no bot will be given a row any more.
+    pub(super) fn are_over(&self) -> bool {
+        let fresh = self.share.index as usize + self.used * self.share.of.max(1) as usize;
+        let rows = self.data.table.as_ref().map_or(0, |table| table.len());
+        fresh >= rows && (self.data.exhausted == Exhausted::Stop || self.used == 0)
+    }
+
+    /// Gives the row of a number back.
+    pub(super) fn give_back(&mut self, row: usize) {
+        if self.data.exhausted != Exhausted::Stop {
+            self.free.push_back(row);
+        }
+    }
+
+    fn value(&self, number: usize) -> Option<Value> {
+        self.data.table.as_ref()?.row(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use botarmy_spec::Table;
+    use botarmy_spec::data::Source;
+    use botarmy_spec::types::DataFormat;
+    use std::sync::Arc;
+
+    fn rows(count: usize, exhausted: Exhausted, index: u32, of: u32) -> Rows {
+        let text = (0..count).fold("n\n".to_owned(), |text, n| text + &format!("{n}\n"));
+        let table = Some(Arc::new(Table::read(text, DataFormat::Csv).expect("rows")));
+        let data = Data { source: Source::Inline, format: DataFormat::Csv, exhausted, table };
+        Rows::new(&data, Share { index, of })
+    }
+
+    fn number(next: &Next) -> Option<&str> {
+        match next {
+            Next::Row(row) => row.value["n"].as_str(),
+            Next::Later | Next::Never => None,
+        }
+    }
+
+    #[test]
+    fn rows_are_dealt_out_and_no_two_bots_have_one() {
+        let mut seen = Vec::new();
+        for index in 0..3 {
+            let mut rows = rows(7, Exhausted::Wait, index, 3);
+            let taken: Vec<Next> =
+                std::iter::from_fn(|| Some(rows.take()).filter(|n| *n != Next::Later)).collect();
+            assert_eq!(number(&taken[0]), Some(&*index.to_string()));
+            seen.extend(taken.iter().filter_map(|n| number(n).map(str::to_owned)));
+        }
+        seen.sort();
+        assert_eq!(seen, ["0", "1", "2", "3", "4", "5", "6"]);
+    }
+
+    #[test]
+    fn what_follows_the_last_row_is_said() {
+        for exhausted in [Exhausted::Recycle, Exhausted::Wait] {
+            let mut rows = rows(2, exhausted, 0, 1);
+            let (Next::Row(a), Next::Row(b)) = (rows.take(), rows.take()) else { panic!("two rows") };
+            assert_eq!(rows.take(), Next::Later);
+            rows.give_back(b.number);
+            rows.give_back(a.number);
+            assert_eq!((rows.take(), rows.take()), (Next::Row(b), Next::Row(a)), "the first comes first");
+            assert!(!rows.are_over());
+        }
+        let mut rows = rows(1, Exhausted::Stop, 0, 1);
+        assert!(!rows.are_over());
+        let Next::Row(row) = rows.take() else { panic!("a row") };
+        rows.give_back(row.number);
+        assert_eq!(rows.take(), Next::Never);
+        assert!(rows.are_over());
+    }
+
+    #[test]
+    fn a_runner_without_a_row_of_its_own_starts_no_bot() {
+        let mut rows = rows(1, Exhausted::Wait, 1, 2);
+        assert!(rows.are_over());
+        assert_eq!(rows.take(), Next::Never);
+    }
+}
