@@ -98,7 +98,8 @@ fn setup_and_teardown_have_their_time_and_teardown_may_fail() {
 #[test]
 fn teardown_comes_after_an_interrupt_and_after_an_abort() {
     let shop = Shop::open(&[]);
-    let given = Given::new(&file(&shop, "bots: 2\npace: 10ms\nsetup: {tree: Login}\nteardown: {tree: Visit}"));
+    let given =
+        Given::new(&file(&shop, "bots: 2\npace: 10ms\nsetup: {tree: Login}\nteardown: {tree: Visit}"));
     let running = given.start(&[]);
     until("bots are at work", || shop.requests() > 5);
     running.signal("INT");

@@ -92,6 +92,12 @@ impl Namespace {
         serde_json::from_str(&self.kubectl(&["get", "--raw", &path])).expect("JSON")
     }
 
+    /// That of one of the shop's pods.
+    pub(crate) fn pod_stats(&self, pod: &str) -> Value {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/stats", self.name);
+        serde_json::from_str(&self.kubectl(&["get", "--raw", &path])).expect("JSON")
+    }
+
     pub(crate) fn wait_complete(&self, run: &str) -> Value {
         let name = format!("botrun/{run}");
         // A run whose runners cannot start ends only when its deadline is over.

@@ -6,8 +6,11 @@ mod cluster;
 mod faults;
 mod input;
 mod loads;
+mod observed;
+mod once;
 mod startup;
 mod template;
+mod together;
 
 use base64::Engine;
 use botarmy_operator::checkpoint;

@@ -8,9 +8,61 @@
 mod cluster;
 
 use cluster::{Namespace, kubectl};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ITERATIONS: u64 = 800;
+
+fn restart_the_operator() {
+    let operator = |args: &[&str]| {
+        let output = kubectl(&[&["--namespace", "botarmy"], args].concat(), None);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    operator(&["rollout", "restart", "deployment/botarmy-operator"]);
+    operator(&["rollout", "status", "deployment/botarmy-operator", "--timeout=120s"]);
+}
+
+#[test]
+fn what_bots_share_outlives_the_operator_and_no_item_is_given_out_twice() {
+    const ITEMS: u64 = 300;
+    let namespace = Namespace::new("restart-shared");
+    let take = json!({"sequence": [
+        {"select": [{"shared": {"pop": "items", "save": "item"}}, "done"]},
+        {"shared": {"add": "taken {{ item }}"}},
+        {"shared": {"add": "sum"}},
+        {"wait": "300ms"},
+    ]});
+    let fill = json!({"sequence": [
+        {"set": {"n": 0}},
+        {"always_succeed": {"repeat_until_fail": {"sequence": [
+            {"set": {"n": "{{ n + 1 }}"}},
+            {"shared": {"push": "items", "value": "{{ n }}"}},
+            {"if": {"when": format!("n >= {ITEMS}"), "then": {"negate": {"log": "full"}}}},
+        ]}}},
+    ]});
+    let check = |name: &str, when: String| json!({"check": {"name": name, "when": when}});
+    let each: Vec<Value> = (1..=ITEMS).map(|n| check("once", format!("shared['taken {n}'] == 1"))).collect();
+    let look = json!({"sequence": [check("sum", format!("shared.sum == {ITEMS}")), {"sequence": each}]});
+    let run = json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": "shared"},
+        "spec": {
+            "trees": {"Take": take, "Fill": fill, "Look": look}, "tree": "Take", "bots": 8, "runners": {"count": 2},
+            "iterations": ITEMS, "setup": {"tree": "Fill"}, "teardown": {"tree": "Look"},
+        },
+    });
+    namespace.apply(&run.to_string());
+    namespace.eventually("items are taken", |n| {
+        (n.get("botrun/shared")["status"]["result"]["iterations"].as_u64()? > 0).then_some(())
+    });
+    restart_the_operator();
+    let ended = namespace.wait_complete("shared");
+    assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");
+    let actions = ended["status"]["result"]["actions"].as_array().expect("actions");
+    let of = |name: &str| {
+        actions.iter().find(|a| a["name"] == name).unwrap_or_else(|| panic!("{name}: {ended:#}"))
+    };
+    assert_eq!((&of("once")["succeed"], &of("once")["fail"]), (&json!(ITEMS), &json!(0)), "{ended:#}");
+    assert_eq!(of("sum")["succeed"], 1, "{ended:#}");
+}
 
 #[test]
 fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
@@ -24,12 +76,7 @@ fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
         let status = &n.get("botrun/long")["status"];
         (status["result"]["iterations"].as_u64()? > 0).then(|| status["startTime"].clone())
     });
-    let operator = |args: &[&str]| {
-        let output = kubectl(&[&["--namespace", "botarmy"], args].concat(), None);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    operator(&["rollout", "restart", "deployment/botarmy-operator"]);
-    operator(&["rollout", "status", "deployment/botarmy-operator", "--timeout=120s"]);
+    restart_the_operator();
     assert_eq!(namespace.get("botrun/long")["status"]["phase"], "Running", "it came back in time");
     let run = namespace.wait_complete("long");
     let status = &run["status"];

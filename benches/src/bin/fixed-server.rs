@@ -14,6 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 const LISTENER: Token = Token(usize::MAX);
+/// How many connections may wait to be taken: one too many waits for a second and asks again, which would be measured.
+const BACKLOG: i32 = 4096;
 const END: &[u8] = b"\r\n\r\n";
 
 struct Client<S> {
@@ -61,6 +63,7 @@ fn serve<S: Read + Write>(
     begin: impl Fn(TcpStream) -> Result<S, rustls::Error>,
 ) -> Result<(), Box<dyn Error>> {
     let mut listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("{}", listener.local_addr()?);

@@ -46,6 +46,16 @@ fn rows_are_named_as_written() {
             "inner",
             "if(\"id > 3\")",
             "done",
+            r#"shared.put("stock")"#,
+            r#"shared.add("sold-{{ bot.id }}")"#,
+            r#"shared.update("stock")"#,
+            r#"shared.push("queue")"#,
+            r#"shared.pop("queue")"#,
+            r#"shared.delete("queue")"#,
+            r#"signal("open")"#,
+            r#"await("open")"#,
+            r#"await("open")"#,
+            r#"barrier("start")"#,
             "done",
         ]
     );

@@ -179,6 +179,25 @@ fn requests() -> BoxedStrategy<Value> {
     options.prop_map(|http| json!({"http": http})).boxed()
 }
 
+fn together() -> BoxedStrategy<Value> {
+    let change = prop::sample::select(&["put", "add", "update", "push", "pop", "delete"][..]);
+    let operands = || fields(&["value", "by", "save"]);
+    let shared = (change, texts(), operands()).prop_map(|(change, key, mut fields)| {
+        fields[change] = key;
+        json!({"shared": fields})
+    });
+    prop_oneof![
+        4 => shared,
+        1 => operands().prop_map(|fields| json!({"shared": fields})),
+        1 => anything().prop_map(|name| json!({"signal": name})),
+        1 => anything().prop_map(|name| json!({"await": name})),
+        1 => (texts(), durations()).prop_map(|(name, time)| json!({"await": {"signal": name, "timeout": time}})),
+        1 => (texts(), 0..3_u32, durations())
+            .prop_map(|(name, n, time)| json!({"barrier": {"name": name, "parties": n, "timeout": time}})),
+    ]
+    .boxed()
+}
+
 fn leaves() -> BoxedStrategy<Value> {
     const KEYS: [&str; 7] = ["error", "log", "set", "succeed_rate", "done", "action", "subtree"];
     let wait = prop_oneof![
@@ -197,6 +216,7 @@ fn leaves() -> BoxedStrategy<Value> {
         wait.prop_map(|wait| json!({"wait": wait})),
         (0.0..1.5).prop_map(|rate| json!({"succeed_rate": rate})),
         requests(),
+        together(),
         named.clone().prop_map(|named| json!({"action": named})),
         named.prop_map(|named| json!({"subtree": named})),
     ]

@@ -32,10 +32,15 @@ impl Alarm {
         let value = Timespec { tv_sec: seconds, tv_nsec: i64::from(left.subsec_nanos()) };
         let timer = Itimerspec { it_interval: once, it_value: value };
         timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &timer)?;
-        let read = |fd: &AsyncFd<OwnedFd>| Ok(rustix::io::read(fd.get_ref(), &mut [0; 8])?);
         loop {
-            if self.0.readable().await?.try_io(read).is_ok() {
-                return Ok(());
+            let mut ready = self.0.readable().await?;
+            let read = rustix::io::read(self.0.get_ref(), &mut [0; 8]);
+            // Read once it has nothing more until it is set anew.
+            ready.clear_ready();
+            match read {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }

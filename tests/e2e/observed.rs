@@ -1,0 +1,111 @@
+//! What can be seen and changed of a run while it goes on: rates, names, the bot log, the generator's health.
+
+use super::cluster::{Namespace, condition};
+use serde_json::{Value, json};
+
+fn run(name: &str, fields: &Value) -> String {
+    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
+    let mut run = json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},
+        "spec": {"target": "http://target:8080", "trees": {"T": get}, "runners": {"count": 2}},
+    });
+    for (key, value) in fields.as_object().expect("fields") {
+        run["spec"][key] = value.clone();
+    }
+    run.to_string()
+}
+
+#[test]
+fn another_rate_of_arrivals_takes_effect_on_all_runners() {
+    let namespace = Namespace::new("rate");
+    namespace.open_shop();
+    namespace.apply(&run("faster", &json!({"arrivalRate": "4/s", "duration": "20s"})));
+    namespace
+        .eventually("it goes on", |n| (n.get("botrun/faster")["status"]["phase"] == "Running").then_some(()));
+    let patch = |rate: &str| format!("{{\"spec\": {{\"arrivalRate\": \"{rate}\"}}}}");
+    namespace.kubectl(&["patch", "botrun/faster", "--type=merge", "-p", &patch("60/s")]);
+    // What is not a live change stays refused.
+    let longer = namespace.try_kubectl(
+        &["patch", "botrun/faster", "--type=merge", "-p", "{\"spec\": {\"duration\": \"1h\"}}"],
+        None,
+    );
+    assert!(!longer.status.success());
+    let ended = namespace.wait_complete("faster");
+    let result = &ended["status"]["result"];
+    assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");
+    assert!(condition(&ended, "SpecChanged").is_none(), "{ended:#}");
+    let started = result["bots"]["started"].as_u64().expect("a number");
+    // 80 at the first rate; at the second at least for a part of the time, and never beyond it.
+    assert!((200..=1_200).contains(&started), "{result:#}");
+    assert_eq!(
+        (&result["requests"], &result["dropped"]),
+        (&namespace.shop_stats()["requests"], &Value::Null)
+    );
+    assert_eq!(result["iterations"], started);
+}
+
+#[test]
+fn all_addresses_of_a_headless_service_are_used_and_hosts_come_first() {
+    let namespace = Namespace::new("names");
+    namespace.open_shop();
+    namespace.kubectl(&["scale", "deployment/target", "--replicas=3"]);
+    namespace.kubectl(&["rollout", "status", "deployment/target", "--timeout=120s"]);
+    let headless = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "headless"},
+        "spec": {"clusterIP": "None", "selector": {"app": "target"}, "ports": [{"port": 8080}]},
+    });
+    namespace.apply(&headless.to_string());
+    // Each bot has a connection of its own, and ends after one pass.
+    let tree = json!({"T": {"sequence": [{"http": {"get": "{{ target }}/catalogue"}}, "done"]}});
+    let spread = json!({"target": "http://headless:8080", "trees": tree, "bots": 4, "iterations": 120});
+    namespace.apply(&run("spread", &spread));
+    let ended = namespace.wait_complete("spread");
+    assert_eq!(ended["status"]["result"]["total"]["succeed"], 120, "{ended:#}");
+    let pods = namespace.get("pods");
+    let pods =
+        pods["items"].as_array().expect("pods").iter().filter(|p| p["metadata"]["labels"]["app"] == "target");
+    let requests: Vec<u64> = pods
+        .map(|pod| {
+            let name = pod["metadata"]["name"].as_str().expect("a name");
+            let stats = namespace.pod_stats(name);
+            stats["requests"].as_u64().expect("a number")
+        })
+        .collect();
+    assert_eq!((requests.len(), requests.iter().sum::<u64>()), (3, 120), "{requests:?}");
+    // In turn, from a place of its own for each worker: nobody has far more than the others.
+    assert!(requests.iter().all(|n| (30..=50).contains(n)), "{requests:?}");
+    let service = namespace.get("service/target");
+    let ip = service["spec"]["clusterIP"].as_str().expect("an address");
+    let aliased = json!({
+        "target": "http://shop.example:8080", "bots": 2, "iterations": 10,
+        "hosts": [{"ip": ip, "hostnames": ["shop.example"]}],
+    });
+    namespace.apply(&run("aliased", &aliased));
+    let ended = namespace.wait_complete("aliased");
+    assert_eq!(ended["status"]["result"]["total"]["succeed"], 10, "{ended:#}");
+}
+
+#[test]
+fn a_generator_that_is_starved_says_so_and_the_bot_log_is_written_where_it_is_asked_for() {
+    let namespace = Namespace::new("starved");
+    namespace.open_shop();
+    let container = json!({
+        "name": "runner", "resources": {"limits": {"cpu": "60m"}, "requests": {"cpu": "10m"}},
+        "env": [{"name": "BOTARMY_LOG_FILE", "value": "/dev/stdout"}, {"name": "BOTARMY_LOG_FORMAT", "value": "json"}],
+    });
+    let template = json!({"spec": {"containers": [container]}});
+    let fields = json!({"bots": 50, "duration": "15s", "runners": {"count": 1}, "template": template, "gracePeriod": "5s"});
+    namespace.apply(&run("starved", &fields));
+    let ended = namespace.wait_complete("starved");
+    let (holds, message) = condition(&ended, "GeneratorSaturated").unwrap_or_else(|| panic!("{ended:#}"));
+    assert!(
+        holds == "True" && message.contains("figures are suspect") && message.contains("by its limit"),
+        "{message}"
+    );
+    let generator = &ended["status"]["result"]["generator"];
+    assert_eq!(generator["saturated"], true, "{generator}");
+    assert!(generator["throttledMs"].as_u64() > Some(0), "{generator}");
+    let log = namespace.kubectl(&["logs", "job/starved", "--tail=50"]);
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert!(lines.filter(|l| l["action"].is_string() && l["outcome"] == "succeed").count() > 10, "{log}");
+}
