@@ -210,6 +210,17 @@ def server(certificate=None):
         process.stdout.close()
 
 
+def served(one, certificate=None):
+    """A run that has a server of its own, to whose address `one` is given.
+
+    None meets what the connections of the one before have left behind.
+    """
+    def run_served():
+        with server(certificate) as address:
+            return one(address)
+    return run_served
+
+
 def interleaved(runs, pairs):
     """Calls each of `runs` (by name) in turn, so many times; what they give, by name.
 

@@ -135,6 +135,7 @@ pub struct Army {
     pub given_up: bool,
     /// Who performs setup and teardown is written down, so that they may be told.
     chosen: [bool; 2],
+    start_is_written: bool,
     shared: together::Shared,
 }
 
@@ -183,16 +184,12 @@ impl Army {
             pod.durable = pod.applied;
             pod.changes.durable = pod.changes.applied;
         }
-        let shared = match state.start_at_ms {
-            None => together::Shared::default(),
-            Some(_) => {
-                let at_work = state.pods.iter().filter(|(_, pod)| pod.stage < Stage::Finished);
-                let at_work = at_work.map(|(uid, _)| uid.clone()).collect();
-                together::Shared::restored(std::mem::take(&mut state.shared), at_work)
-            }
-        };
+        let at_work = state.pods.iter().filter(|(_, pod)| pod.stage < Stage::Finished);
+        let at_work = at_work.map(|(uid, _)| uid.clone()).collect();
+        let shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
         Self {
             chosen: [state.setup.has_begun(), state.teardown.has_begun()],
+            start_is_written: state.start_at_ms.is_some(),
             given_up: false,
             shared,
             namespace: namespace.into(),
@@ -404,6 +401,8 @@ impl Army {
         let chosen = [&self.state.setup, &self.state.teardown].map(Progress::has_begun);
         self.state.pods.values().any(|p| p.stage == Stage::Finished && p.durable < p.applied)
             || chosen != self.chosen
+            // An operator that comes back must not begin the run anew.
+            || self.state.start_at_ms.is_some() != self.start_is_written
             || self.shared.is_urgent()
     }
 
@@ -443,6 +442,7 @@ impl Army {
         for (chosen, progress) in self.chosen.iter_mut().zip([&checkpoint.setup, &checkpoint.teardown]) {
             *chosen |= progress.has_begun();
         }
+        self.start_is_written |= checkpoint.start_at_ms.is_some();
         self.shared.written();
     }
 

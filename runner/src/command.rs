@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod result_file;
 mod run;
+mod runtime;
 mod schema;
 mod screen;
 mod summary;
@@ -56,6 +57,8 @@ pub enum Exit {
     Invalid = 1,
     /// The run could not do what it was meant to: setup or teardown failed.
     Errored = 3,
+    /// All went well, but what came of it could not be written.
+    Unwritten = 4,
     /// The run was made, and a threshold does not hold.
     ThresholdsFailed = 99,
     /// A second interrupt ended it at once.

@@ -1,10 +1,10 @@
 //! The rows of a run, read from where they lie.
 
+use crate::pipe;
 use botarmy_protocol::path;
 use botarmy_spec::data::{MAX_BYTES, Source};
 use botarmy_spec::{Run, Table};
 use botarmy_tree::{Finding, Path};
-use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -66,9 +66,7 @@ pub(crate) fn load(run: &mut Run, path: &Path, place: Place<'_>) -> Result<(), V
 
 fn read(file: &FilePath, shown: &str) -> Result<String, Error> {
     let unreadable = |e| Error::Read(shown.to_owned(), e);
-    let opened = std::fs::File::open(file).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    opened.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let bytes = pipe::read(file, MAX_BYTES + 1).map_err(unreadable)?;
     if bytes.len() > MAX_BYTES {
         return Err(Error::TooLarge(shown.to_owned()));
     }

@@ -10,5 +10,6 @@ mod data;
 pub mod engine;
 mod metrics;
 mod otlp;
+mod pipe;
 mod seconds;
 pub mod target;

@@ -148,7 +148,7 @@ fn an_output_may_be_a_pipe() {
     let result: Value = serde_json::from_str(&result).expect("JSON");
     assert_eq!(result["iterations"], 1);
     runner(&["run", &given.file, "--out", "/dev/null"]).expect(0);
-    let ended = runner(&["run", &given.file, "--out", "/dev/full"]).expect(1);
+    let ended = runner(&["run", &given.file, "--out", "/dev/full"]).expect(4);
     assert!(
         ended.stderr.starts_with("the result cannot be written to /dev/full: No space left"),
         "{ended:?}"

@@ -260,3 +260,24 @@ fn an_operator_that_came_back_does_not_wait_for_ever() {
     assert_eq!(after.check_in(&change, 1_000).unwrap().together.answers, []);
     assert_eq!(after.check_in(&change, 12_000).unwrap().together.answers.len(), 1);
 }
+
+#[test]
+fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
+    use botarmy_protocol::Together;
+    use botarmy_protocol::shared::Change;
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    let early = write(&mut army);
+    let together = Together { changes: vec![(1, Change::Push("l".into(), "a".into()))], ..Together::default() };
+    army.check_in(&CheckIn { together, ..performed(0, Stage::Ready, Part::Setup, None) }, 2).unwrap();
+    assert!(army.start_at_ms().is_some() && army.is_urgent(), "an operator that comes back must not begin anew");
+    write(&mut army);
+    assert!(!army.is_urgent());
+    // One that knows only that setup was given away takes no change before all is repeated.
+    let mut after = Army::restore("ns", "r", army.run.clone(), early);
+    let pop = Together { changes: vec![(1, Change::Pop("l".into()))], ..Together::default() };
+    let orders = after.check_in(&CheckIn { together: pop, ..said(1, Stage::Running, &[]) }, 3).unwrap();
+    assert_eq!(orders.together.answers, []);
+}

@@ -172,7 +172,7 @@ impl Action for Set {
     fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
         let updates = self.0.iter().map(|(name, value)| Ok((name.clone(), value.render(bot.scope)?)));
         match updates.collect::<Result<_, RenderError>>() {
-            Ok(updates) => Step::Ready(Answer { updates, ..Outcome::Succeed.into() }),
+            Ok(updates) => Step::Ready(Box::new(Answer { updates, ..Outcome::Succeed.into() })),
             Err(error) => Step::from(error),
         }
     }
@@ -191,7 +191,8 @@ mod tests {
         let connections = Connections::default();
         let bot = Bot { scope: Scope::new(&run, 1, &context), connections: &connections };
         match action.run(bot, &mut || Draw::new(1, 1, 1, visit)) {
-            Step::Ready(answer) => answer,
+            Step::Plain(outcome) => outcome.into(),
+            Step::Ready(answer) => *answer,
             Step::Pending(later) => later.await,
         }
     }

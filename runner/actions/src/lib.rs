@@ -34,6 +34,8 @@ pub enum Outcome {
     Unmet,
     /// The bot's work is done; it ends.
     Done,
+    /// It is not through yet: the same leaf is asked again, a millisecond later at the earliest.
+    Continue,
     /// Something is wrong with the bot or its tree; it ends with this reason.
     Error(String),
 }
@@ -71,21 +73,23 @@ pub struct Bot<'a> {
 
 /// An action's answer, now or later. A trivial action costs no box and no yield.
 pub enum Step<'a> {
+    /// It came out so, and there is nothing more to tell.
+    Plain(Outcome),
     /// Here it is.
-    Ready(Answer),
+    Ready(Box<Answer>),
     /// It takes a while.
     Pending(LocalBoxFuture<'a, Answer>),
 }
 
 impl From<Outcome> for Step<'_> {
     fn from(outcome: Outcome) -> Self {
-        Self::Ready(outcome.into())
+        Self::Plain(outcome)
     }
 }
 
 impl From<template::RenderError> for Step<'_> {
     fn from(error: template::RenderError) -> Self {
-        Self::Ready(error.into())
+        Self::Plain(Outcome::Error(error.to_string()))
     }
 }
 
@@ -98,6 +102,7 @@ impl fmt::Debug for Bot<'_> {
 impl fmt::Debug for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Plain(outcome) => f.debug_tuple("Plain").field(outcome).finish(),
             Self::Ready(answer) => f.debug_tuple("Ready").field(answer).finish(),
             Self::Pending(_) => f.write_str("Pending"),
         }

@@ -415,7 +415,8 @@ mod tests {
         let scope = Scope { shared: Some(together.values()), ..Scope::new(&run, 7, &context) };
         let bot = Bot { scope, connections: &connections };
         let answer = match action.run(bot, &mut || Draw::new(1, 1, 1, 1)) {
-            Step::Ready(answer) => answer,
+            Step::Plain(outcome) => outcome.into(),
+            Step::Ready(answer) => *answer,
             Step::Pending(later) => later.await,
         };
         (answer.outcome, answer.updates)

@@ -26,6 +26,5 @@ pub(super) fn completions(args: &Args) -> Exit {
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "runner", &mut script);
-    output::say(&String::from_utf8_lossy(&script).trim_end());
-    Exit::Passed
+    output::say(&String::from_utf8_lossy(&script).trim_end())
 }

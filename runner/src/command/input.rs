@@ -2,13 +2,13 @@
 
 use super::output::one_line;
 use crate::data::{self, Place};
+use crate::pipe;
 use botarmy_spec::data::Source;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_spec::{BotRunSpec, Overrides, Run};
 use botarmy_tree::editor::{Options, Project};
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, yaml};
 use std::fmt;
-use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
 /// What is wrong with a file, one line for each mistake: `FILE: PATH: message`.
@@ -155,10 +155,8 @@ impl Input {
 }
 
 fn read_text(path: &FilePath) -> Result<String, Error> {
-    let most = yaml::MAX_BYTES as u64;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { Err(Error::TooLarge) } else { Ok(String::from_utf8(bytes)?) }
+    let bytes = pipe::read(path, yaml::MAX_BYTES + 1)?;
+    if bytes.len() > yaml::MAX_BYTES { Err(Error::TooLarge) } else { Ok(String::from_utf8(bytes)?) }
 }
 
 fn check_project(project: &Project, actions: &Actions) -> Result<(), Vec<Finding>> {

@@ -1,14 +1,21 @@
 //! Lines for people. A reader that closes the pipe early has seen what it wanted: that is no reason
 //! to end, as `println` would.
 
-use super::screen;
+use super::{Exit, screen};
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
-/// Writes a line to stdout.
-pub(super) fn say(line: &impl Display) {
+/// Writes a line to stdout, and tells whether that was a success.
+#[must_use]
+pub(super) fn say(line: &impl Display) -> Exit {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&format_args!("stdout cannot be written to: {error}; let it go to another place"));
+            Exit::Unwritten
+        }
+        Ok(()) | Err(_) => Exit::Passed,
+    }
 }
 
 /// Writes what is wrong to stderr, as one text without empty lines at its end.

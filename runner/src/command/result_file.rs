@@ -1,7 +1,8 @@
 //! The files that keep a result: each whole, or as it was before.
 
+use crate::pipe;
 use botarmy_report::{Format, RunResult, render};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -83,7 +84,9 @@ impl ResultFile {
         let unwritable = |e| Error::Unwritable(shown.clone(), e);
         let text = render(result, format);
         let path = match place {
-            Place::Stream(mut stream) => return stream.write_all(text.as_bytes()).map_err(unwritable),
+            Place::Stream(mut stream) => {
+                return pipe::write(&mut stream, text.as_bytes()).map_err(unwritable);
+            }
             Place::File(path) => path,
         };
         let mut fresh = beside(&path).map_err(unwritable)?;
@@ -99,7 +102,7 @@ fn place(path: &Path) -> io::Result<Place> {
     match path.metadata() {
         Ok(there) if there.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(there) => {
-            let opened = OpenOptions::new().append(true).open(path)?;
+            let opened = pipe::open(path)?;
             if !there.is_file() {
                 return Ok(Place::Stream(opened));
             }

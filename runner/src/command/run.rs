@@ -8,7 +8,7 @@ use self::interrupts::Interrupts;
 use super::input::Input;
 use super::output::{complain, say};
 use super::result_file::{self, FormatArg, ResultFile};
-use super::{Exit, FileArg};
+use super::{Exit, FileArg, runtime};
 use crate::bot_log::{self, BotLog, Layout};
 use crate::metrics::Metrics;
 use crate::otlp::{Destination, Pusher};
@@ -18,9 +18,11 @@ use botarmy_spec::{Overrides, Run};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::runtime::Builder;
 
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
-     3 setup or teardown failed, 99 thresholds failed, 130 second interrupt (SIGINT or SIGTERM).";
+     3 setup or teardown failed, 4 passed but the result could not be written, 99 thresholds failed, \
+     130 second interrupt (SIGINT or SIGTERM).";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -84,7 +86,7 @@ enum Error {
     Army(#[from] crate::engine::Error),
     #[error("{0}")]
     Shop(#[from] crate::target::Error),
-    #[error("the runtime cannot be started: {0}")]
+    #[error("the runtime cannot be started: {0}; check the limits of processes and open files")]
     Runtime(#[from] std::io::Error),
     #[error("{0}")]
     Out(#[from] result_file::Error),
@@ -97,7 +99,7 @@ enum Error {
 }
 
 pub(super) fn run(args: Args) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime::build(Builder::new_multi_thread().worker_threads(1));
     let result = runtime.map_err(Error::Runtime).and_then(|runtime| {
         let exit = runtime.block_on(start(args));
         // What still runs at a second interrupt is left behind.
@@ -153,9 +155,10 @@ async fn start(args: Args) -> Result<Exit, Error> {
         }
     };
     let Some(Conducted { result, pusher }) = result else { return Ok(Exit::Interrupted) };
-    say(&summary(&result));
+    let said = say(&summary(&result));
     // One that cannot be written after all keeps none of the others from being written.
-    let written: Vec<_> = outs.into_iter().map(|out| out.write(&result)).collect();
+    let unwritten: Vec<_> = outs.into_iter().filter_map(|out| out.write(&result).err()).collect();
+    unwritten.iter().for_each(complain);
     close(log).await?;
     // The result does not wait for a collector, nor does who has seen enough.
     if let Some(pusher) = pusher {
@@ -165,9 +168,9 @@ async fn start(args: Args) -> Result<Exit, Error> {
             () = interrupts.reached(1) => {}
         }
     }
-    written.into_iter().collect::<Result<(), _>>()?;
     Ok(match result.outcome {
-        RunOutcome::Passed => Exit::Passed,
+        RunOutcome::Passed if unwritten.is_empty() => said,
+        RunOutcome::Passed => Exit::Unwritten,
         RunOutcome::Failed | RunOutcome::Aborted => Exit::ThresholdsFailed,
         RunOutcome::Errored => Exit::Errored,
     })

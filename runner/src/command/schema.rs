@@ -8,8 +8,7 @@ use botarmy_tree::schema;
 use serde_json::{Map, Value, json};
 
 pub(super) fn schema() -> Exit {
-    say(&format_args!("{:#}", of_file()));
-    Exit::Passed
+    say(&format_args!("{:#}", of_file()))
 }
 
 /// The JSON Schema of a file that `runner run` takes: a manifest, or the bare fields of a spec.

@@ -30,10 +30,7 @@ enum Error {
 
 pub(super) fn summary(args: &Args) -> Exit {
     match read(args) {
-        Ok(result) => {
-            say(&botarmy_report::render(&result, args.format.into()).trim_end());
-            Exit::Passed
-        }
+        Ok(result) => say(&botarmy_report::render(&result, args.format.into()).trim_end()),
         Err(error) => {
             complain(&format_args!("{}: {error}", args.file.display()));
             Exit::Invalid

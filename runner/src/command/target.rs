@@ -1,11 +1,12 @@
 //! `runner target`.
 
-use super::Exit;
 use super::output::{complain, say};
+use super::{Exit, runtime};
 use crate::target::{Error, Knobs, Shop};
 use botarmy_tree::duration;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::runtime::Builder;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn target(args: &Args) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime::build(&mut Builder::new_multi_thread());
     let served = runtime.map_err(|e| Error::Listen(args.listen, e)).and_then(|r| r.block_on(serve(args)));
     match served {
         Ok(()) => Exit::Passed,
@@ -34,7 +35,8 @@ pub(super) fn target(args: &Args) -> Exit {
 
 async fn serve(args: &Args) -> Result<(), Error> {
     let shop = Shop::open(args.listen, Knobs::new(args.latency, args.failures_per_thousand)).await?;
-    say(&format_args!("the shop is open at http://{}", shop.address()));
+    // It is open all the same to those who know its address.
+    let _ = say(&format_args!("the shop is open at http://{}", shop.address()));
     shop.serve(stop_signal()).await
 }
 

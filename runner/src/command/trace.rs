@@ -47,10 +47,7 @@ enum Error {
 
 pub(super) fn trace(args: &Args) -> Exit {
     match lines(args) {
-        Ok(lines) => {
-            say(&lines.join("\n"));
-            Exit::Passed
-        }
+        Ok(lines) => say(&lines.join("\n")),
         Err(error) => {
             complain(&error);
             Exit::Invalid

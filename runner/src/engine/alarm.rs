@@ -36,7 +36,11 @@ impl Alarm {
             let mut expirations = [0; 8];
             // Reading clears it; one that was set anew since has nothing to read yet.
             match rustix::io::read(self.0.get_ref(), &mut expirations) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    // It is read to its end: the runtime need not try again to learn that.
+                    ready.clear_ready();
+                    return Ok(());
+                }
                 Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
                 Err(error) => return Err(error.into()),
             }

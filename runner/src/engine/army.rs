@@ -153,7 +153,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn give_row_back(&self, row: usize) {
+    pub(super) fn give_row_back(&self, row: u32) {
         if let Some(rows) = &self.rows {
             rows.lock().unwrap_or_else(PoisonError::into_inner).give_back(row);
         }

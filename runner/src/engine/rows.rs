@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 /// A row that a bot has for as long as it lives.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
-    pub(super) number: usize,
+    pub(super) number: u32,
     /// Its values by column.
     pub(super) value: Value,
 }
@@ -32,9 +32,9 @@ pub(super) struct Rows {
     data: Data,
     share: Share,
     /// How many of this runner's rows have been used.
-    used: usize,
+    used: u32,
     /// Rows that were given back, the one that has waited longest first.
-    free: VecDeque<usize>,
+    free: VecDeque<u32>,
 }
 
 impl Rows {
@@ -44,7 +44,7 @@ impl Rows {
 
     /// Takes a row: one that nobody has used yet, or else the one that was given back first.
     pub(super) fn take(&mut self) -> Next {
-        let fresh = self.share.index as usize + self.used * self.share.of.max(1) as usize;
+        let fresh = self.fresh();
         if let Some(value) = self.value(fresh) {
             self.used += 1;
             return Next::Row(Row { number: fresh, value });
@@ -59,20 +59,25 @@ impl Rows {
 
     /// Whether no bot will be given a row any more.
     pub(super) fn are_over(&self) -> bool {
-        let fresh = self.share.index as usize + self.used * self.share.of.max(1) as usize;
+        let fresh = self.fresh();
         let rows = self.data.table.as_ref().map_or(0, |table| table.len());
-        fresh >= rows && (self.data.exhausted == Exhausted::Stop || self.used == 0)
+        fresh as usize >= rows && (self.data.exhausted == Exhausted::Stop || self.used == 0)
     }
 
     /// Gives the row of a number back.
-    pub(super) fn give_back(&mut self, row: usize) {
+    pub(super) fn give_back(&mut self, row: u32) {
         if self.data.exhausted != Exhausted::Stop {
             self.free.push_back(row);
         }
     }
 
-    fn value(&self, number: usize) -> Option<Value> {
-        self.data.table.as_ref()?.row(number)
+    /// The number of the next row that nobody has used yet; a table has fewer rows than 32 bits count.
+    fn fresh(&self) -> u32 {
+        self.share.index.saturating_add(self.used.saturating_mul(self.share.of.max(1)))
+    }
+
+    fn value(&self, number: u32) -> Option<Value> {
+        self.data.table.as_ref()?.row(number as usize)
     }
 }
 

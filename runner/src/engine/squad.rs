@@ -1,9 +1,9 @@
 //! The bots of one scenario on one worker: how they come and go.
 
 use super::alarm::Alarm;
-use super::army::{Error, Recruit, Shared};
+use super::army::{Error, Recruit, Shared as SharedByWorkers};
 use super::arrivals::Arrivals;
-use super::bot::{self, Begin, Born, Stage, Stop};
+use super::bot::{Begin, Born, Life, Stage, Stop};
 use super::journal::Journal;
 use super::rows::Row;
 use super::share::Share;
@@ -13,6 +13,7 @@ use botarmy_report::{Observed, Outcome, RowInfo};
 use botarmy_spec::Scenario;
 use botarmy_spec::load::{Closed, Model, whole};
 use botarmy_spec::profile::Profile;
+use botarmy_tree::template::Shared;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -136,7 +137,7 @@ impl Squad {
         &self.local.run.scenarios[self.scenario]
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &SharedByWorkers {
         &self.local.common.scenarios[self.scenario]
     }
 
@@ -163,6 +164,31 @@ impl Squad {
     pub(super) fn record(&self, leaf: usize, outcome: Outcome, micros: u64, observed: &Observed) {
         self.follow_stage();
         self.local.recorder.borrow_mut().record_observed(self.place.first + leaf, outcome, micros, observed);
+    }
+
+    /// Records a leaf that has succeeded, of which there is nothing more to tell.
+    #[inline]
+    pub(super) fn record_success(&self, leaf: usize, micros: u64) {
+        self.follow_stage();
+        self.local.recorder.borrow_mut().record(self.place.first + leaf, Outcome::Succeed, micros);
+    }
+
+    /// What all bots share, as templates see it.
+    pub(super) fn shared_values(&self) -> &Shared {
+        self.local.common.together.values()
+    }
+
+    /// A bot is gone; its row can be another's.
+    pub(super) fn gone(&self, bot: u64, row: Option<u32>) {
+        self.alive.borrow_mut().remove(&bot);
+        if let Some(row) = row {
+            self.shared().give_row_back(row);
+        }
+        // One of those that arrived is not replaced: only the last of them is worth a look.
+        let is_open = matches!(self.scenario().load.model, Model::Open(_));
+        if !is_open || self.alive() == 0 {
+            self.local.changed.notify_one();
+        }
     }
 
     /// Records a whole pass.
@@ -317,12 +343,8 @@ impl Squad {
     fn start(self: &Rc<Self>, id: u64, row: Option<Row>, begin: Begin) {
         let stop = Rc::new(Stop::new());
         self.alive.borrow_mut().insert(id, stop.clone());
-        let (row, row_value) = row.map(|row| (row.number, row.value)).unzip();
-        let alive = Alive { squad: self.clone(), id, row };
-        tokio::task::spawn_local(async move {
-            let row = row_value;
-            bot::run(alive.squad.clone(), Born { id, row }, stop, begin).await;
-        });
+        let mut life = Life::new(self.clone(), Born { id, row }, stop);
+        tokio::task::spawn_local(async move { life.run(begin).await });
     }
 
     /// Starts a bot at each arrival of this worker, whatever becomes of the others.
@@ -402,23 +424,4 @@ impl Squad {
 
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A bot among those that are alive, however it ends: one that nobody takes out would keep the run
-/// from ending.
-struct Alive {
-    squad: Rc<Squad>,
-    id: u64,
-    /// The number of its row.
-    row: Option<usize>,
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.squad.alive.borrow_mut().remove(&self.id);
-        if let Some(row) = self.row {
-            self.squad.shared().give_row_back(row);
-        }
-        self.squad.local.changed.notify_one();
-    }
 }

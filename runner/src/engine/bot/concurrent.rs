@@ -1,7 +1,9 @@
 //! One pass of a tree in which several things can go on at once: leaves below a `parallel`, the delays
 //! of a `retry`, the time of a `timeout`.
 
-use super::{Bot, End, Farewell, Life, Outcome, Ran, Recorded, Stage, Step};
+use super::leaf::{BEFORE_AGAIN, Ran};
+use super::{End, Farewell, Life, Outcome, Recorded, Stage};
+use botarmy_actions::{Bot, Step};
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
@@ -51,7 +53,7 @@ pub(super) async fn iteration(life: &mut Life) -> End {
             Ok(()) => pass.carry_out(life),
             Err(stale) => {
                 tracing::error!(bot_id = life.walk.bot(), "{stale}");
-                life.farewell = Farewell::Died(stale.to_string());
+                life.will_have_gone(Farewell::Died(stale.to_string()));
                 Some(End::Bot(Recorded::Error))
             }
         };
@@ -78,7 +80,7 @@ impl Pass {
             match effect {
                 Effect::Bind(frame) => {
                     let bot = life.walk.bot();
-                    bound = bound.and_then(|()| life.memory.bind(life.squad.scenario(), frame, bot));
+                    bound = bound.and_then(|()| life.memory.bind(&life.squad, frame, bot));
                 }
                 Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
                 Effect::Cancel(leaf) => self.give_up(life, |going| going == Going::Leaf(leaf)),
@@ -105,12 +107,22 @@ impl Pass {
 
     fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), String>) {
         let ran = match bound {
-            Ok(()) => attempt(life, leaf),
-            Err(error) => std::future::ready((Instant::now(), Ran::Answered(Outcome::Error(error).into())))
-                .boxed_local(),
+            Ok(()) => attempt(life, leaf, None),
+            Err(error) => {
+                std::future::ready((Instant::now(), Ran::Plain(Outcome::Error(error)))).boxed_local()
+            }
         };
         let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
         self.begin(Going::Leaf(leaf), ended.boxed_local());
+    }
+
+    /// A leaf that is not through yet is asked again; its time goes on.
+    fn enter_again(&mut self, life: &mut Life, leaf: LeafId, started: Instant) {
+        let ended = attempt(life, leaf, Some(started)).map(move |(started, ran)| Event::Leaf(leaf, started, ran));
+        self.begin(Going::Leaf(leaf), ended.boxed_local());
+        if let Some(begun) = self.begun.last_mut() {
+            begun.started = started;
+        }
     }
 
     /// Waits for something to come to its end.
@@ -118,7 +130,7 @@ impl Pass {
         loop {
             if life.stop.asked() {
                 // Only what is done to the target may come to its end, as long as it is let.
-                let (squad, cancel) = (life.squad.clone(), life.stop.stage.get() == Stage::Cancel);
+                let (squad, cancel) = (life.squad.clone(), life.stop.stage() == Stage::Cancel);
                 let is_measured = |leaf| squad.scenario().plan.leaf(leaf).measured;
                 self.give_up(life, |going| {
                     cancel || !matches!(going, Going::Leaf(leaf) if is_measured(leaf))
@@ -139,6 +151,13 @@ impl Pass {
                 Some(Ok(Event::Timer(timer))) => {
                     self.begun.retain(|b| b.going != Going::Timer(timer));
                     return Ok(Input::Timer(timer));
+                }
+                Some(Ok(Event::Leaf(leaf, started, Ran::Again(updates)))) => {
+                    self.begun.retain(|b| b.going != Going::Leaf(leaf));
+                    if let Err(error) = life.memory.update(updates) {
+                        life.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())))?;
+                    }
+                    self.enter_again(life, leaf, started);
                 }
                 Some(Ok(Event::Leaf(leaf, started, ran))) => {
                     self.begun.retain(|b| b.going != Going::Leaf(leaf));
@@ -164,12 +183,12 @@ impl Pass {
     }
 }
 
-/// Runs a leaf apart from the bot: it sees the bot's values as they are now.
-fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, Ran)> {
+/// Runs a leaf apart from the bot: it sees the bot's values as they are now. One that is asked again was
+/// first asked at this moment.
+fn attempt(life: &mut Life, leaf: LeafId, before: Option<Instant>) -> LocalBoxFuture<'static, (Instant, Ran)> {
     let (squad, connections) = (life.squad.clone(), life.connections.clone());
     let scenario = squad.scenario();
-    let (context, row, shared) =
-        (life.memory.context.clone(), life.memory.row.clone(), life.memory.shared.clone());
+    let (context, row) = (life.memory.context.clone(), life.memory.row.clone());
     let arguments = life.memory.arguments(&scenario.plan, leaf).cloned();
     let bot = life.walk.bot();
     let draw = scenario.plan.draw(&mut life.walk, leaf);
@@ -179,7 +198,10 @@ fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, R
         if let Some(turn) = turn {
             tokio::time::sleep_until(turn.into()).await;
         }
-        let started = Instant::now();
+        if before.is_some() {
+            tokio::time::sleep(BEFORE_AGAIN).await;
+        }
+        let started = before.unwrap_or_else(Instant::now);
         let run = async {
             let scope = Scope {
                 run: &squad.scenario().scope,
@@ -187,16 +209,17 @@ fn attempt(life: &mut Life, leaf: LeafId) -> LocalBoxFuture<'static, (Instant, R
                 context: &context,
                 arguments: arguments.as_deref(),
                 data: row.as_deref(),
-                shared: Some(&shared),
+                shared: Some(squad.shared_values()),
             };
             let bot = Bot { scope, connections: &connections };
             match squad.actions[leaf.index()].run(bot, &mut || draw.clone()) {
-                Step::Ready(answer) => answer,
-                Step::Pending(later) => later.await,
+                Step::Plain(outcome) => outcome.into(),
+                Step::Ready(answer) => (*answer).into(),
+                Step::Pending(later) => later.await.into(),
             }
         };
-        let answer = AssertUnwindSafe(run).catch_unwind().await;
-        (started, answer.map_or(Ran::Crashed, Ran::Answered))
+        let ran = AssertUnwindSafe(run).catch_unwind().await;
+        (started, ran.unwrap_or(Ran::Crashed))
     }
     .boxed_local()
 }

@@ -1,5 +1,6 @@
 //! What a bot knows: its values, and the arguments of the subtrees that it is in.
 
+use crate::engine::squad::Squad;
 use botarmy_spec::Scenario;
 use botarmy_tree::template::{Context, Shared};
 use botarmy_tree::{FrameId, LeafId, Plan, Scope};
@@ -37,28 +38,26 @@ pub(super) struct Memory {
     frames: Box<[Rc<Context>]>,
     /// The bot's row of the data.
     pub(super) row: Option<Rc<Value>>,
-    /// What all bots share.
-    pub(super) shared: Shared,
 }
 
 impl Memory {
     /// That of a bot that begins with these values.
-    pub(super) fn new(plan: &Plan, context: &Rc<Context>, row: Option<Value>, shared: &Shared) -> Self {
+    pub(super) fn new(plan: &Plan, context: &Rc<Context>, row: Option<Value>) -> Self {
         let sizes = context.values().filter_map(|value| size_of(value, 0));
         Self {
             context: context.clone(),
             size: sizes.sum(),
             row: row.map(Rc::new),
-            shared: shared.clone(),
             frames: plan.frames().iter().map(|_| Rc::default()).collect(),
         }
     }
 
     /// Renders the arguments of a subtree that is being entered.
-    pub(super) fn bind(&mut self, scenario: &Scenario, frame: FrameId, bot: u64) -> Result<(), String> {
+    pub(super) fn bind(&mut self, squad: &Squad, frame: FrameId, bot: u64) -> Result<(), String> {
+        let scenario = squad.scenario();
         let record = &scenario.plan.frames()[frame.index()];
         let arguments = record.outer.map(|outer| &*self.frames[outer.index()]);
-        let scope = self.seen(scenario, bot, arguments);
+        let scope = self.seen(scenario, bot, arguments, squad.shared_values());
         let rendered = record.with.iter().map(|(name, value)| {
             let value = value.render(scope).map_err(|e| e.to_string())?;
             match size_of(&value, 0).filter(|size| *size <= MAX_VALUE) {
@@ -76,14 +75,26 @@ impl Memory {
     }
 
     /// What the templates of a leaf see.
-    pub(super) fn scope<'a>(&'a self, scenario: &'a Scenario, leaf: LeafId, bot: u64) -> Scope<'a> {
+    pub(super) fn scope<'a>(
+        &'a self,
+        scenario: &'a Scenario,
+        leaf: LeafId,
+        bot: u64,
+        shared: &'a Shared,
+    ) -> Scope<'a> {
         let arguments = self.arguments(&scenario.plan, leaf).map(|a| &**a);
-        self.seen(scenario, bot, arguments)
+        self.seen(scenario, bot, arguments, shared)
     }
 
-    fn seen<'a>(&'a self, scenario: &'a Scenario, bot: u64, arguments: Option<&'a Context>) -> Scope<'a> {
-        let (data, shared) = (self.row.as_deref(), Some(&self.shared));
-        Scope { run: &scenario.scope, bot, context: &self.context, arguments, data, shared }
+    fn seen<'a>(
+        &'a self,
+        scenario: &'a Scenario,
+        bot: u64,
+        arguments: Option<&'a Context>,
+        shared: &'a Shared,
+    ) -> Scope<'a> {
+        let data = self.row.as_deref();
+        Scope { run: &scenario.scope, bot, context: &self.context, arguments, data, shared: Some(shared) }
     }
 
     /// Takes values over, or none of them when they are too large to be kept.
@@ -133,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_a_bot_keeps_is_bounded() {
-        let mut memory = Memory::new(&Plan::default(), &Rc::default(), None, &Shared::default());
+        let mut memory = Memory::new(&Plan::default(), &Rc::default(), None);
         let update = |name: &str, value: Value| vec![(name.to_owned(), value)];
         let text = |bytes: usize| Value::from("x".repeat(bytes));
         assert_eq!(memory.update(update("a", text(MAX_VALUE))), Err(TooLarge::Value("a".into())));

@@ -1,0 +1,197 @@
+//! One leaf of a bot: run until it has an outcome, recorded, its changes applied.
+
+use super::{End, Life, Stage, Stop};
+use crate::bot_log::Farewell;
+use crate::engine::squad::micros;
+use botarmy_actions::{Answer, Bot, Outcome, Step};
+use botarmy_report::{FailureClass, Observed, Outcome as Recorded};
+use botarmy_tree::{LeafId, Verdict};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use serde_json::Value;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// How long a leaf that is not through yet waits at least until it is asked again, so that nothing spins.
+pub(super) const BEFORE_AGAIN: Duration = Duration::from_millis(1);
+
+/// How a leaf came out.
+#[derive(Debug)]
+pub(super) enum Ran {
+    /// So, and there is nothing more to tell.
+    Plain(Outcome),
+    /// With something to tell.
+    Answered(Box<Answer>),
+    /// It is not through yet, and wants these values changed.
+    Again(Vec<(String, Value)>),
+    Crashed,
+    Cancelled,
+}
+
+impl From<Answer> for Ran {
+    fn from(answer: Answer) -> Self {
+        match answer.outcome {
+            Outcome::Continue => Self::Again(answer.updates),
+            _ => Self::Answered(Box::new(answer)),
+        }
+    }
+}
+
+impl From<Outcome> for Ran {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Continue => Self::Again(Vec::new()),
+            outcome => Self::Plain(outcome),
+        }
+    }
+}
+
+impl Life {
+    /// Runs a leaf until it has an outcome.
+    pub(super) async fn attempt(&mut self, leaf: LeafId) -> Result<Verdict, End> {
+        let started = self.now;
+        loop {
+            let ran = self.execute(leaf).await;
+            let Ran::Again(updates) = ran else { return self.finish(leaf, started, ran) };
+            if let Err(error) = self.memory.update(updates) {
+                return self.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())));
+            }
+            Box::pin(self.before_again()).await;
+            if self.stop.asked() {
+                return self.finish(leaf, started, Ran::Cancelled);
+            }
+        }
+    }
+
+    async fn before_again(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(BEFORE_AGAIN) => {}
+            () = self.stop.reached(Stage::End) => {}
+        }
+        self.resume();
+    }
+
+    /// Runs a leaf once.
+    async fn execute(&mut self, leaf: LeafId) -> Ran {
+        let ran = {
+            let Self { squad, stop, walk, memory, connections, .. } = self;
+            let scenario = squad.scenario();
+            let plan = &scenario.plan;
+            let later = {
+                let scope = memory.scope(scenario, leaf, walk.bot(), squad.shared_values());
+                let action = &squad.actions[leaf.index()];
+                // The context is left as it was by an action that panics, so that nothing is half done.
+                let step = catch_unwind(AssertUnwindSafe(|| {
+                    action.run(Bot { scope, connections }, &mut || plan.draw(walk, leaf))
+                }));
+                match step {
+                    Err(_) => return Ran::Crashed,
+                    Ok(Step::Plain(outcome)) => return outcome.into(),
+                    Ok(Step::Ready(answer)) => return (*answer).into(),
+                    Ok(Step::Pending(later)) => later,
+                }
+            };
+            // What steers only the bot, such as a wait, need not come to its end.
+            let given_up = if plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End };
+            unless_given_up(later, stop, given_up).await
+        };
+        self.resume();
+        ran
+    }
+
+    /// The bot has waited: the others have had their turn.
+    pub(super) fn resume(&mut self) {
+        self.now = Instant::now();
+        (self.ticks, self.turn) = (0, self.now);
+    }
+
+    /// Records how a leaf came out and applies what it changes.
+    pub(super) fn finish(&mut self, leaf: LeafId, started: Instant, ran: Ran) -> Result<Verdict, End> {
+        self.ticks += 1;
+        self.now = Instant::now();
+        let record = self.squad.scenario().plan.leaf(leaf);
+        let late = if record.measured { std::mem::take(&mut self.late_us) } else { 0 };
+        let micros = late + micros(self.now.saturating_duration_since(started));
+        if let (Ran::Plain(Outcome::Succeed), None) = (&ran, &self.told) {
+            self.squad.record_success(leaf.index(), micros);
+            return Ok(Verdict::Succeed);
+        }
+        let mut observed = Observed::default();
+        let (recorded, result) = match ran {
+            Ran::Crashed => {
+                tracing::error!(bot_id = self.walk.bot(), action = %record.name, "the action crashed, the bot died");
+                observed = Observed::failed(FailureClass::Action, "the action panicked; see the log");
+                (Recorded::Crash, Err(End::Bot(Recorded::Crash)))
+            }
+            Ran::Cancelled | Ran::Again(_) => (Recorded::Cancelled, Err(End::Stopped)),
+            Ran::Plain(outcome) => self.judge(outcome, &mut observed),
+            Ran::Answered(answer) => {
+                let Answer { outcome, updates, observed: seen } = *answer;
+                observed = seen;
+                let outcome = match self.memory.update(updates) {
+                    Ok(()) => outcome,
+                    Err(error) => Outcome::Error(error.to_string()),
+                };
+                self.judge(outcome, &mut observed)
+            }
+        };
+        // An action of the user's own need not say why it failed; it is counted all the same.
+        let measured = self.squad.scenario().plan.leaf(leaf).measured;
+        if recorded == Recorded::Fail && observed.failure.is_none() && measured {
+            observed = Observed::failed(FailureClass::Action, "the action failed");
+        }
+        self.tell(leaf, recorded, &result, micros, &observed);
+        self.squad.record(leaf.index(), recorded, micros, &observed);
+        result
+    }
+
+    /// What an outcome is counted as, and what follows from it.
+    fn judge(&self, outcome: Outcome, observed: &mut Observed) -> (Recorded, Result<Verdict, End>) {
+        match outcome {
+            Outcome::Succeed => (Recorded::Succeed, Ok(Verdict::Succeed)),
+            Outcome::Fail => (Recorded::Fail, Ok(Verdict::Fail)),
+            Outcome::Unmet => (Recorded::Fail, Ok(Verdict::Succeed)),
+            Outcome::Done => (Recorded::Succeed, Err(End::Bot(Recorded::Succeed))),
+            // It is no outcome, and was taken care of before.
+            Outcome::Continue => (Recorded::Cancelled, Err(End::Stopped)),
+            Outcome::Error(reason) => {
+                tracing::warn!(bot_id = self.walk.bot(), "the bot died: {reason}");
+                *observed = Observed::failed(FailureClass::Error, reason);
+                (Recorded::Error, Err(End::Bot(Recorded::Error)))
+            }
+        }
+    }
+
+    /// Tells how a leaf came out to those who want to know more than its count.
+    fn tell(
+        &mut self,
+        leaf: LeafId,
+        recorded: Recorded,
+        result: &Result<Verdict, End>,
+        micros: u64,
+        observed: &Observed,
+    ) {
+        let Some(told) = &mut self.told else { return };
+        let leaf = self.squad.scenario().plan.leaf(leaf);
+        if let Some(failure) = &observed.failure {
+            if matches!(result, Err(End::Bot(Recorded::Error | Recorded::Crash))) {
+                told.farewell = Farewell::Died(failure.message.clone());
+            }
+            told.failure = Some(format!("{}: {}", leaf.name, failure.message));
+        }
+        let done = matches!(result, Err(End::Bot(Recorded::Succeed)));
+        self.squad.journal.ran(self.walk.bot(), leaf, recorded, done, micros);
+    }
+}
+
+/// Waits for an answer, unless the bot is told to give up what it does.
+async fn unless_given_up(later: LocalBoxFuture<'_, Answer>, stop: &Stop, given_up: Stage) -> Ran {
+    let mut later = AssertUnwindSafe(later).catch_unwind();
+    poll_fn(|context| match later.poll_unpin(context) {
+        Poll::Ready(answer) => Poll::Ready(answer.map_or(Ran::Crashed, Ran::from)),
+        Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::Cancelled),
+    })
+    .await
+}
