@@ -8,6 +8,7 @@ mod alarm;
 mod army;
 mod arrivals;
 mod bot;
+mod clock;
 mod health;
 mod journal;
 mod once;

@@ -65,7 +65,9 @@ impl Failure {
             Self::Url(..) | Self::Header(_) => FailureClass::Local,
             Self::Network(error) => error.class(),
             // A connection that is closed or reset in the middle says nothing of the protocol.
-            Self::Exchange(http1::Error::Io(_) | http1::Error::Closed) => FailureClass::Connect,
+            Self::Exchange(http1::Error::Io(_) | http1::Error::Closed | http1::Error::Cut) => {
+                FailureClass::Connect
+            }
             Self::Exchange(http1::Error::Head(_) | http1::Error::Chunks(_)) => FailureClass::Protocol,
             Self::Exchange(http1::Error::TooLarge(_)) => FailureClass::Expectation,
             Self::Timeout(_) => FailureClass::Timeout,

@@ -9,6 +9,7 @@ mod stop;
 pub(super) use stop::{Stage, Stop};
 
 use super::army::Ending;
+use super::clock::Tick;
 use super::rows::Row;
 use super::squad::{Squad, micros};
 use crate::bot_log::Farewell;
@@ -66,7 +67,7 @@ pub(super) struct Born {
 /// What is told of a bot beside its counts, where anybody wants to know.
 struct Told {
     /// When it began, if it did.
-    born: Option<Instant>,
+    born: Option<Tick>,
     /// How it will have gone if it goes now.
     farewell: Farewell,
     /// What went wrong last.
@@ -85,11 +86,13 @@ pub(super) struct Life {
     late_us: u64,
     /// The number of its row.
     row: Option<u32>,
+    /// When this pass began, or should have begun.
+    pass_begun: Tick,
     /// How many leaves it has run since others had their turn, and since when that was.
     ticks: u32,
-    turn: Instant,
+    turn: Tick,
     /// When the clock was read last; nothing was waited for since.
-    now: Instant,
+    now: Tick,
 }
 
 impl Drop for Life {
@@ -101,7 +104,7 @@ impl Drop for Life {
 
 impl Life {
     pub(super) fn new(squad: Rc<Squad>, born: Born, stop: Rc<Stop>) -> Self {
-        let now = Instant::now();
+        let now = Tick::now();
         let Born { id, row } = born;
         let (row, value) = row.map(|row| (row.number, row.value)).unzip();
         let plan = &squad.scenario().plan;
@@ -114,6 +117,7 @@ impl Life {
             told: is_told.then(|| Box::new(told())),
             late_us: 0,
             row,
+            pass_begun: now,
             ticks: 0,
             turn: now,
             now,
@@ -128,8 +132,8 @@ impl Life {
         match begin {
             Begin::Scheduled(moment) => {
                 self.begin();
-                self.late_us = micros(self.now.saturating_duration_since(moment));
-                self.pass(moment).await;
+                self.late_us = micros(moment.elapsed());
+                self.pass().await;
             }
             Begin::Now => self.pass_after_pass().await,
         }
@@ -161,7 +165,7 @@ impl Life {
             if passes == 0 {
                 self.begin();
             }
-            if !self.pass(self.now).await {
+            if !self.pass().await {
                 return;
             }
             passes += 1;
@@ -179,14 +183,15 @@ impl Life {
         }
     }
 
-    /// Makes one pass, which begins or should have begun at a moment; false if it was the bot's last.
-    async fn pass(&mut self, moment: Instant) -> bool {
+    /// Makes one pass, which counts from when it should have begun; false if it was the bot's last.
+    async fn pass(&mut self) -> bool {
+        self.pass_begun = self.now - Duration::from_micros(self.late_us);
         let end = if self.squad.scenario().plan.is_concurrent() {
             Box::pin(concurrent::iteration(self)).await
         } else {
             self.iteration().await
         };
-        self.squad.record_iteration(end.recorded(), self.now.saturating_duration_since(moment));
+        self.squad.record_iteration(end.recorded(), self.now.duration_since(self.pass_begun));
         self.keep_ending(end.recorded());
         if matches!(end, End::Stopped) {
             self.will_have_gone(Farewell::Stopped);
@@ -205,13 +210,13 @@ impl Life {
     }
 
     /// What lies between two passes.
-    async fn pause(&mut self, between: Between, begun: Instant, passes: u64) {
-        if let Some(until) = pause::until(between, begun, passes, || {
+    async fn pause(&mut self, between: Between, begun: Tick, passes: u64) {
+        if let Some(time) = pause::time(between, begun.elapsed(), passes, || {
             let visit = u32::try_from(passes).unwrap_or(u32::MAX);
             self.squad.scenario().plan.draw_apart(self.walk.bot(), visit)
         }) {
             tokio::select! {
-                () = tokio::time::sleep_until(until.into()) => {}
+                () = tokio::time::sleep(time) => {}
                 () = self.stop.reached(Stage::End) => {}
             }
             self.resume();
@@ -238,6 +243,13 @@ impl Life {
                 return End::Bot(Recorded::Error);
             }
             let Some(leaf) = entered else { return End::Root(ended) };
+            if let Err(error) = bound {
+                match self.finish(leaf, self.now, Ran::Plain(Outcome::Error(error))) {
+                    Ok(verdict) => input = Input::Leaf(leaf, verdict),
+                    Err(end) => return end,
+                }
+                continue;
+            }
             self.take_turns().await;
             if self.squad.local.pacer.is_some() {
                 Box::pin(self.wait_for_turn(leaf)).await;
@@ -245,11 +257,7 @@ impl Life {
             if self.stop.asked() {
                 return End::Stopped;
             }
-            let result = match bound {
-                Ok(()) => self.attempt(leaf).await,
-                Err(error) => self.finish(leaf, self.now, Ran::Plain(Outcome::Error(error))),
-            };
-            match result {
+            match self.attempt(leaf).await {
                 Ok(verdict) => input = Input::Leaf(leaf, verdict),
                 Err(end) => return end,
             }
@@ -270,7 +278,7 @@ impl Life {
 
     /// Lets the other bots of the worker run once this one has had its turn.
     async fn take_turns(&mut self) {
-        if self.ticks >= TICKS_PER_TURN || self.now.saturating_duration_since(self.turn) >= TIME_PER_TURN {
+        if self.ticks >= TICKS_PER_TURN || self.now.duration_since(self.turn) >= TIME_PER_TURN {
             tokio::task::yield_now().await;
             self.resume();
         }

@@ -63,7 +63,7 @@ pub(crate) fn say(stream: &mut impl Write, what: &[u8]) {
 
 /// Writes it over and over until the other side has gone.
 pub(crate) fn pour(stream: &mut impl Write, what: &[u8]) {
-    let piece = what.repeat((64 << 10) / what.len() + 1);
+    let piece = what.repeat((64 << 10) / what.len().max(1) + 1);
     while stream.write_all(&piece).is_ok() {}
 }
 
@@ -83,30 +83,30 @@ pub(crate) fn says(what: impl Into<Vec<u8>>) -> Answer {
 }
 
 /// Hears a request, says this, and neither closes nor says more.
-pub(crate) fn says_and_holds(what: &'static [u8]) -> Answer {
+pub(crate) fn says_and_holds(what: &'static str) -> Answer {
     Box::new(move |mut stream| {
         if hear(&mut stream) {
-            say(&mut stream, what);
+            say(&mut stream, what.as_bytes());
             hold(&mut stream);
         }
     })
 }
 
 /// Hears a request, says this, and then the same without end.
-pub(crate) fn pours(first: &'static [u8], then: &'static [u8]) -> Answer {
+pub(crate) fn pours(first: &'static str, then: &'static str) -> Answer {
     Box::new(move |mut stream| {
         if hear(&mut stream) {
-            say(&mut stream, first);
-            pour(&mut stream, then);
+            say(&mut stream, first.as_bytes());
+            pour(&mut stream, then.as_bytes());
         }
     })
 }
 
 /// Says this before it has read the request, and resets the connection: what is left unread does that.
-pub(crate) fn resets_after(what: &'static [u8]) -> Answer {
+pub(crate) fn resets_after(what: &'static str) -> Answer {
     Box::new(move |mut stream| {
         if stream.read(&mut [0]).is_ok_and(|length| length > 0) {
-            say(&mut stream, what);
+            say(&mut stream, what.as_bytes());
         }
     })
 }

@@ -20,6 +20,10 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
     #[error("the connection was closed before the answer was whole")]
     Closed,
+    #[error(
+        "the connection was closed without the farewell of TLS, so that nobody knows whether the answer is whole"
+    )]
+    Cut,
     #[error("{0}")]
     Head(#[from] response::Error),
     #[error("{0}")]
@@ -204,9 +208,12 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
         if input.capacity() == input.len() {
             input.reserve(READ_SIZE);
         }
-        match self.stream.read_buf(input).await? {
-            0 => Err(Error::Closed),
-            _ => Ok(()),
+        match self.stream.read_buf(input).await {
+            Ok(0) => Err(Error::Closed),
+            Ok(_) => Ok(()),
+            // Only TLS tells an end that was not announced from one that was.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::Cut),
+            Err(error) => Err(error.into()),
         }
     }
 }

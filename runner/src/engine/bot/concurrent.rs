@@ -3,6 +3,7 @@
 
 use super::leaf::{BEFORE_AGAIN, Ran};
 use super::{End, Farewell, Life, Outcome, Recorded, Stage};
+use crate::engine::clock::Tick;
 use botarmy_actions::{Bot, Step};
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
@@ -22,13 +23,13 @@ enum Going {
 /// Something that goes on, to be known again when it comes to its end.
 struct Begun {
     going: Going,
-    started: Instant,
+    started: Tick,
     abort: AbortHandle,
 }
 
 enum Event {
     /// A leaf, when it began and how it came out.
-    Leaf(LeafId, Instant, Ran),
+    Leaf(LeafId, Tick, Ran),
     Timer(TimerId),
 }
 
@@ -101,7 +102,7 @@ impl Pass {
 
     fn begin(&mut self, going: Going, what: LocalBoxFuture<'static, Event>) {
         let (abort, registration) = AbortHandle::new_pair();
-        self.begun.push(Begun { going, started: Instant::now(), abort });
+        self.begun.push(Begun { going, started: Tick::now(), abort });
         self.pending.push(Abortable::new(what, registration));
     }
 
@@ -109,7 +110,7 @@ impl Pass {
         let ran = match bound {
             Ok(()) => attempt(life, leaf, None),
             Err(error) => {
-                std::future::ready((Instant::now(), Ran::Plain(Outcome::Error(error)))).boxed_local()
+                std::future::ready((Tick::now(), Ran::Plain(Outcome::Error(error)))).boxed_local()
             }
         };
         let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
@@ -117,7 +118,7 @@ impl Pass {
     }
 
     /// A leaf that is not through yet is asked again; its time goes on.
-    fn enter_again(&mut self, life: &mut Life, leaf: LeafId, started: Instant) {
+    fn enter_again(&mut self, life: &mut Life, leaf: LeafId, started: Tick) {
         let ended = attempt(life, leaf, Some(started)).map(move |(started, ran)| Event::Leaf(leaf, started, ran));
         self.begin(Going::Leaf(leaf), ended.boxed_local());
         if let Some(begun) = self.begun.last_mut() {
@@ -185,7 +186,7 @@ impl Pass {
 
 /// Runs a leaf apart from the bot: it sees the bot's values as they are now. One that is asked again was
 /// first asked at this moment.
-fn attempt(life: &mut Life, leaf: LeafId, before: Option<Instant>) -> LocalBoxFuture<'static, (Instant, Ran)> {
+fn attempt(life: &mut Life, leaf: LeafId, before: Option<Tick>) -> LocalBoxFuture<'static, (Tick, Ran)> {
     let (squad, connections) = (life.squad.clone(), life.connections.clone());
     let scenario = squad.scenario();
     let (context, row) = (life.memory.context.clone(), life.memory.row.clone());
@@ -201,7 +202,7 @@ fn attempt(life: &mut Life, leaf: LeafId, before: Option<Instant>) -> LocalBoxFu
         if before.is_some() {
             tokio::time::sleep(BEFORE_AGAIN).await;
         }
-        let started = before.unwrap_or_else(Instant::now);
+        let started = before.unwrap_or_else(Tick::now);
         let run = async {
             let scope = Scope {
                 run: &squad.scenario().scope,

@@ -2,6 +2,7 @@
 
 use super::{End, Life, Stage, Stop};
 use crate::bot_log::Farewell;
+use crate::engine::clock::Tick;
 use crate::engine::squad::micros;
 use botarmy_actions::{Answer, Bot, Outcome, Step};
 use botarmy_report::{FailureClass, Observed, Outcome as Recorded};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a leaf that is not through yet waits at least until it is asked again, so that nothing spins.
 pub(super) const BEFORE_AGAIN: Duration = Duration::from_millis(1);
@@ -48,12 +49,39 @@ impl From<Outcome> for Ran {
     }
 }
 
+/// How far a leaf is that was just begun.
+enum Begun<'a> {
+    /// It has succeeded, as most do that do not take any time.
+    Succeeded,
+    /// It has come out otherwise.
+    Over(Ran),
+    /// It takes a while, until it is over or the bot has to give it up.
+    Later(LocalBoxFuture<'a, Answer>, &'a Stop, Stage),
+}
+
 impl Life {
     /// Runs a leaf until it has an outcome.
     pub(super) async fn attempt(&mut self, leaf: LeafId) -> Result<Verdict, End> {
         let started = self.now;
         loop {
-            let ran = self.execute(leaf).await;
+            // What succeeds at once is not even moved: this is where an army without waits spends its time.
+            let mut waited = false;
+            let ran = match self.begin_leaf(leaf) {
+                Begun::Succeeded => None,
+                Begun::Over(ran) => Some(ran),
+                Begun::Later(later, stop, given_up) => {
+                    waited = true;
+                    Some(unless_given_up(later, stop, given_up).await)
+                }
+            };
+            if waited {
+                self.resume();
+            }
+            if ran.is_none() && self.told.is_none() {
+                self.succeed(leaf, started);
+                return Ok(Verdict::Succeed);
+            }
+            let ran = ran.unwrap_or(Ran::Plain(Outcome::Succeed));
             let Ran::Again(updates) = ran else { return self.finish(leaf, started, ran) };
             if let Err(error) = self.memory.update(updates) {
                 return self.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())));
@@ -73,51 +101,57 @@ impl Life {
         self.resume();
     }
 
-    /// Runs a leaf once.
-    async fn execute(&mut self, leaf: LeafId) -> Ran {
-        let ran = {
-            let Self { squad, stop, walk, memory, connections, .. } = self;
-            let scenario = squad.scenario();
-            let plan = &scenario.plan;
-            let later = {
-                let scope = memory.scope(scenario, leaf, walk.bot(), squad.shared_values());
-                let action = &squad.actions[leaf.index()];
-                // The context is left as it was by an action that panics, so that nothing is half done.
-                let step = catch_unwind(AssertUnwindSafe(|| {
-                    action.run(Bot { scope, connections }, &mut || plan.draw(walk, leaf))
-                }));
-                match step {
-                    Err(_) => return Ran::Crashed,
-                    Ok(Step::Plain(outcome)) => return outcome.into(),
-                    Ok(Step::Ready(answer)) => return (*answer).into(),
-                    Ok(Step::Pending(later)) => later,
-                }
-            };
-            // What steers only the bot, such as a wait, need not come to its end.
-            let given_up = if plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End };
-            unless_given_up(later, stop, given_up).await
-        };
-        self.resume();
-        ran
+    #[inline]
+    fn begin_leaf(&mut self, leaf: LeafId) -> Begun<'_> {
+        let Self { squad, stop, walk, memory, connections, .. } = self;
+        let scenario = squad.scenario();
+        let plan = &scenario.plan;
+        let scope = memory.scope(scenario, leaf, walk.bot(), squad.shared_values());
+        let action = &squad.actions[leaf.index()];
+        let mut step = None;
+        // The context is left as it was by an action that panics, so that nothing is half done.
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            step = Some(action.run(Bot { scope, connections }, &mut || plan.draw(walk, leaf)));
+        }));
+        match step {
+            Some(Step::Plain(Outcome::Succeed)) => Begun::Succeeded,
+            Some(Step::Plain(outcome)) => Begun::Over(outcome.into()),
+            Some(Step::Ready(answer)) => Begun::Over((*answer).into()),
+            Some(Step::Pending(later)) if caught.is_ok() => {
+                // What steers only the bot, such as a wait, need not come to its end.
+                let given_up = if plan.leaf(leaf).measured { Stage::Cancel } else { Stage::End };
+                Begun::Later(later, stop, given_up)
+            }
+            Some(Step::Pending(_)) | None => Begun::Over(Ran::Crashed),
+        }
+    }
+
+    /// Records a leaf that has succeeded at once.
+    fn succeed(&mut self, leaf: LeafId, started: Tick) {
+        self.ticks += 1;
+        self.now = Tick::now();
+        let micros = self.late(leaf) + micros(self.now.duration_since(started));
+        self.squad.record_success(leaf.index(), micros);
+    }
+
+    /// How late the pass began, if this leaf has to bear it.
+    fn late(&mut self, leaf: LeafId) -> u64 {
+        let bears = self.late_us > 0 && self.squad.scenario().plan.leaf(leaf).measured;
+        if bears { std::mem::take(&mut self.late_us) } else { 0 }
     }
 
     /// The bot has waited: the others have had their turn.
     pub(super) fn resume(&mut self) {
-        self.now = Instant::now();
+        self.now = Tick::now();
         (self.ticks, self.turn) = (0, self.now);
     }
 
     /// Records how a leaf came out and applies what it changes.
-    pub(super) fn finish(&mut self, leaf: LeafId, started: Instant, ran: Ran) -> Result<Verdict, End> {
+    pub(super) fn finish(&mut self, leaf: LeafId, started: Tick, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
-        self.now = Instant::now();
+        self.now = Tick::now();
+        let micros = self.late(leaf) + micros(self.now.duration_since(started));
         let record = self.squad.scenario().plan.leaf(leaf);
-        let late = if record.measured { std::mem::take(&mut self.late_us) } else { 0 };
-        let micros = late + micros(self.now.saturating_duration_since(started));
-        if let (Ran::Plain(Outcome::Succeed), None) = (&ran, &self.told) {
-            self.squad.record_success(leaf.index(), micros);
-            return Ok(Verdict::Succeed);
-        }
         let mut observed = Observed::default();
         let (recorded, result) = match ran {
             Ran::Crashed => {
@@ -187,11 +221,14 @@ impl Life {
 }
 
 /// Waits for an answer, unless the bot is told to give up what it does.
-async fn unless_given_up(later: LocalBoxFuture<'_, Answer>, stop: &Stop, given_up: Stage) -> Ran {
+fn unless_given_up<'a>(
+    later: LocalBoxFuture<'a, Answer>,
+    stop: &'a Stop,
+    given_up: Stage,
+) -> impl Future<Output = Ran> + 'a {
     let mut later = AssertUnwindSafe(later).catch_unwind();
-    poll_fn(|context| match later.poll_unpin(context) {
+    poll_fn(move |context| match later.poll_unpin(context) {
         Poll::Ready(answer) => Poll::Ready(answer.map_or(Ran::Crashed, Ran::from)),
         Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::Cancelled),
     })
-    .await
 }

@@ -2,32 +2,30 @@
 
 use botarmy_spec::load::Between;
 use botarmy_tree::draw::Draw;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Until when a bot pauses that began at `begun` and has made so many passes; none if it goes on at
-/// once.
-pub(super) fn until(
+/// How long a bot pauses that began so long ago and has made so many passes; none if it goes on at once.
+pub(super) fn time(
     between: Between,
-    begun: Instant,
+    since_begin: Duration,
     passes: u64,
     draw: impl FnOnce() -> Draw,
-) -> Option<Instant> {
+) -> Option<Duration> {
     match between {
         Between::Nothing => None,
         // A pass that took too long moves none of the later ones.
         Between::Pace(pace) => {
             let passes = u32::try_from(passes).unwrap_or(u32::MAX);
-            Some(begun + pace.saturating_mul(passes)).filter(|next| *next > Instant::now())
+            pace.saturating_mul(passes).checked_sub(since_begin).filter(|time| !time.is_zero())
         }
         Between::Even(from, to) => {
             let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            Some(Instant::now() + Duration::from_nanos(draw().between(nanos(from), nanos(to))))
+            Some(Duration::from_nanos(draw().between(nanos(from), nanos(to))))
         }
         Between::Exponential { mean, max } => {
             // The logarithm of a number above 0 and up to 1.
             let times = -(1.0 - draw().unit()).ln();
-            let time = Duration::try_from_secs_f64(mean.as_secs_f64() * times).unwrap_or(max);
-            Some(Instant::now() + time.min(max))
+            Some(Duration::try_from_secs_f64(mean.as_secs_f64() * times).unwrap_or(max).min(max))
         }
     }
 }
@@ -39,9 +37,8 @@ mod tests {
     /// How long the pauses are, in seconds, after 1, 2, … passes that took no time.
     fn pauses(between: Between, passes: u32) -> Vec<f64> {
         let pause = |n: u32| {
-            let now = Instant::now();
-            let until = until(between, now, u64::from(n), || Draw::new(1, 1, 1, n));
-            until.map_or(0.0, |until| (until - now).as_secs_f64())
+            let time = time(between, Duration::ZERO, u64::from(n), || Draw::new(1, 1, 1, n));
+            time.map_or(0.0, |time| time.as_secs_f64())
         };
         (1..=passes).map(pause).collect()
     }
@@ -63,10 +60,10 @@ mod tests {
 
     #[test]
     fn a_pace_makes_up_for_what_took_too_long() {
-        let begun = Instant::now().checked_sub(Duration::from_secs(10)).expect("a machine that is up");
-        let draw = || Draw::new(1, 1, 1, 1);
-        assert_eq!(until(Between::Pace(Duration::from_secs(2)), begun, 3, draw), None);
-        let next = until(Between::Pace(Duration::from_secs(2)), begun, 6, draw);
-        assert_eq!(next, Some(begun + Duration::from_secs(12)));
+        let (ten, draw) = (Duration::from_secs(10), || Draw::new(1, 1, 1, 1));
+        let pace = Between::Pace(Duration::from_secs(2));
+        assert_eq!(time(pace, ten, 3, draw), None);
+        assert_eq!(time(pace, ten, 5, draw), None, "the next one is due now");
+        assert_eq!(time(pace, ten, 6, draw), Some(Duration::from_secs(2)));
     }
 }
