@@ -55,7 +55,7 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub plan_digest: Option<String>,
-    /// Measured actions in each second, lately.
+    /// Measured actions in each second, on average since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub actions_per_second: Option<i64>,

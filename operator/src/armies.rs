@@ -90,6 +90,9 @@ pub struct Checkpoint {
     /// How far teardown is.
     #[serde(default)]
     pub teardown: Progress,
+    /// When the last bot had ended.
+    #[serde(default)]
+    pub ended_at_ms: Option<u64>,
     /// The values that setup has left.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub context: Map<String, Value>,
@@ -169,6 +172,7 @@ impl Army {
             aborted: false,
             setup: Progress::default(),
             teardown: Progress::default(),
+            ended_at_ms: None,
             context: Map::new(),
             refusal: None,
             rates: Vec::new(),
@@ -251,6 +255,11 @@ impl Army {
         if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
             self.state.refusal = Some(refusal.clone());
             self.stop = true;
+        }
+        if self.state.ended_at_ms.is_none()
+            && self.indices(|p| p.stage == Stage::Finished) == self.run.runners
+        {
+            self.state.ended_at_ms = Some(now_ms);
         }
         let perform = self.perform(said, now_ms);
         self.set_start(now_ms);
@@ -362,7 +371,10 @@ impl Army {
 
     /// The start is set once, when the last runner has checked in: late enough for the slowest.
     fn set_start(&mut self, now_ms: u64) {
-        let set_up = self.run.setup.is_none() || self.state.setup.is_over();
+        let set_up = match self.run.setup {
+            Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
+            None => true,
+        };
         if self.state.start_at_ms.is_none() && self.ready() == self.run.runners && set_up {
             let slowest = self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0);
             self.state.start_at_ms = Some(now_ms + slowest + START_MARGIN_MS);
@@ -448,7 +460,7 @@ impl Army {
 
     /// The result so far, judged by the run's thresholds.
     pub fn result(&self, now_ms: u64) -> RunResult {
-        let end = if self.is_over() { self.heard_ms } else { now_ms };
+        let end = self.state.ended_at_ms.unwrap_or(now_ms);
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);

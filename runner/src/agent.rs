@@ -107,7 +107,7 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     let Some((run, runners)) = agent.prepare().await? else { return Ok(()) };
     agent.distance = LEAST_DISTANCE.max(DISTANCE_PER_RUNNER * runners);
     let run = Arc::new(run);
-    let (start, orders) = agent.wait_for_start(&run).await?;
+    let Some((start, orders)) = agent.wait_for_start(&run).await? else { return Ok(()) };
     let log = agent.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
     let log = log.transpose()?;
     // It begins before the start, so that its threads are there when the bots begin.
@@ -327,16 +327,23 @@ impl Agent {
         Ok(run)
     }
 
-    /// Waits for all runners; performs setup if it is told to.
-    async fn wait_for_start(&mut self, run: &Run) -> Result<(Instant, Orders), Error> {
+    /// Waits for all runners; performs setup if it is told to. None when the run was deleted meanwhile: what
+    /// setup has made is taken away then.
+    async fn wait_for_start(&mut self, run: &Run) -> Result<Option<(Instant, Orders)>, Error> {
         loop {
+            if self.unknown && *self.terminated.borrow() {
+                if let Some(done) = self.performed.take() {
+                    self.perform(run, Part::Teardown, done.context.into_iter().collect(), Stage::Ready).await;
+                }
+                return Ok(None);
+            }
             if self.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
             }
             if let Some((orders, sent)) = self.check_in(Stage::Ready, 0).await {
                 if let Some(start_at) = orders.start_at_ms {
                     let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
-                    return Ok((start, orders));
+                    return Ok(Some((start, orders)));
                 }
                 if self.is_to_perform(&orders) == Some(Part::Setup) {
                     self.perform(run, Part::Setup, values(&orders), Stage::Ready).await;

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) enum Place<'a> {
     /// On a machine, with the file of the run in this folder.
     Here(&'a FilePath),
+    /// The same, only to look at what is here.
+    Check(&'a FilePath),
     /// In a pod.
     Pod,
 }
@@ -39,7 +41,8 @@ pub(crate) fn load(run: &mut Run, path: &Path, place: Place<'_>) -> Result<(), V
         let Some(data) = scenario.data.as_mut().filter(|data| data.table.is_none()) else { continue };
         let file = match (&data.source, place) {
             (Source::Inline, _) => continue,
-            (Source::File(name), Place::Here(folder)) => Ok(folder.join(name)),
+            (Source::ConfigMap(_), Place::Check(_)) => continue,
+            (Source::File(name), Place::Here(folder) | Place::Check(folder)) => Ok(folder.join(name)),
             (Source::File(name), Place::Pod) => Ok(PathBuf::from(name)),
             (Source::ConfigMap(_), Place::Pod) => {
                 Ok(FilePath::new(path::DATA_FOLDER).join(i.to_string()).join(path::DATA_FILE))

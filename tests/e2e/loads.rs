@@ -21,10 +21,8 @@ fn counts(result: &Value) -> [u64; 3] {
     [number(&result["bots"]["started"]), number(&result["iterations"]), number(&result["dropped"])]
 }
 
-#[test]
-fn every_load_is_exact_over_two_runners() {
-    let namespace = Namespace::new("loads");
-    namespace.open_shop();
+/// Loads with what must come of each: bots started, iterations, dropped starts.
+fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
     let scenarios = json!([
         {"name": "buyers", "bots": 3, "iterations": 30},
         {"name": "visitors", "arrivalRate": "10/s", "duration": "3s", "startDelay": "1s"},
@@ -37,7 +35,8 @@ fn every_load_is_exact_over_two_runners() {
         {"if": {"when": "id > 3", "then": {"subtree": {"name": "Sub", "with": {"level": "{{ id * 2 }}"}}}}},
     ]});
     let sub = json!({"check": "level == 10"});
-    let loads = [
+    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
+    vec![
         ("arrive", json!({"arrivalRate": "20/s", "duration": "5s"}), [100, 100, 0]),
         ("poisson", json!({"arrivalRate": 40, "spacing": "Poisson", "iterations": 60}), [60, 60, 0]),
         (
@@ -53,11 +52,40 @@ fn every_load_is_exact_over_two_runners() {
             [4, 12, 0],
         ),
         (
+            "refilled",
+            json!({"trees": {"T": "done"}, "bots": 4, "refill": {"max": 2, "every": "1s"}, "iterations": 8}),
+            [8, 8, 0],
+        ),
+        (
+            "thinking",
+            json!({"bots": 4, "thinkTime": {"from": "50ms", "to": "100ms"}, "iterations": 12}),
+            [4, 12, 0],
+        ),
+        (
+            "capped",
+            json!({"trees": {"T": {"wait": "1h"}}, "arrivalRate": "50/s", "maxBots": 2, "duration": "2s", "gracePeriod": 0}),
+            [2, 0, 98],
+        ),
+        (
+            "own-env",
+            json!({"trees": {"T": {"if": {"when": "env.WHO == 'own' and env.ALL == 'all'", "then": get, "else": {"error": "no"}}}},
+                   "env": [{"name": "WHO", "value": "run"}, {"name": "ALL", "value": "all"}],
+                   "scenarios": [{"name": "one", "bots": 2, "iterations": 6, "env": [{"name": "WHO", "value": "own"}]}]}),
+            [2, 6, 0],
+        ),
+        (
             "language",
             json!({"trees": {"T": language, "Sub": sub}, "tree": "T", "bots": 2, "iterations": 10}),
             [2, 10, 0],
         ),
-    ];
+    ]
+}
+
+#[test]
+fn every_load_is_exact_over_two_runners() {
+    let namespace = Namespace::new("loads");
+    namespace.open_shop();
+    let loads = loads();
     for (name, fields, _) in &loads {
         namespace.apply(&run(name, fields));
     }

@@ -214,6 +214,7 @@ fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
     use botarmy_protocol::shared::{Answer, Change};
     let together = |changes: &[(u64, Change)], answered, knows| Together {
         changes: changes.to_vec(),
+        is_whole: true,
         answered,
         knows,
         seen: 0,
@@ -270,9 +271,13 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
         army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
     }
     let early = write(&mut army);
-    let together = Together { changes: vec![(1, Change::Push("l".into(), "a".into()))], ..Together::default() };
+    let together =
+        Together { changes: vec![(1, Change::Push("l".into(), "a".into()))], ..Together::default() };
     army.check_in(&CheckIn { together, ..performed(0, Stage::Ready, Part::Setup, None) }, 2).unwrap();
-    assert!(army.start_at_ms().is_some() && army.is_urgent(), "an operator that comes back must not begin anew");
+    assert!(
+        army.start_at_ms().is_some() && army.is_urgent(),
+        "an operator that comes back must not begin anew"
+    );
     write(&mut army);
     assert!(!army.is_urgent());
     // One that knows only that setup was given away takes no change before all is repeated.

@@ -1,12 +1,14 @@
 //! What the bots of an army share: the store of the coordinator, and what each pod has changed. Pure.
 
-use botarmy_protocol::shared::{Answer, MAX_CHANGES, Store};
+use botarmy_protocol::shared::{Answer, Store};
 use botarmy_protocol::{CheckIn, Stage, Together, TogetherOrders};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long an operator that came back waits for all runners to repeat what it has lost, in milliseconds.
 const RECOVERY_MS: u64 = 10_000;
+/// Most bytes of answers that are on their way to a pod at once.
+const MAX_ANSWERED_BYTES: usize = 1 << 20;
 /// After so many changes the checkpoint is written early, so that runners need not keep more.
 const MANY: u64 = 1_000;
 
@@ -60,9 +62,9 @@ impl Shared {
 
     /// Makes the changes of a pod, each once, and answers them.
     pub(super) fn check_in(&mut self, said: &CheckIn, pod: &mut Changes, now_ms: u64) -> TogetherOrders {
-        let Together { changes, answered, knows, seen } = &said.together;
+        let Together { changes, is_whole, answered, knows, seen } = &said.together;
         pod.answers.retain(|number, _| number > answered);
-        let is_whole = *knows == pod.applied && changes.len() < MAX_CHANGES;
+        let repeats_all = *knows == pod.applied && *is_whole;
         for (number, change) in changes.iter().filter(|(number, _)| *number <= *answered) {
             if *number > pod.applied {
                 self.store.apply(change.clone());
@@ -71,14 +73,21 @@ impl Shared {
             }
         }
         // What is not repeated has changed nothing.
-        if is_whole {
+        if repeats_all {
             pod.applied = pod.applied.max(*answered);
         }
         self.recover(said, pod, now_ms);
         if self.recovery.is_none() {
+            let mut bytes: usize = pod.answers.values().map(Answer::size).sum();
             for (number, change) in changes.iter().filter(|(number, _)| *number > *answered) {
+                // The rest is answered once these have arrived.
+                if bytes > MAX_ANSWERED_BYTES {
+                    break;
+                }
                 if *number > pod.applied {
-                    pod.answers.insert(*number, self.store.apply(change.clone()));
+                    let answer = self.store.apply(change.clone());
+                    bytes += answer.size();
+                    pod.answers.insert(*number, answer);
                     self.unwritten += 1;
                     pod.applied = *number;
                 }

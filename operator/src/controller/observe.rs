@@ -8,6 +8,7 @@ use crate::armies::{Army, Fault};
 use crate::coordinator::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
 use botarmy_report::{RunOutcome, RunResult};
+use botarmy_spec::rate;
 use botarmy_tree::Finding;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -77,8 +78,12 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     army.given_up |= seen.given_up.is_some();
     set(&mut status, run, "Accepted", true, "Valid", "the trees and the settings make sense");
     let now_written = digest(&run.spec.run);
+    let rate = run.spec.run.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
     let changed = status.plan_digest.get_or_insert_with(|| now_written.clone()) != &now_written;
-    if changed {
+    if let Some(Err(error)) = rate {
+        let told = format!("spec.arrivalRate: {error}; the run goes on at the rate it had");
+        set(&mut status, run, "SpecChanged", true, "InvalidRate", &told);
+    } else if changed {
         set(&mut status, run, "SpecChanged", true, "Kept", KEPT);
     } else if status.conditions.iter().any(|c| c.type_ == "SpecChanged") {
         set(&mut status, run, "SpecChanged", false, "Same", "the run is as it was accepted");

@@ -8,6 +8,7 @@ pub mod control;
 pub mod http;
 pub mod http1;
 pub mod network;
+mod own;
 mod seen;
 pub mod together;
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 use std::fmt;
 
 pub use network::{Connections, Hosts, Network};
+pub use own::Own;
 pub use together::Together;
 
 /// How an action came out.
@@ -119,7 +121,7 @@ pub trait Action {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not built in.
-    #[error("{0}: the action {1} is not built into this runner; use a built-in one")]
+    #[error("{0}: this runner has no action {1}; use a built-in one, or a runner that has it")]
     Unknown(botarmy_tree::Path, String),
     /// The network cannot be used.
     #[error("{0}")]
@@ -127,7 +129,12 @@ pub enum Error {
 }
 
 /// Makes the action of a leaf, for the bots of one worker.
-pub fn action(leaf: &LeafRecord, network: &Network, together: &Together) -> Result<Box<dyn Action>, Error> {
+pub fn action(
+    leaf: &LeafRecord,
+    network: &Network,
+    together: &Together,
+    own: &Own,
+) -> Result<Box<dyn Action>, Error> {
     Ok(match &leaf.call {
         Call::Wait(wait) => Box::new(control::Wait::new(wait)),
         Call::SucceedRate(rate) => Box::new(control::SucceedRate::new(*rate)),
@@ -142,6 +149,9 @@ pub fn action(leaf: &LeafRecord, network: &Network, together: &Together) -> Resu
         Call::Signal(name) => Box::new(together::Signal::new(name, together)),
         Call::Await(call) => Box::new(together::Await::new(call, together)),
         Call::Barrier(call) => Box::new(together::Barrier::new(call, together)),
-        Call::Own { name, .. } => return Err(Error::Unknown(leaf.path.clone(), name.clone())),
+        Call::Own { name, .. } => {
+            let unknown = || Error::Unknown(leaf.path.clone(), name.clone());
+            own.make(name, leaf).ok_or_else(unknown)?
+        }
     })
 }

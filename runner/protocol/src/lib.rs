@@ -142,6 +142,9 @@ pub struct Together {
     /// since the coordinator has lost them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<(u64, Change)>,
+    /// All that the coordinator has lost is among them.
+    #[serde(default)]
+    pub is_whole: bool,
     /// The last change that was answered.
     #[serde(default)]
     pub answered: u64,

@@ -15,6 +15,8 @@ pub const MAX_VALUE: usize = 64 << 10;
 pub const MAX_TOTAL: usize = 512 << 10;
 /// Most changes of one check-in.
 pub const MAX_CHANGES: usize = 1_000;
+/// Most bytes of the changes of one check-in, about; a single one may have more.
+pub const MAX_CHANGES_BYTES: usize = 1 << 20;
 /// How far the versions of a store jump that comes back from a checkpoint: beyond all that were given out
 /// since it was written.
 const RESTORED: u64 = 1 << 32;
@@ -109,6 +111,32 @@ enum Error {
     Total,
     #[error("more than {MAX_KEYS} keys are shared; use fewer")]
     Keys,
+}
+
+impl Change {
+    /// About how many bytes it takes in a message.
+    pub fn size(&self) -> usize {
+        let (key, value) = match self {
+            Self::Put(key, value)
+            | Self::Replace(key, _, value)
+            | Self::Push(key, value)
+            | Self::Take(key, value) => (key, value.to_string().len()),
+            Self::Add(key, _) | Self::Pop(key) | Self::Delete(key) | Self::Leave(key, _) => (key, 0),
+        };
+        key.len() + value + 32
+    }
+}
+
+impl Answer {
+    /// About how many bytes it takes in a message.
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Self::Made(value) | Self::Changed(value, _) => value.to_string().len(),
+            Self::Refused(reason) => reason.len(),
+            Self::Empty => 0,
+        };
+        value + 32
+    }
 }
 
 impl Store {

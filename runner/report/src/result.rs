@@ -246,6 +246,9 @@ pub struct WarmupResult {
     pub iterations: u64,
     /// Measured actions that ended by themselves.
     pub actions: u64,
+    /// Arrivals for which no bot was started.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -277,13 +280,15 @@ impl RunResult {
         Self { series: SeriesResult::of(timeline), ..self }
     }
 
-    /// The result with what was done in the warm-up, if there was one.
+    /// The result with what was done in the warm-up, if there was one. Bots that began in it are bots of
+    /// the run all the same.
     #[must_use]
     pub fn after(self, warmup: &Totals) -> Self {
-        let Totals { requests, iterations, .. } = *warmup;
+        let Totals { requests, iterations, dropped, bots_started, .. } = *warmup;
         let actions = warmup.total().measured_count();
-        let done = requests > 0 || iterations > 0 || actions > 0;
-        Self { warmup: done.then_some(WarmupResult { requests, iterations, actions }), ..self }
+        let done = requests > 0 || iterations > 0 || actions > 0 || dropped > 0;
+        let bots = BotCounts { started: self.bots.started.saturating_add(bots_started), ..self.bots };
+        Self { bots, warmup: done.then_some(WarmupResult { requests, iterations, actions, dropped }), ..self }
     }
 
     /// The result of a run that could not do what it was meant to, for this reason. A verdict on what it

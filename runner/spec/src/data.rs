@@ -91,6 +91,12 @@ pub enum Error {
         /// Bots alive at once.
         bots: u32,
     },
+    /// A runner would have none.
+    #[error("{0} rows for {1} runners, each of which needs one of its own; add rows, or take fewer runners")]
+    NoRow(usize, u32),
+    /// `{{ data }}` where no bot has a row.
+    #[error("{{{{ data.{0} }}}} is the row of a bot of the load; setup and teardown have none")]
+    NoRowOnce(String),
     /// A column that no row has.
     #[error("the rows have no column {0:?}; they have {1}")]
     NoColumn(String, String),
@@ -141,8 +147,12 @@ impl Data {
     }
 
     /// What is wrong with rows for so many bots; nothing while they are not read.
-    pub fn too_few(&self, bots: Option<u32>) -> Option<Error> {
-        let (rows, bots) = (self.table.as_ref()?.len(), bots?);
+    pub fn too_few(&self, bots: Option<u32>, runners: u32) -> Option<Error> {
+        let rows = self.table.as_ref()?.len();
+        if self.exhausted != Exhausted::Stop && rows < runners as usize {
+            return Some(Error::NoRow(rows, runners));
+        }
+        let bots = bots?;
         // Bots and rows are dealt out alike, so that no runner has too few when all have enough together.
         let short = self.exhausted == Exhausted::Recycle && bots as usize > rows;
         short.then_some(Error::TooFew { rows, bots })
@@ -310,9 +320,17 @@ impl Reading {
     }
 }
 
+/// Whose tree it is that may use rows.
+pub(crate) enum RowsFor<'a> {
+    /// That of bots which are given these.
+    Bots(Option<&'a Data>),
+    /// Setup or teardown.
+    Once,
+}
+
 /// Notes each column that a tree uses and the rows do not have.
 pub(crate) fn unknown_columns(
-    data: Option<&Data>,
+    data: &RowsFor<'_>,
     leaves: &[botarmy_tree::plan::LeafRecord],
     frames: &[botarmy_tree::plan::FrameRecord],
 ) -> Vec<Finding> {
@@ -326,12 +344,15 @@ pub(crate) fn unknown_columns(
     });
     let mut findings = Vec::new();
     for (path, column) in of_leaves.chain(of_frames) {
-        let error = match data.map(|data| data.table.as_ref()) {
-            None => Error::NoData(column.to_owned()),
-            Some(Some(table)) if !table.columns.iter().any(|c| c == column) => {
-                Error::NoColumn(column.to_owned(), botarmy_tree::finding::listed(&table.columns))
-            }
-            Some(_) => continue,
+        let error = match data {
+            RowsFor::Once => Error::NoRowOnce(column.to_owned()),
+            RowsFor::Bots(None) => Error::NoData(column.to_owned()),
+            RowsFor::Bots(Some(data)) => match &data.table {
+                Some(table) if !table.columns.iter().any(|c| c == column) => {
+                    Error::NoColumn(column.to_owned(), botarmy_tree::finding::listed(&table.columns))
+                }
+                Some(_) | None => continue,
+            },
         };
         let finding = Finding::new(&path, &error);
         if !findings.contains(&finding) {
@@ -419,9 +440,10 @@ mod tests {
             Data { source: Source::Inline, format: DataFormat::Csv, exhausted, table }
         };
         for (rows, bots, fits) in [(5, 5, true), (4, 5, false), (5, 4, true)] {
-            let error = data(rows, Exhausted::Recycle).too_few(Some(bots));
+            let error = data(rows, Exhausted::Recycle).too_few(Some(bots), 1);
             assert_eq!(error.is_none(), fits, "{rows} rows, {bots} bots: {error:?}");
-            assert_eq!(data(rows, Exhausted::Wait).too_few(Some(bots)), None);
+            assert_eq!(data(rows, Exhausted::Wait).too_few(Some(bots), 1), None);
+            assert!(data(rows, Exhausted::Wait).too_few(None, 9).is_some(), "a runner without a row");
         }
     }
 }

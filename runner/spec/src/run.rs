@@ -7,7 +7,7 @@ mod threshold;
 pub use once::{Once, Part};
 pub use threshold::RunThreshold;
 
-use crate::data::{Data, Error as DataError};
+use crate::data::{Data, Error as DataError, RowsFor};
 use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::types::{BotRunSpec, Time};
@@ -276,15 +276,12 @@ impl Run {
         for (i, scenario) in self.scenarios.iter().enumerate() {
             let place = if scenario.name.is_some() { path.field("scenarios").index(i) } else { path.clone() };
             if let Some(data) = &scenario.data {
-                let too_few: Option<DataError> = data.too_few(scenario.load.least_rows());
+                let too_few: Option<DataError> = data.too_few(scenario.load.least_rows(), self.runners);
                 findings.extend(too_few.map(|e| Finding::new(&place.field("data"), &e)));
             }
             let plan = &scenario.plan;
-            findings.extend(crate::data::unknown_columns(
-                scenario.data.as_ref(),
-                plan.leaves(),
-                plan.frames(),
-            ));
+            let rows = RowsFor::Bots(scenario.data.as_ref());
+            findings.extend(crate::data::unknown_columns(&rows, plan.leaves(), plan.frames()));
         }
         findings
     }

@@ -2,7 +2,7 @@
 //! coordinator might lose. Pure.
 
 use botarmy_actions::together::Request;
-use botarmy_protocol::shared::{Answer, Change, MAX_CHANGES, News};
+use botarmy_protocol::shared::{Answer, Change, MAX_CHANGES, MAX_CHANGES_BYTES, News};
 use botarmy_protocol::{Together, TogetherOrders};
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
@@ -37,8 +37,15 @@ impl Ledger {
     pub(super) fn to_say(&self) -> Together {
         let lost = self.kept.iter().filter(|(number, _)| *number > self.applied).cloned();
         let new = self.unanswered.iter().map(|(number, change, _)| (*number, change.clone()));
-        let changes = lost.chain(new).take(MAX_CHANGES).collect();
-        Together { changes, answered: self.answered, knows: self.applied, seen: self.seen }
+        let mut bytes = 0;
+        let within = |(_, change): &(u64, Change)| {
+            let fits = bytes <= MAX_CHANGES_BYTES;
+            bytes += change.size();
+            fits
+        };
+        let changes: Vec<_> = lost.chain(new).take(MAX_CHANGES).take_while(within).collect();
+        let is_whole = changes.len() >= self.kept.iter().filter(|(n, _)| *n > self.applied).count();
+        Together { changes, is_whole, answered: self.answered, knows: self.applied, seen: self.seen }
     }
 
     /// The news in what the coordinator says.

@@ -3,7 +3,6 @@
 use super::output::one_line;
 use crate::data::{self, Place};
 use crate::pipe;
-use botarmy_spec::data::Source;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_spec::{BotRunSpec, Overrides, Run};
 use botarmy_tree::editor::{Options, Project};
@@ -80,17 +79,7 @@ impl Input {
             File::Run { name, spec, path } => {
                 let run = Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions);
                 // Rows of a ConfigMap are looked at where they are.
-                let elsewhere = |run: &Run| {
-                    let sources = run.scenarios.iter().filter_map(|s| s.data.as_ref());
-                    sources.into_iter().any(|data| matches!(data.source, Source::ConfigMap(_)))
-                };
-                run.and_then(|mut run| {
-                    if elsewhere(&run) {
-                        Ok(())
-                    } else {
-                        data::load(&mut run, path, Place::Here(&self.folder))
-                    }
-                })
+                run.and_then(|mut run| data::load(&mut run, path, Place::Check(&self.folder)))
             }
             File::Project(project) => check_project(project, actions),
         };

@@ -92,6 +92,10 @@ enum Error {
     Out(#[from] result_file::Error),
     #[error("{0}")]
     Metrics(#[from] crate::metrics::Error),
+    #[error(
+        "--data: the run's file takes no rows whose place these could take; add data: {{file: FILE}} to it"
+    )]
+    NoData,
     #[error("{0}")]
     Log(#[from] bot_log::Error),
     #[error("{0}")]
@@ -129,6 +133,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let (tree, bots, duration) = (args.tree, args.bots, args.duration);
     let (iterations, seed) = (args.iterations, args.seed);
     let data = args.data.map(absolute).transpose()?;
+    let with_data = data.is_some();
     let overrides = Overrides { tree, target, bots, duration, iterations, seed, data };
     let stopped = input.stopped();
     let metrics = match args.metrics_listen {
@@ -139,6 +144,9 @@ async fn start(args: Args) -> Result<Exit, Error> {
         complain(&format_args!("metrics at http://{}/metrics", metrics.address()));
     }
     let run = Arc::new(input.run(overrides).map_err(refused)?);
+    if with_data && run.scenarios.iter().all(|scenario| scenario.data.is_none()) {
+        return Err(Error::NoData);
+    }
     let log = match args.log_file.filter(|_| stopped.is_none()) {
         Some(path) => {
             let layout = if args.format_json_logs { Layout::Json } else { Layout::Pairs };

@@ -6,7 +6,7 @@ use super::rows::{Next, Row, Rows};
 use super::share::Share;
 use super::worker::{self, Command, Drained, Worker};
 use crate::bot_log::{Chronicle, Sink};
-use botarmy_actions::Together;
+use botarmy_actions::{Own, Together};
 use botarmy_report::{Outcome, Totals};
 use botarmy_spec::load::Model;
 use botarmy_spec::{Run, Scenario};
@@ -47,6 +47,8 @@ pub struct Start {
     pub context: Context,
     /// What its bots share.
     pub together: Together,
+    /// Actions that are not built in.
+    pub own: Own,
     /// Whether it tells how its last bot ended.
     pub keeps_ending: bool,
     /// The bot log, if one is kept.
@@ -63,6 +65,7 @@ impl Start {
             at: Instant::now(),
             context: Context::new(),
             together: Together::here(),
+            own: Own::default(),
             keeps_ending: false,
             log: None,
         }
@@ -102,6 +105,7 @@ pub(super) struct Common {
     /// The values that each bot begins with.
     pub(super) context: Context,
     pub(super) together: Together,
+    pub(super) own: Own,
     /// How the last bot ended, if that is to be known.
     pub(super) ending: Option<Mutex<Option<Ending>>>,
     pub(super) log: Option<Sink>,
@@ -202,12 +206,12 @@ pub struct Army {
 impl Army {
     /// Begins a run.
     pub async fn start(start: Start) -> Result<Self, Error> {
-        let Start { run, share, threads, at, context, together, keeps_ending, log } = start;
+        let Start { run, share, threads, at, context, together, own, keeps_ending, log } = start;
         let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share)).collect();
         let ending = keeps_ending.then(Mutex::default);
         let finished = Notify::new();
         let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
-        let common = Common { share, start: at, context, together, ending, log, scenarios, finished };
+        let common = Common { share, start: at, context, together, own, ending, log, scenarios, finished };
         let common = Arc::new(common);
         let of = u32::try_from(threads.max(1)).unwrap_or(1);
         let watch = Mutex::new(Watch::new(of));

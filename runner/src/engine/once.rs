@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How often it is looked whether it has come to its end, besides when the bot tells.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Most bytes of the values that setup leaves, as JSON: they are kept with the checkpoints.
+const MAX_LEFT: usize = 256 << 10;
+
 /// What came of a part.
 #[derive(Debug)]
 pub struct Performed {
@@ -82,6 +85,12 @@ fn judge(part: Part, ending: Option<Ending>, stopped: bool) -> (Context, Option<
     let Some(Ending { outcome, failure, context }) = ending else {
         return (Context::new(), Some(format!("{what} did not come to its end")));
     };
+    let size = serde_json::to_vec(&context).map_or(usize::MAX, |json| json.len());
+    if size > MAX_LEFT {
+        let much =
+            format!("{what} leaves values of {size} bytes, more than {MAX_LEFT}; set fewer or smaller ones");
+        return (Context::new(), Some(much));
+    }
     let cause = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
     let failure = match outcome {
         Outcome::Succeed => None,

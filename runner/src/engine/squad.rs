@@ -1,7 +1,7 @@
 //! The bots of one scenario on one worker: how they come and go.
 
 use super::alarm::Alarm;
-use super::army::{Error, Recruit, Shared as SharedByWorkers};
+use super::army::{Common, Error, Recruit, Shared as SharedByWorkers};
 use super::arrivals::Arrivals;
 use super::bot::{Begin, Born, Life, Stage, Stop};
 use super::journal::Journal;
@@ -108,10 +108,10 @@ impl Squad {
     ) -> Result<Self, Error> {
         let journal = Journal::new(local.lines.as_ref(), &local.run.scenarios[scenario]);
         let leaves = local.run.scenarios[scenario].plan.leaves();
-        let together = &local.common.together;
+        let Common { together, own, .. } = &*local.common;
         let action = |leaf| match journal.action(leaf) {
             Some(action) => Ok(action),
-            None => botarmy_actions::action(leaf, network, together),
+            None => botarmy_actions::action(leaf, network, together, own),
         };
         let actions = leaves.iter().map(action).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -19,15 +19,17 @@ fn pipe(folder: &Folder, name: &str) -> String {
 #[test]
 fn nobody_at_the_other_end_is_told_in_the_end() {
     let folder = Folder::new();
-    let [file, rows, out, mute] = ["file", "rows", "out", "mute"].map(|name| pipe(&folder, name));
+    let [file, rows, out, mute, deaf] =
+        ["file", "rows", "out", "mute", "deaf"].map(|name| pipe(&folder, name));
     let use_rows = folder.file("rows.yaml", format!("{ROWS}data: {{file: rows}}\n"));
     // Its result is longer than what a pipe holds.
-    let leaf = |n| format!("{{log: a, label: '{n} {}'}}", "x".repeat(100));
-    let leaves: Vec<String> = (0..700).map(leaf).collect();
+    let leaf = |n| format!("{{log: a, label: '{n} {}'}}", "x".repeat(240));
+    let leaves: Vec<String> = (0..250).map(leaf).collect();
     let tree = format!("trees: {{T: {{sequence: [{}]}}}}\niterations: 1\n", leaves.join(", "));
     let sound = folder.file("sound.yaml", tree);
-    // Somebody has opened this one, to write and to read, and does neither.
-    let _both = OpenOptions::new().read(true).write(true).open(&mute).expect("both ends");
+    // Somebody has opened these, to write and to read, and does neither.
+    let open = |name: &String| OpenOptions::new().read(true).write(true).open(name).expect("both ends");
+    let _both = [&mute, &deaf].map(open);
     let nothing =
         "cannot be read: nothing has come from it for 30s, as if nobody wrote to it; check the name";
     let unread = "nobody has read from it for 30s; name another file with --out";
@@ -37,7 +39,7 @@ fn nobody_at_the_other_end_is_told_in_the_end() {
         (vec!["run", &mute], 1, format!("{mute}: (top): {nothing}")),
         (vec!["run", &use_rows], 1, format!("{use_rows}: data.file: {rows} {nothing}")),
         (vec!["run", &sound, "--out", &out], 1, format!("cannot be written to {out}: {unread}")),
-        (vec!["run", &sound, "--out", &mute], 4, format!("cannot be written to {mute}: {unread}")),
+        (vec!["run", &sound, "--out", &deaf], 4, format!("cannot be written to {deaf}: {unread}")),
     ];
     let start =
         |(args, code, said): (Vec<&str>, i32, String)| (start(&args), format!("{args:?}"), code, said);

@@ -1,6 +1,7 @@
 //! A result that fits into an object of the cluster.
 
-use super::{DetailResult, OTHER_STATUSES, RunResult};
+use super::{ActionResult, DetailResult, Figures, OTHER_STATUSES, RunResult};
+use crate::totals::{OTHER, OTHER_CONTROL};
 use std::cmp::Reverse;
 
 /// Most actions of a bounded result.
@@ -12,13 +13,16 @@ const MAX_STATUSES: usize = 8;
 const MAX_TOTAL_STATUSES: usize = 16;
 
 impl RunResult {
-    /// The result with its most frequent actions, and of each the most frequent failures and status
+    /// The result with its most frequent actions, the rest summed, and of each the most frequent failures and status
     /// codes. What is said of all actions together keeps all classes.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         if self.actions.len() > MAX_ACTIONS {
             self.actions.sort_by_key(|a| Reverse((a.measured, a.figures.count)));
-            self.actions.truncate(MAX_ACTIONS);
+            let rest = self.actions.split_off(MAX_ACTIONS - 2);
+            let (measured, control): (Vec<_>, Vec<_>) = rest.into_iter().partition(|action| action.measured);
+            self.actions.extend(sum(OTHER, true, &measured));
+            self.actions.extend(sum(OTHER_CONTROL, false, &control));
         }
         for action in &mut self.actions {
             action.detail.failures.truncate(MAX_CLASSES);
@@ -27,6 +31,27 @@ impl RunResult {
         self.detail.bound(2, MAX_TOTAL_STATUSES);
         self
     }
+}
+
+/// The counts of several actions as those of one; of latencies only the greatest can be told.
+fn sum(name: &str, measured: bool, actions: &[ActionResult]) -> Option<ActionResult> {
+    let add = |sum: Figures, action: &ActionResult| {
+        let figures = &action.figures;
+        Figures {
+            count: sum.count.saturating_add(figures.count),
+            succeed: sum.succeed.saturating_add(figures.succeed),
+            fail: sum.fail.saturating_add(figures.fail),
+            error: sum.error.saturating_add(figures.error),
+            crash: sum.crash.saturating_add(figures.crash),
+            cancelled: sum.cancelled.saturating_add(figures.cancelled),
+            max_us: sum.max_us.max(figures.max_us),
+            ..sum
+        }
+    };
+    let figures = actions.iter().fold(Figures::default(), add);
+    let (name, detail) = (name.to_owned(), DetailResult::default());
+    let sum = ActionResult { name, scenario: None, group: None, measured, figures, detail };
+    (!actions.is_empty()).then_some(sum)
 }
 
 impl DetailResult {
@@ -87,7 +112,11 @@ mod tests {
         let bytes = |r: &RunResult| serde_json::to_string(r).expect("JSON").len();
         let (whole, bounded) = (bytes(&result), result.clone().bounded());
         assert!(whole > 2_000_000 && bytes(&bounded) < 120_000, "{whole} {}", bytes(&bounded));
-        assert_eq!(bounded.actions.len(), MAX_ACTIONS);
+        assert_eq!(bounded.actions.len(), MAX_ACTIONS - 1);
+        assert_eq!(
+            (bounded.actions[48].name.as_str(), bounded.actions[48].figures.count),
+            (OTHER, 152 * 200)
+        );
         assert_eq!(bounded.detail.failures.len(), 10);
         assert_eq!(bounded.detail.statuses.len(), MAX_TOTAL_STATUSES);
         assert_eq!(bounded.detail.statuses.values().sum::<u64>(), 40_000);

@@ -148,7 +148,7 @@ fn what_makes_figures_doubtful_is_told() {
         lag_max_us: 40_000,
         throttled_ms: 1_500,
     };
-    let warmup = WarmupResult { requests: 7, iterations: 3, actions: 7 };
+    let warmup = WarmupResult { requests: 7, iterations: 3, actions: 7, dropped: 0 };
     let reason = format!("setup failed: POST /login: {}", "x".repeat(200));
     let told = RunResult { generator: Some(generator), warmup: Some(warmup), ..sample() }.errored(&reason);
     let text = summary(&told);

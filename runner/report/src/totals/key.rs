@@ -38,6 +38,11 @@ impl<'a> RowKey<'a> {
         Self { name: next(), scenario: next(), group: next() }
     }
 
+    /// Whether it belongs to what is done once beside the load: no scenario of a user is in parentheses.
+    pub fn is_apart(&self) -> bool {
+        self.scenario.starts_with('(')
+    }
+
     /// Whether the row lies in a group or in one inside of it.
     pub fn is_in(&self, group: &str) -> bool {
         let inside = self.group.strip_prefix(group);

@@ -40,7 +40,11 @@ impl Totals {
 impl Selector {
     fn is_around(&self, key: &RowKey<'_>) -> bool {
         self.group.as_deref().is_none_or(|group| key.is_in(group))
-            && self.scenario.as_deref().is_none_or(|scenario| key.scenario == scenario)
+            && match self.scenario.as_deref() {
+                Some(scenario) => key.scenario == scenario,
+                // What is done once before or after the load is no part of it, whatever its name.
+                None => !key.is_apart(),
+            }
     }
 
     fn add(&self, key: &RowKey<'_>, row: &Row, sum: &mut Series) {

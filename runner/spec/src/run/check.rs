@@ -2,7 +2,7 @@
 
 use super::once::{DEFAULT_TIMEOUT, Once, Part};
 use super::{Error, MAX_BOTS, MAX_RUNNERS, Scenario, seed};
-use crate::data::Data;
+use crate::data::{Data, RowsFor};
 use crate::load;
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
@@ -110,7 +110,7 @@ impl Check<'_> {
         }
         let plan = self.plan(plan_of(Some(&once.tree), &place));
         let plan = plan.with_seed(seed(spec)).fold(scope);
-        self.findings.later(crate::data::unknown_columns(None, plan.leaves(), plan.frames()));
+        self.findings.later(crate::data::unknown_columns(&RowsFor::Once, plan.leaves(), plan.frames()));
         Some(Once { plan, scope: scope.clone(), timeout: timeout.unwrap_or(DEFAULT_TIMEOUT) })
     }
 

@@ -109,9 +109,7 @@ impl Pass {
     fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), String>) {
         let ran = match bound {
             Ok(()) => attempt(life, leaf, None),
-            Err(error) => {
-                std::future::ready((Tick::now(), Ran::Plain(Outcome::Error(error)))).boxed_local()
-            }
+            Err(error) => std::future::ready((Tick::now(), Ran::Plain(Outcome::Error(error)))).boxed_local(),
         };
         let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
         self.begin(Going::Leaf(leaf), ended.boxed_local());
@@ -119,7 +117,8 @@ impl Pass {
 
     /// A leaf that is not through yet is asked again; its time goes on.
     fn enter_again(&mut self, life: &mut Life, leaf: LeafId, started: Tick) {
-        let ended = attempt(life, leaf, Some(started)).map(move |(started, ran)| Event::Leaf(leaf, started, ran));
+        let ended =
+            attempt(life, leaf, Some(started)).map(move |(started, ran)| Event::Leaf(leaf, started, ran));
         self.begin(Going::Leaf(leaf), ended.boxed_local());
         if let Some(begun) = self.begun.last_mut() {
             begun.started = started;
