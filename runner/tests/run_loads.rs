@@ -161,3 +161,19 @@ fn an_iteration_of_an_arrival_is_no_shorter_than_what_it_does() {
     assert!(number("(iteration)", "maxUs") >= number("GET /catalogue", "maxUs"));
     assert!(number("GET /catalogue", "p50Us") >= 20_000);
 }
+
+#[test]
+fn names_have_the_addresses_that_the_run_gives_them() {
+    let shop = Shop::open(&[]);
+    let port = shop.address.port();
+    let fields = format!(
+        "target: http://shop.example:{port}\nhosts: [{{ip: 127.0.0.1, hostnames: [other, Shop.Example]}}]\nbots: 3\niterations: 9"
+    );
+    let done = with(&fields, GET);
+    assert_eq!(done.counts("GET /catalogue"), [9, 0, 0, 0]);
+    // The first address refuses; the other one is tried.
+    let fields = format!(
+        "target: http://shop.example:{port}\nhosts: [{{ip: 127.0.0.9, hostnames: [shop.example]}}, {{ip: 127.0.0.1, hostnames: [shop.example]}}]\niterations: 4"
+    );
+    assert_eq!(with(&fields, GET).counts("GET /catalogue"), [4, 0, 0, 0]);
+}

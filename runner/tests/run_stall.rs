@@ -27,12 +27,13 @@ const ALL: usize = 6_000;
 const FIRST: u32 = 2_000;
 
 /// What a target has seen.
-#[derive(Default)]
 struct Seen {
+    /// What its times count from.
+    opened: Instant,
     /// Until when it answers nobody.
     stalled: Option<Instant>,
     /// When each request had come, and when it was answered.
-    times: BTreeMap<u32, (Instant, Instant)>,
+    times: BTreeMap<u32, (Duration, Duration)>,
 }
 
 /// A target that answers at once, but for its stall if it has one.
@@ -46,7 +47,8 @@ impl Target {
     fn open(stalls: bool) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen =
+            Arc::new(Mutex::new(Seen { opened: Instant::now(), stalled: None, times: BTreeMap::new() }));
         let shared = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -84,9 +86,13 @@ fn answer(mut stream: &TcpStream, seen: &Mutex<Seen>, stalls: bool) {
         seen.stalled
     };
     rest_until(end.unwrap_or(came));
-    let answered = Instant::now();
+    {
+        let mut seen = seen.lock().expect("what was seen");
+        let since = |time: Instant| time.saturating_duration_since(seen.opened);
+        let times = (since(came), since(Instant::now()));
+        seen.times.insert(number, times);
+    }
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("the bot waits");
-    seen.lock().expect("what was seen").times.insert(number, (came, answered));
 }
 
 fn rest_until(end: Instant) {
@@ -129,13 +135,14 @@ fn is_true(target: &Target, done: &Done) {
     assert!(done.result.get("dropped").is_none(), "{:#}", done.result);
     let seen = target.seen();
     assert_eq!(seen.times.len(), ALL, "the target has seen them all");
-    let scheduled = |number: u32| Duration::from_secs(1) * (number - 1) / RATE;
+    let scheduled = |number: u32| f64::from(number - 1) / f64::from(RATE);
     // Nobody comes before it is time, and somebody comes in time: that is when it began.
-    let began =
-        seen.times.iter().map(|(number, (came, _))| *came - scheduled(*number)).min().expect("a request");
-    let took =
-        |(number, (_, answered)): (&u32, &(Instant, Instant))| *answered - (began + scheduled(*number));
-    let mut times: Vec<f64> = seen.times.iter().map(|seen| took(seen).as_secs_f64()).collect();
+    let early = |(number, (came, _)): (&u32, &(Duration, Duration))| came.as_secs_f64() - scheduled(*number);
+    let began = seen.times.iter().map(early).fold(f64::INFINITY, f64::min);
+    let took = |(number, (_, answered)): (&u32, &(Duration, Duration))| {
+        answered.as_secs_f64() - scheduled(*number) - began
+    };
+    let mut times: Vec<f64> = seen.times.iter().map(took).collect();
     times.sort_by(f64::total_cmp);
     for (threshold, beyond) in [(0, ALL / 100), (1, ALL / 1000)] {
         let (told, known) = (time(done, threshold), times[ALL - 1 - beyond]);

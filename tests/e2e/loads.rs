@@ -3,7 +3,8 @@
 use super::cluster::Namespace;
 use serde_json::{Value, json};
 
-fn run(name: &str, fields: &Value) -> String {
+/// A run of requests to the shop, over two runners unless the fields say otherwise.
+pub(crate) fn run(name: &str, fields: &Value) -> String {
     let get = json!({"http": {"get": "{{ target }}/catalogue"}});
     let mut run = json!({
         "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},

@@ -1,19 +1,8 @@
 //! What can be seen and changed of a run while it goes on: rates, names, the bot log, the generator's health.
 
 use super::cluster::{Namespace, condition};
+use super::loads::run;
 use serde_json::{Value, json};
-
-fn run(name: &str, fields: &Value) -> String {
-    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
-    let mut run = json!({
-        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},
-        "spec": {"target": "http://target:8080", "trees": {"T": get}, "runners": {"count": 2}},
-    });
-    for (key, value) in fields.as_object().expect("fields") {
-        run["spec"][key] = value.clone();
-    }
-    run.to_string()
-}
 
 #[test]
 fn another_rate_of_arrivals_takes_effect_on_all_runners() {

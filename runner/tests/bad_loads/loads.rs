@@ -191,7 +191,7 @@ fn trees_without_end_end_with_the_run() {
         "{await: {signal: never, timeout: 24h}}",
         "{barrier: {name: never, parties: 4, timeout: 24h}}",
     ] {
-        let spec = format!("trees: {{T: {tree}}}\nbots: 3\nduration: 300ms\ngracePeriod: 100ms\n");
+        let spec = format!("trees: {{T: {tree}}}\nbots: 3\nduration: 1s\ngracePeriod: 100ms\n");
         let done = watched::run(&spec, &[], &[]);
         assert_eq!((done.number("/bots/started"), done.number("/bots/alive")), (3, 0), "{tree}");
         assert_eq!(done.number("/iterations"), 0, "{tree}: {:#}", done.result);

@@ -106,7 +106,7 @@ fn a_target_that_hangs_keeps_no_run_from_ending() {
     ] {
         let url = Target::open(answer).url();
         let tree = format!("trees: {{T: {{http: {{get: '{url}/', timeout: 1h}}, label: request}}}}");
-        let done = watched::run(&format!("{tree}\nduration: 300ms\ngracePeriod: 100ms\nbots: 2\n"), &[], &[]);
+        let done = watched::run(&format!("{tree}\nduration: 1s\ngracePeriod: 100ms\nbots: 2\n"), &[], &[]);
         assert_eq!(done.counts("request"), [0, 0, 0, 2], "{what}: {:#}", done.result);
         assert_eq!((done.number("/bots/alive"), done.number("/requests")), (0, 2), "{what}");
     }
@@ -337,7 +337,7 @@ fn what_targets_say_neither_fills_a_result_nor_steers_a_terminal() {
     let asked = AtomicU64::new(0);
     let url = Target::open(Box::new(move |mut stream| {
         let n = asked.fetch_add(1, Ordering::SeqCst);
-        let status = if n % 2 == 0 { 200 } else { 400 + n % 600 };
+        let status = if n.is_multiple_of(2) { 200 } else { 400 + n % 600 };
         let body = format!("{{\"a\":\"\u{1b}[31m{n}{}\"}}", "x".repeat(10_000));
         hear(&mut stream);
         say(&mut stream, format!("HTTP/1.1 {status} As Asked\r\n\r\n{body}").as_bytes());

@@ -24,8 +24,10 @@ fn certificate(differs: impl FnOnce(&mut CertificateParams)) -> CertifiedKey<Key
 
 type Secured<'s> = StreamOwned<ServerConnection, &'s TcpStream>;
 
+type Then = fn(&mut Secured<'_>);
+
 /// Agrees on TLS, and then does this.
-fn secured(with: &CertifiedKey<KeyPair>, then: fn(&mut Secured<'_>)) -> Answer {
+fn secured(with: &CertifiedKey<KeyPair>, then: Then) -> Answer {
     let key = PrivateKeyDer::try_from(with.signing_key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -143,7 +145,7 @@ fn begin(stream: &mut Secured<'_>) {
 fn what_breaks_off_inside_of_tls_is_told() {
     let cut = "the connection was closed without the farewell of TLS";
     let closed = "the connection was closed before the answer was whole";
-    let cases: Vec<(&str, fn(&mut Secured<'_>), &str, &str, &str)> = vec![
+    let cases: Vec<(&str, Then, &str, &str, &str)> = vec![
         ("closes", hears, "", "connect", cut),
         // Whoever cuts the connection could cut an answer where it looks whole.
         ("closes where it looks whole", begin, JSON, "connect", cut),
