@@ -9,7 +9,7 @@ mod outbox;
 
 pub use identity::Identity;
 
-use crate::bot_log::{self, BotLog};
+use crate::bot_log::{self, BotLog, Sink};
 use crate::data;
 use crate::engine::{self, Army, Share, Start};
 use crate::metrics::Metrics;
@@ -102,21 +102,23 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         sum: Totals::default(),
         metrics,
         pusher,
+        sink: None,
         terminated: terminations()?,
     };
     let Some((run, runners)) = agent.prepare().await? else { return Ok(()) };
     agent.distance = LEAST_DISTANCE.max(DISTANCE_PER_RUNNER * runners);
     let run = Arc::new(run);
-    let Some((start, orders)) = agent.wait_for_start(&run).await? else { return Ok(()) };
     let log = agent.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
     let log = log.transpose()?;
+    agent.sink = log.as_ref().map(|log| log.sink().clone());
+    let Some((start, orders)) = agent.wait_for_start(&run).await? else { return Ok(()) };
     // It begins before the start, so that its threads are there when the bots begin.
     let army = Army::start(Start {
         share: Share { index: agent.identity.index, of: runners },
         at: start,
         context: values(&orders),
         together: agent.together.clone(),
-        log: log.as_ref().map(|log| log.sink().clone()),
+        log: agent.sink.clone(),
         ..Start::here(run.clone())
     });
     let army = army.await?;
@@ -191,6 +193,8 @@ struct Agent {
     sum: Totals,
     metrics: Option<Metrics>,
     pusher: Option<Pusher>,
+    /// Where its bots' log goes, if one is kept.
+    sink: Option<Sink>,
     terminated: watch::Receiver<bool>,
 }
 
@@ -369,7 +373,8 @@ impl Agent {
                 Part::Teardown => std::future::pending().await,
             }
         };
-        let mut performing = std::pin::pin!(engine::perform(run, part, context, &together, stop));
+        let mut performing =
+            std::pin::pin!(engine::perform(run, part, context, &together, self.sink.clone(), stop));
         let done = loop {
             tokio::select! {
                 biased;

@@ -75,7 +75,7 @@ fn every_mistake_of_shape_is_told_at_once() {
             "spec.seed: must be at least 0, found -1",
             "spec.iterations: must be at least 1, found 0",
             "spec.stop: expected true or false, found the text \"yes\"",
-            "spec.duration: expected text such as 5m or a whole number of seconds, found the boolean true",
+            "spec.duration: expected text such as 5m (a rate: 50/s or 0.5/s) or a whole number, found the boolean true",
             "spec.thresholds: expected a list, found a mapping",
             "spec.env[0]: the field name is missing",
             "spec.runners: unknown field \"cuont\"",

@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::Shop;
-use common::army::{Done, GET, run};
-use serde_json::json;
+use common::army::{Done, GET, Given, run};
+use common::{Shop, until};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const LOG: &str = "trees: {T: {log: here}}\n";
 
@@ -87,8 +88,8 @@ fn each_bot_makes_its_passes_and_no_more() {
 
 #[test]
 fn a_pace_and_a_think_time_lie_between_passes() {
-    let done = with("pace: 200ms\nduration: 1100ms", LOG);
-    assert_eq!(done.number("/iterations"), 6, "at 0, 200, … 1000 ms: {:#}", done.result);
+    let done = with("pace: 400ms\nduration: 2300ms", LOG);
+    assert_eq!(done.number("/iterations"), 6, "at 0, 400, … 2000 ms: {:#}", done.result);
     let done = with("thinkTime: {from: 100ms, to: 100ms}\niterations: 5", LOG);
     assert!((400..1_500).contains(&millis(&done)), "{:#}", done.result);
     // Waiting for the next pass is cut short by the end.
@@ -176,4 +177,51 @@ fn names_have_the_addresses_that_the_run_gives_them() {
         "target: http://shop.example:{port}\nhosts: [{{ip: 127.0.0.9, hostnames: [shop.example]}}, {{ip: 127.0.0.1, hostnames: [shop.example]}}]\niterations: 4"
     );
     assert_eq!(with(&fields, GET).counts("GET /catalogue"), [4, 0, 0, 0]);
+}
+
+/// Arrivals that were let in and such that were not.
+fn came(done: &Done) -> u64 {
+    done.number("/bots/started") + done.result.get("dropped").and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[test]
+fn no_arrival_is_lost_at_the_end_however_late_the_generator_is() {
+    // The last ones come a millisecond before the end.
+    for _ in 0..3 {
+        let done = with("arrivalRate: 1000/s\nduration: 1s", LOG);
+        assert_eq!(done.counts("log(\"here\")")[0], 1_000, "{:#}", done.result);
+    }
+    // Far more than can be done: what is not, is counted, though it takes no time to say so.
+    let done = with("arrivalRate: 1000000/s\nduration: 2s\nmaxBots: 1000000", LOG);
+    assert_eq!(came(&done), 2_000_000, "{:#}", done.result);
+    assert!(millis(&done) < 20_000, "{:#}", done.result);
+}
+
+#[test]
+fn a_generator_that_stood_still_at_the_end_hides_nothing() {
+    let given =
+        Given::new("trees: {T: {http: {get: '{{ target }}/catalogue'}}}\narrivalRate: 100/s\nduration: 2s\n");
+    let shop = Shop::open(&[]);
+    let url = shop.url();
+    let running = given.start(&["--target", &url]);
+    until("bots arrive", || shop.requests() > 20);
+    running.signal("STOP");
+    let stopped = Instant::now();
+    until("it has stood still beyond its end", || stopped.elapsed() > Duration::from_millis(2_500));
+    running.signal("CONT");
+    let done = given.done(running.end().expect(0));
+    assert_eq!(came(&done), 200, "{:#}", done.result);
+    // Those that should have come while it stood still waited for about a second, on the median.
+    let slowest = done.number("/total/p95Us");
+    assert!(slowest > 1_000_000, "{:#}", done.result);
+}
+
+#[test]
+fn a_cap_holds_for_a_bot_alone() {
+    let shop = Shop::open(&[]);
+    let fields = format!("target: {}\nbots: 1\nmaxRate: 40/s\nduration: 2s", shop.url());
+    let done = with(&fields, GET);
+    let requests = done.number("/requests");
+    // 80, less what a busy machine makes of it: with a part for each worker they would be 40 at most.
+    assert!((45..=82).contains(&requests), "{requests}");
 }

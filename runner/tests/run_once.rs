@@ -31,6 +31,7 @@ trees:
       expect: {json: {$.count: "{{ shared.cart }}"}}
   Visit: {http: {get: "{{ target }}/cart", headers: {Authorization: "Bearer {{ token }}"}}}
   Fail: {sequence: [{set: {token: partly}}, {http: {get: "{{ target }}/nowhere"}}]}
+  Unmet: {await: {signal: never, timeout: 10ms}}
   Slow: {wait: 1h}
   Dies: {error: "no way"}
 tree: Buy
@@ -85,10 +86,16 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
 fn setup_and_teardown_have_their_time_and_teardown_may_fail() {
     let shop = Shop::open(&[]);
     let late = run(&shop, "setup: {tree: Slow, timeout: 100ms}", 3);
-    assert_eq!(late.result["reason"], "setup took longer than its timeout");
+    assert_eq!(
+        late.result["reason"],
+        "setup took longer than its timeout of 100ms; do less in it, or give it more time"
+    );
     let done = run(&shop, "iterations: 1\nsetup: {tree: Login}\nteardown: {tree: Dies}", 3);
     assert_eq!(done.result["reason"], "teardown failed: error(\"no way\"): no way");
     assert_eq!(done.number("/iterations"), 1);
+    // A leaf that only steers is named as well.
+    let unmet = run(&shop, "setup: {tree: Unmet}", 3);
+    assert_eq!(unmet.result["reason"], "setup failed: await(\"never\") failed");
     // A verdict on the load stands.
     let fields =
         "iterations: 1\nsetup: {tree: Login}\nteardown: {tree: Dies}\nthresholds: [{expect: count > 5}]";
@@ -141,4 +148,23 @@ fn a_second_interrupt_is_immediate_in_teardown_too() {
     running.signal("TERM");
     running.end().expect(130);
     assert_eq!(given.names(), ["army.yaml"], "no result");
+}
+
+#[test]
+fn what_setup_leaves_is_bounded_and_teardown_knows_what_is_small() {
+    let shop = Shop::open(&[]);
+    let file = format!(
+        "target: {}\ntrees:\n  Much: {{sequence: [{{http: {{post: '{{{{ target }}}}/login', save: {{token: $.token}}}}}}, {{set: {{much: '{}'}}}}, {{set: {{more: '{{{{ much }}}}{{{{ much }}}}'}}}}]}}\n  \
+         Clean: {{http: {{get: '{{{{ target }}}}/cart', headers: {{Authorization: 'Bearer {{{{ token }}}}'}}}}}}\ntree: Clean\nsetup: {{tree: Much}}\nteardown: {{tree: Clean}}\n",
+        shop.url(),
+        "x".repeat(100_000)
+    );
+    let given = Given::new(&file);
+    let done = given.done(given.start(&[]).end().expect(3));
+    let reason = done.result["reason"].as_str().expect("a reason");
+    assert!(
+        reason.starts_with("setup leaves values of 300") && reason.contains("set fewer or smaller ones"),
+        "{reason}"
+    );
+    assert_eq!(row(&done, "(teardown)", "GET /cart").expect("a row")["succeed"], 1);
 }

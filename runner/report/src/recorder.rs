@@ -130,10 +130,10 @@ impl Recorder {
         self.counters.iterations = self.counters.iterations.saturating_add(1);
     }
 
-    /// Counts an arrival for which no bot was started.
+    /// Counts arrivals for which no bot was started.
     #[inline]
-    pub fn dropped(&mut self) {
-        self.counters.dropped = self.counters.dropped.saturating_add(1);
+    pub fn dropped(&mut self, count: u64) {
+        self.counters.dropped = self.counters.dropped.saturating_add(count);
     }
 
     /// What was counted since the last drain, with the rows where anything was; counting starts anew.

@@ -72,6 +72,9 @@ pub enum Error {
     /// A row has too few or too many values.
     #[error("line {0}: {1} values, where the first line names {2} columns; quote values that have commas")]
     Width(u64, usize, usize),
+    /// A quote is open to the end of the rows, or stands inside of a value.
+    #[error("line {0}: a quote is not closed; close it, and write \"\" for one inside of a quoted value")]
+    Quote(u64),
     /// A line is no JSON.
     #[error("line {0}: not a mapping in JSON: {1}")]
     Json(u64, String),
@@ -230,6 +233,10 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes())
 }
 
+fn place(byte: u64) -> Option<usize> {
+    usize::try_from(byte).ok()
+}
+
 #[derive(Default)]
 struct Reading {
     columns: Vec<String>,
@@ -251,7 +258,7 @@ impl Reading {
         let mut reader = reader(text);
         let mut record = csv::StringRecord::new();
         let mut header = true;
-        loop {
+        while !self.is_full() {
             match reader.read_record(&mut record) {
                 Ok(false) => return,
                 Ok(true) => {}
@@ -264,8 +271,16 @@ impl Reading {
                 continue;
             }
             let width = self.columns.len();
-            if record.len() == width {
-                self.row(line, begin, reader.position().byte());
+            let end = reader.position().byte();
+            let raw = place(begin).zip(place(end)).and_then(|(begin, end)| text.get(begin..end));
+            let raw = raw.unwrap_or_default();
+            if raw.trim().is_empty() {
+                continue;
+            }
+            if !raw.matches('"').count().is_multiple_of(2) {
+                self.note(Error::Quote(line));
+            } else if record.len() == width {
+                self.row(line, begin, end);
             } else {
                 self.note(Error::Width(line, record.len(), width));
             }
@@ -291,6 +306,9 @@ impl Reading {
         let mut columns = BTreeSet::new();
         let mut begin = 0;
         for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+            if self.is_full() {
+                break;
+            }
             let end = begin + line.len() as u64;
             if !line.trim().is_empty() {
                 match serde_json::from_str::<Map<String, Value>>(line) {
@@ -302,12 +320,21 @@ impl Reading {
                             }
                         }
                     }
-                    Err(error) => self.note(Error::Json(number, error.to_string())),
+                    Err(error) => {
+                        let told = error.to_string();
+                        let (what, at) = told.split_once(" at line 1 ").unwrap_or((&told, ""));
+                        self.note(Error::Json(number, format!("{what} {at}").trim_end().to_owned()));
+                    }
                 }
             }
             begin = end;
         }
         self.columns = columns.into_iter().collect();
+    }
+
+    /// Whether there are more rows than may be; what follows them is not looked at.
+    fn is_full(&self) -> bool {
+        self.rows.len() > MAX_ROWS
     }
 
     fn row(&mut self, line: u64, begin: u64, end: u64) {
@@ -414,6 +441,7 @@ mod tests {
                     "line 6: 3 values, where the first line names 2 columns; quote values that have commas",
                 ],
             ),
+            ("user\n\"ann\nbob\n", vec!["line 2: a quote is not closed"]),
             ("a,,a\n1,2,3\n", vec!["column 2 has no name", "two columns are called \"a\""]),
         ] {
             let errors = csv(text).expect_err(text);

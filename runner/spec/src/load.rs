@@ -96,6 +96,8 @@ enum Error {
     OnlyFixed(&'static str),
     #[error("a stage goes to a number of bots or to an arrivalRate; give one of them")]
     StageKind,
+    #[error("two stages are called {0:?}; a stage without a name is called by its number, from 1")]
+    SameStage(String),
     #[error("the stages go to numbers of bots and to arrivalRates; keep to one kind")]
     MixedStages,
     #[error("the stages never start a bot; give one of them a number above 0 and a time, or bots after it")]
@@ -151,6 +153,12 @@ impl Check<'_> {
         for (i, stage) in spec.stages.iter().enumerate() {
             if stage.bots.is_some() == stage.arrival_rate.is_some() {
                 self.findings.note(&place.index(i), &Error::StageKind);
+            }
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for (i, name) in stage_names(&spec.stages).into_iter().enumerate() {
+            if !names.insert(name.clone()) {
+                self.findings.note(&place.index(i).field("name"), &Error::SameStage(name));
             }
         }
         if arrives > 0 && spec.stages.iter().any(|s| s.bots.is_some()) {

@@ -150,6 +150,16 @@ enum Error {
     DelayWithoutAbort,
     #[error("{0:?} is not an address; write one such as 10.0.0.1 or fd00::1")]
     Ip(String),
+    #[error("there is no name for this address; give at least one")]
+    NoHostNames,
+    #[error(
+        "{0:?} has a query or a fragment, where paths are added behind; leave it out, and write it into the requests"
+    )]
+    TargetTail(String),
+    #[error(
+        "a name or a password in an address is not sent; leave it out, and give the requests an Authorization header"
+    )]
+    TargetUser,
     #[error("{0:?} is not a name of a host")]
     HostName(String),
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]

@@ -66,7 +66,10 @@ fn sound(value: &Value, schema: &Value, path: &Path, findings: &mut Findings) ->
         _ if schema.get("x-kubernetes-int-or-string").is_some() => match value {
             Value::String(_) => None,
             whole if whole.is_i64() => None,
-            other => Some(Error::Type("text such as 5m or a whole number of seconds".into(), kind_of(other))),
+            other => Some(Error::Type(
+                "text such as 5m (a rate: 50/s or 0.5/s) or a whole number".into(),
+                kind_of(other),
+            )),
         },
         Value::Object(fields) if allows(schema, "object") => {
             let (sound, whole) = sound_fields(fields, schema, path, findings);
@@ -208,7 +211,7 @@ mod tests {
             "spec.env[0].value: expected text, found the number 1",
             "spec.stop: expected true or false, found the text \"yes\"",
             "spec.target: must be 1 to 2048 characters long, found 0",
-            "spec.duration: expected text such as 5m or a whole number of seconds, found the boolean true",
+            "spec.duration: expected text such as 5m (a rate: 50/s or 0.5/s) or a whole number, found the boolean true",
             "spec: unknown field \"tre\", expected one of ",
             "spec.custom: expected a mapping, found a list",
             "spec: the field trees is missing",

@@ -164,9 +164,14 @@ mod tests {
         assert_eq!((drawn("", &[]), drawn("x\n", &[])), (WIPE.to_owned(), format!("{WIPE}x\n")));
     }
 
+    /// Set where another test runs this one, on a terminal of its own.
+    const ON_A_TERMINAL: &str = "BOTARMY_TEST_ON_A_TERMINAL";
+
     #[test]
-    #[ignore = "another test runs it, on a terminal of its own"]
     fn draws_and_panics() {
+        if std::env::var_os(ON_A_TERMINAL).is_none() {
+            return;
+        }
         make_way_for_panics();
         show(|size| vec![format!("{} columns", size.columns), "a line that is quite long".into()]);
         let died = std::thread::spawn(|| panic!("one thread is gone")).join();
@@ -184,7 +189,8 @@ mod tests {
         let name = ptsname(&control, Vec::new()).expect("it has a name").into_string().expect("text");
         let end = OpenOptions::new().read(true).write(true).open(name).expect("its other end");
         let mut test = Command::new(std::env::current_exe().expect("this program"));
-        test.args(["--exact", "command::screen::tests::draws_and_panics", "--ignored", "--nocapture"]);
+        test.args(["--exact", "command::screen::tests::draws_and_panics", "--nocapture"]);
+        test.env(ON_A_TERMINAL, "1");
         let failed = test.env("RUST_BACKTRACE", "0").stderr(end).output().expect("it runs");
         assert!(!failed.status.success(), "it panicked");
         drop(test);

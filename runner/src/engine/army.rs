@@ -1,6 +1,7 @@
 //! The handle of a running army: its threads, its orders, its measures.
 
 use super::health::Watch;
+use super::pacer::Pacer;
 use super::refill::Gate;
 use super::rows::{Next, Row, Rows};
 use super::share::Share;
@@ -106,6 +107,8 @@ pub(super) struct Common {
     pub(super) context: Context,
     pub(super) together: Together,
     pub(super) own: Own,
+    /// Gives turns to measured leaves, if their rate is capped.
+    pub(super) pacer: Option<Pacer>,
     /// How the last bot ended, if that is to be known.
     pub(super) ending: Option<Mutex<Option<Ending>>>,
     pub(super) log: Option<Sink>,
@@ -211,7 +214,10 @@ impl Army {
         let ending = keeps_ending.then(Mutex::default);
         let finished = Notify::new();
         let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
-        let common = Common { share, start: at, context, together, own, ending, log, scenarios, finished };
+        // Every runner has the same part of the cap.
+        let pacer = run.max_rate.map(|rate| Pacer::new(rate / f64::from(share.of), Instant::now()));
+        let common =
+            Common { share, start: at, context, together, own, pacer, ending, log, scenarios, finished };
         let common = Arc::new(common);
         let of = u32::try_from(threads.max(1)).unwrap_or(1);
         let watch = Mutex::new(Watch::new(of));

@@ -47,6 +47,23 @@ impl Arrivals {
         self.open.rate.time_of(sum).map(|time| (self.next, time))
     }
 
+    /// Passes over all that are to come of so many arrivals until a time, and tells how many those were.
+    pub(super) fn skip_until(&mut self, iterations: u64, time: Duration) -> u64 {
+        let of = u64::from(self.share.of);
+        if self.open.spacing == Spacing::Even {
+            let end = whole_above(self.open.rate.sum_until(time)).min(iterations);
+            let count = end.saturating_sub(self.next).div_ceil(of);
+            self.next += count * of;
+            return count;
+        }
+        let mut count = 0;
+        while self.peek().is_some_and(|(arrival, at)| arrival < iterations && at < time) {
+            self.next += of;
+            count += 1;
+        }
+        count
+    }
+
     /// How many bots of this worker may be alive at once.
     pub(super) fn most(&self) -> u32 {
         self.share.bots(self.open.max_bots)
@@ -65,6 +82,16 @@ impl Arrivals {
             }
         }
     }
+}
+
+/// The least whole number that is not below a sum: so many arrivals come before the sum is reached.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is never negative"
+)]
+fn whole_above(sum: f64) -> u64 {
+    sum.ceil() as u64
 }
 
 impl Iterator for Arrivals {
@@ -113,6 +140,27 @@ mod tests {
         }
         // 500 + 500 + 600 + 50, the first at 0 and the last before the sum is reached.
         assert_eq!(of_all(&open(Spacing::Even), 2, 2, Duration::from_secs(100)).len(), 1650);
+    }
+
+    #[test]
+    fn what_is_passed_over_is_what_would_have_come() {
+        for spacing in [Spacing::Even, Spacing::Poisson] {
+            for (iterations, seconds, skipped) in
+                [(u64::MAX, 100, 0), (u64::MAX, 12, 40), (1_000, 100, 7), (3, 100, 9)]
+            {
+                let make = || {
+                    let (runner, worker) = (Share { index: 1, of: 2 }, Share { index: 0, of: 2 });
+                    let mut arrivals = Arrivals::new(open(spacing), runner, worker, Draw::new(7, 0, 0, 0));
+                    assert_eq!(arrivals.by_ref().take(skipped).count(), skipped);
+                    arrivals
+                };
+                let end = Duration::from_secs(seconds);
+                let come = make().take_while(|(n, time)| *n < iterations && *time < end).count() as u64;
+                let mut arrivals = make();
+                assert_eq!(arrivals.skip_until(iterations, end), come, "{spacing:?} {iterations} {seconds}");
+                assert_eq!(arrivals.skip_until(iterations, end), 0);
+            }
+        }
     }
 
     #[test]

@@ -251,7 +251,7 @@ impl Life {
                 continue;
             }
             self.take_turns().await;
-            if self.squad.local.pacer.is_some() {
+            if self.squad.local.common.pacer.is_some() {
                 Box::pin(self.wait_for_turn(leaf)).await;
             }
             if self.stop.asked() {
@@ -266,7 +266,7 @@ impl Life {
 
     /// Waits until a measured leaf may begin, where their rate is capped.
     async fn wait_for_turn(&mut self, leaf: LeafId) {
-        let Some(pacer) = self.squad.local.pacer.as_ref() else { return };
+        let Some(pacer) = self.squad.local.common.pacer.as_ref() else { return };
         if self.squad.scenario().plan.leaf(leaf).measured {
             tokio::select! {
                 () = tokio::time::sleep_until(pacer.turn(Instant::now()).into()) => {}

@@ -1,6 +1,7 @@
 //! What one bot does once: setup and teardown.
 
 use super::army::{Army, Ending, Error, Start};
+use crate::bot_log::Sink;
 use botarmy_actions::Together;
 use botarmy_report::{Outcome, Totals};
 use botarmy_spec::{Part, Run};
@@ -13,6 +14,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Most bytes of the values that setup leaves, as JSON: they are kept with the checkpoints.
 const MAX_LEFT: usize = 256 << 10;
+/// Of values that are too large together, those are kept for teardown that have at most so many bytes.
+const MAX_SMALL: usize = 1 << 10;
 
 /// What came of a part.
 #[derive(Debug)]
@@ -39,14 +42,17 @@ pub async fn perform(
     part: Part,
     context: Context,
     together: &Together,
+    log: Option<Sink>,
     stop: impl Future<Output = ()>,
 ) -> Result<Option<Performed>, Error> {
-    let Some(only) = run.only(part) else { return Ok(None) };
+    let (Some(only), Some(once)) = (run.only(part), run.once(part)) else { return Ok(None) };
+    let timeout = once.timeout;
     let start = Start {
         threads: 1,
         context,
         together: together.clone(),
         keeps_ending: true,
+        log,
         ..Start::here(Arc::new(only))
     };
     let army = Army::start(start).await?;
@@ -69,7 +75,7 @@ pub async fn perform(
             break;
         }
     }
-    let (context, failure) = judge(part, army.ending(), stopped);
+    let (context, failure) = judge(part, timeout, army.ending(), stopped);
     let joined = tokio::task::spawn_blocking(move || army.join()).await;
     joined.map_err(std::io::Error::other)?;
     // Its bot and its pass are none of the load's.
@@ -77,7 +83,7 @@ pub async fn perform(
     Ok(Some(Performed { context, failure, totals }))
 }
 
-fn judge(part: Part, ending: Option<Ending>, stopped: bool) -> (Context, Option<String>) {
+fn judge(part: Part, timeout: Duration, ending: Option<Ending>, stopped: bool) -> (Context, Option<String>) {
     let what = match part {
         Part::Setup => "setup",
         Part::Teardown => "teardown",
@@ -85,18 +91,35 @@ fn judge(part: Part, ending: Option<Ending>, stopped: bool) -> (Context, Option<
     let Some(Ending { outcome, failure, context }) = ending else {
         return (Context::new(), Some(format!("{what} did not come to its end")));
     };
-    let size = serde_json::to_vec(&context).map_or(usize::MAX, |json| json.len());
-    if size > MAX_LEFT {
-        let much =
-            format!("{what} leaves values of {size} bytes, more than {MAX_LEFT}; set fewer or smaller ones");
-        return (Context::new(), Some(much));
+    let mut context = context;
+    if part == Part::Setup && size_of(&context) > MAX_LEFT {
+        let much = format!(
+            "{what} leaves values of {} bytes, more than {MAX_LEFT}; set fewer or smaller ones",
+            size_of(&context)
+        );
+        // What is small, such as the names of what was made, still serves for taking it away.
+        let mut left = MAX_LEFT;
+        context.retain(|_, value| {
+            let size = value.to_string().len();
+            let kept = size <= MAX_SMALL.min(left);
+            left -= if kept { size } else { 0 };
+            kept
+        });
+        return (context, Some(much));
     }
     let cause = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
     let failure = match outcome {
         Outcome::Succeed => None,
         Outcome::Cancelled if stopped => Some(format!("{what} was interrupted")),
-        Outcome::Cancelled => Some(format!("{what} took longer than its timeout{cause}")),
+        Outcome::Cancelled => Some(format!(
+            "{what} took longer than its timeout of {timeout:?}{cause}; do less in it, or give it more time"
+        )),
         _ => Some(format!("{what} failed{cause}")),
     };
     (context, failure)
+}
+
+/// How many bytes the values have as JSON, about.
+fn size_of(context: &Context) -> usize {
+    context.iter().map(|(name, value)| name.len() + value.to_string().len()).sum()
 }

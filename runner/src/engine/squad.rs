@@ -26,6 +26,10 @@ pub const ITERATION: &str = "(iteration)";
 pub const LATENESS: &str = "(lateness)";
 /// How often it is looked for a row of the data, where other workers may have given one back.
 const ROW_EVERY: Duration = Duration::from_millis(20);
+/// How many bots are started before others have their turn.
+const MOST_AT_ONCE: u32 = 1_000;
+/// How long after the end of a load arrivals are let in that should have come before it.
+const MOST_BEHIND: Duration = Duration::from_secs(2);
 /// A ramp is followed in steps of at least so long.
 const LEAST_STEP: Duration = Duration::from_millis(10);
 
@@ -90,6 +94,8 @@ pub(super) struct Squad {
     fresh: Cell<u32>,
     /// How many have made all of their passes and are not replaced.
     retired: Cell<u32>,
+    /// What wakes for the next arrival: made before the start, so that a system that has none to give is told.
+    alarm: RefCell<Option<Alarm>>,
     /// Rates that were changed, and who has to know.
     rates: RefCell<Option<Profile>>,
     rates_changed: Notify,
@@ -114,6 +120,10 @@ impl Squad {
             None => botarmy_actions::action(leaf, network, together, own),
         };
         let actions = leaves.iter().map(action).collect::<Result<_, _>>()?;
+        let alarm = match local.run.scenarios[scenario].load.model {
+            Model::Open(_) => Some(Alarm::new()?),
+            Model::Closed(_) => None,
+        };
         Ok(Self {
             local,
             scenario,
@@ -126,6 +136,7 @@ impl Squad {
             wanted: Cell::default(),
             fresh: Cell::default(),
             retired: Cell::default(),
+            alarm: RefCell::new(alarm),
             rates: RefCell::default(),
             rates_changed: Notify::new(),
             all_came: Cell::default(),
@@ -258,9 +269,12 @@ impl Squad {
             self.phase.set(Phase::Going);
             self.let_them_arrive(begin);
         }
-        if let Some(end) = end.filter(|end| now >= *end) {
+        // Who has come before the end is let in, however late this worker is.
+        let is_open = matches!(self.scenario().load.model, Model::Open(_));
+        if let Some(end) = end.filter(|end| now >= *end && (!is_open || self.all_came.get())) {
             self.end(end, Stage::End);
         }
+        let end = end.filter(|_| !is_open);
         match self.phase.get() {
             Phase::Ending(given_up) if now >= given_up => {
                 self.end(now, Stage::Cancel);
@@ -325,7 +339,13 @@ impl Squad {
 
     /// Starts the bots that are missing, as far as it is allowed; tells how long until more may be.
     fn start_missing(self: &Rc<Self>, since_begin: Duration) -> Option<Duration> {
+        let mut started = 0;
         while !self.shared().no_iterations_left() && self.alive() < self.wanted.get() {
+            // Those that were started have to have their turn, and the end its time.
+            if started >= MOST_AT_ONCE {
+                return Some(Duration::from_millis(1));
+            }
+            started += 1;
             if self.fresh.get() == 0
                 && let Err(wait) = self.shared().take_replacement(since_begin)
             {
@@ -353,9 +373,10 @@ impl Squad {
         let worker = Share { index: self.local.share.index, of: self.local.share.of };
         let draw = self.scenario().plan.draw_apart(0, 0);
         let arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
-        let squad = self.clone();
+        let (squad, alarm) = (self.clone(), self.alarm.take());
         tokio::task::spawn_local(async move {
-            if let Err(error) = squad.arrive(arrivals, begin).await {
+            let Some(alarm) = alarm else { return };
+            if let Err(error) = squad.arrive(arrivals, alarm, begin).await {
                 tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
             }
             squad.all_came.set(true);
@@ -363,24 +384,31 @@ impl Squad {
         });
     }
 
-    async fn arrive(self: &Rc<Self>, mut arrivals: Arrivals, begin: Instant) -> std::io::Result<()> {
-        let (alarm, most) = (Alarm::new()?, arrivals.most());
+    async fn arrive(
+        self: &Rc<Self>,
+        mut arrivals: Arrivals,
+        alarm: Alarm,
+        begin: Instant,
+    ) -> std::io::Result<()> {
+        let most = arrivals.most();
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
-        while !self.shared().rows_are_over() {
-            let next = arrivals.peek();
-            let is_over = match next {
-                Some((arrival, time)) => arrival >= iterations || time >= duration,
-                // A rate of 0 can be changed to another one.
-                None => arrivals.number() >= iterations || !self.may_go_on(begin, duration),
-            };
-            if is_over {
+        while !self.shared().rows_are_over() && arrivals.number() < iterations {
+            // One that lies beyond all time never comes.
+            let next = arrivals.peek().filter(|(_, time)| *time < duration);
+            let next = next.and_then(|(arrival, time)| Some((arrival, begin.checked_add(time)?)));
+            if next.is_none() && !self.may_go_on(begin, duration) {
                 break;
             }
             let due = async {
-                match next {
-                    Some((_, time)) => alarm.until(begin + time).await,
-                    None => std::future::pending().await,
+                match (next, begin.checked_add(duration)) {
+                    (Some((_, scheduled)), _) => alarm.until(scheduled).await,
+                    // None will come at this rate, which can be changed until the end.
+                    (None, Some(end)) => {
+                        tokio::time::sleep_until(end.into()).await;
+                        Ok(())
+                    }
+                    (None, None) => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -393,8 +421,14 @@ impl Squad {
                     continue;
                 }
             }
-            let Some((arrival, time)) = next.filter(|_| self.is_going()) else { break };
-            self.arrived(arrival + 1, begin + time, most);
+            let Some((arrival, scheduled)) = next.filter(|_| self.is_going()) else { break };
+            // A worker that is behind by so much will not catch up any more.
+            if begin.elapsed() > duration.saturating_add(MOST_BEHIND) {
+                let missed = arrivals.skip_until(iterations, duration);
+                self.local.recorder.borrow_mut().dropped(missed);
+                break;
+            }
+            self.arrived(arrival + 1, scheduled, most);
             arrivals.next();
             // The bots have to have their turn, however many arrivals are late.
             tokio::task::consume_budget().await;
@@ -417,7 +451,7 @@ impl Squad {
                 self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
                 self.start(id, row, Begin::Scheduled(scheduled));
             }
-            None => self.local.recorder.borrow_mut().dropped(),
+            None => self.local.recorder.borrow_mut().dropped(1),
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::army::{Common, Error, Snapshot};
 use super::bot::Stage;
 use super::health::watch_lag;
-use super::pacer::Pacer;
 use super::share::Share;
 use super::squad::{Place, Squad};
 use crate::bot_log::Lines;
@@ -47,8 +46,6 @@ pub(super) struct Local {
     pub(super) common: Arc<Common>,
     /// This worker among those of the runner.
     pub(super) share: Share,
-    /// Gives turns to measured leaves, if their rate is capped.
-    pub(super) pacer: Option<Pacer>,
     /// Something has changed that the supervisor has to look at.
     pub(super) changed: Notify,
     network: Network,
@@ -110,11 +107,8 @@ impl Worker {
         for scenario in &run.scenarios {
             places.push(Place::of(scenario, &mut rows));
         }
-        // Every worker of every runner has the same part of the cap.
-        let workers = f64::from(common.share.of) * f64::from(share.of);
         let local = Rc::new(Local {
             recorder: RefCell::new(Recorder::new(rows.into(), DEFAULT_HIGHEST_US)),
-            pacer: run.max_rate.map(|rate| Pacer::new(rate / workers)),
             changed: Notify::new(),
             context: Rc::new(common.context.clone()),
             lines: common.log.as_ref().map(|log| Rc::new(RefCell::new(log.lines()))),

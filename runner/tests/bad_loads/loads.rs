@@ -184,7 +184,7 @@ fn trees_without_end_end_with_the_run() {
         "{repeat_until_succeed: {negate: {log: a}}}",
         "{repeat_n: {times: 1000000000, child: {set: {x: 1}}}}",
         "{repeat_until_fail: {parallel: {children: [{log: a}, {set: {x: 1}}]}}}",
-        "{retry: {attempts: 1000000, child: {negate: {log: a}}}}",
+        "{repeat_until_succeed: {retry: {attempts: 1000, child: {negate: {log: a}}}}}",
         "{retry: {attempts: 1000, delay: 8760h, child: {negate: {log: a}}}}",
         "{wait: 8760h}",
         "{timeout: {after: 8760h, child: {wait: 8760h}}}",

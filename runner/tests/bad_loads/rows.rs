@@ -35,7 +35,7 @@ fn rows_of_csv_that_are_bad_are_told() {
     refused("a.csv", "a,,c\n1,2,3\n", &["column 2 has no name in the first line; give it one"]);
     refused("a.csv", "a,b,a\n1,2,3\n", &["two columns are called \"a\" in the first line; rename one"]);
     refused("a.csv", "a,b\n1\n1,2\n1,2,3", &[&width(2, 1), &width(4, 3)]);
-    refused("a.csv", "a,b\n\"1,2\n3,4\n", &[&width(2, 1)]);
+    refused("a.csv", "a,b\n\"1,2\n3,4\n", &["line 2: a quote is not closed; close it"]);
     refused(
         "a.csv",
         format!("a\n{}\nb\n", "x".repeat(70_000)),
@@ -43,7 +43,7 @@ fn rows_of_csv_that_are_bad_are_told() {
     );
     refused(
         "a.csv",
-        format!("a\n\"{}", "x\n".repeat(40_000)),
+        format!("a\n\"{}\"\n", "x\n".repeat(40_000)),
         &["line 2: the row has more than 65536 bytes"],
     );
     let wide = (0..1001).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");

@@ -150,7 +150,7 @@ fn what_breaks_off_inside_of_tls_is_told() {
         // Whoever cuts the connection could cut an answer where it looks whole.
         ("closes where it looks whole", begin, JSON, "connect", cut),
         ("says farewell before all is said", says_farewell, "", "connect", closed),
-        ("nonsense", |stream| say(stream, b"nonsense\r\n\r\n"), "", "protocol", "is not HTTP/1"),
+        ("nonsense", talks_nonsense, "", "protocol", "is not HTTP/1"),
         ("hangs", |stream| hold(stream), SHORT, "timeout", LATE),
         ("a body without end", begins_and_pours, SHORT, "timeout", LATE),
         ("one that is looked into", begins_and_pours, JSON, "expectation", "larger than 8388608 bytes"),
@@ -159,6 +159,11 @@ fn what_breaks_off_inside_of_tls_is_told() {
     for (what, then, more, class, said) in cases {
         fails(what, Some(&ours), secured(&ours, then), more, class, said);
     }
+}
+
+fn talks_nonsense(stream: &mut Secured<'_>) {
+    hear(stream);
+    say(stream, b"nonsense\r\n\r\n");
 }
 
 fn says_farewell(stream: &mut Secured<'_>) {

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     WhichTree(String),
     #[error("the trees call one another in a circle ({0}); a tree cannot contain itself")]
     Circle(String),
+    #[error("{0} is a row of every result; call this one otherwise")]
+    TakenRow(String),
     #[error("{0} is also the row of an action on the target, which this is not; give it a label of its own")]
     MixedRow(String),
     #[error("more than {MAX_NODES} nodes with subtrees written out; make the trees smaller")]
@@ -145,11 +147,17 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
     }
 }
 
+/// Rows that every result may have: whole passes, and how late bots began.
+pub const ROWS_OF_EVERY_RESULT: [&str; 2] = ["(iteration)", "(lateness)"];
+
 /// A row is about the target or about the bot: a wait under the name of a request would count as one.
 fn mixed_rows(plan: &Plan) -> Vec<Finding> {
     let measured: BTreeSet<&str> =
         plan.leaves.iter().filter(|l| l.measured).map(|l| l.name.as_str()).collect();
     let mut findings = Findings::default();
+    for leaf in plan.leaves.iter().filter(|l| ROWS_OF_EVERY_RESULT.contains(&l.name.as_str())) {
+        findings.note(&leaf.path, &Error::TakenRow(quoted(&leaf.name)));
+    }
     for leaf in plan.leaves.iter().filter(|l| !l.measured && measured.contains(l.name.as_str())) {
         findings.note(&leaf.path, &Error::MixedRow(quoted(&leaf.name)));
     }

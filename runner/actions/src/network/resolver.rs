@@ -37,7 +37,7 @@ pub enum ResolveError {
     /// The name is there, without A and AAAA records.
     #[error("it has no address in DNS; check that something stands behind its Service")]
     NoAddress,
-    /// Nothing came back, in [`LOOKUP_TIMEOUT`] at the latest.
+    /// Nothing came back, in five seconds at the latest.
     #[error(
         "no DNS server answered within {LOOKUP_TIMEOUT:?}; check those of /etc/resolv.conf and the way there"
     )]

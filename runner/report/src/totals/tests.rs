@@ -185,3 +185,14 @@ fn reading_is_bounded() {
     let error = read(json!({"a": one(9, 1), "b": one(8, 1)})).unwrap_err().to_string();
     assert!(error.contains("same plan"), "{error}");
 }
+
+#[test]
+fn what_is_done_once_beside_the_load_is_in_no_selection() {
+    let mut totals = shop();
+    let once = RowInfo { scenario: "(setup)".into(), ..info("Shop.buy(1)", "Shop.buy", false) };
+    totals.add(&once, series(&[7_000])).unwrap();
+    assert_eq!(totals.select("Shop.buy"), Some(series(&[1, 2, 3])));
+    let selector =
+        Selector { scenario: Some("(setup)".into()), action: Some("Shop.buy".into()), ..Selector::default() };
+    assert_eq!(totals.select_by(&selector), series(&[7_000]), "but when it is asked for");
+}

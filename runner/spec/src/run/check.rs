@@ -25,6 +25,11 @@ impl Check<'_> {
         let Some(target) = &spec.target else { return };
         let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
         let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
+        if target.contains(['?', '#']) {
+            self.findings.note(&self.path.field("target"), &Error::TargetTail(target.clone()));
+        } else if host.is_some_and(|host| host.contains('@')) {
+            self.findings.note(&self.path.field("target"), &Error::TargetUser);
+        }
         let fits = host.is_some_and(is_place) && !target.chars().any(|c| c.is_whitespace() || c.is_control());
         if !fits {
             self.findings.note(&self.path.field("target"), &Error::Target(target.clone()));
@@ -121,9 +126,15 @@ impl Check<'_> {
             let place = self.path.field("hosts").index(i);
             let ip = host.ip.parse().map_err(|_| Error::Ip(host.ip.clone()));
             let Some(ip) = self.findings.ok(&place.field("ip"), ip) else { continue };
+            if host.hostnames.is_empty() {
+                self.findings.note(&place.field("hostnames"), &Error::NoHostNames);
+            }
             for (n, name) in host.hostnames.iter().enumerate() {
                 let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-                if name.trim_matches('.').is_empty() || !name.chars().all(plain) {
+                if name.trim_matches('.').is_empty()
+                    || !name.chars().all(plain)
+                    || name.parse::<IpAddr>().is_ok()
+                {
                     self.findings.note(&place.field("hostnames").index(n), &Error::HostName(name.clone()));
                 }
                 hosts.entry(name.trim_end_matches('.').to_ascii_lowercase()).or_default().push(ip);
@@ -154,7 +165,7 @@ impl Check<'_> {
         let warmup = self.time("warmup", spec.warmup.as_ref()).unwrap_or_default();
         let ends = scenarios.iter().map(|s| s.load.duration.map(|d| s.start_delay + d));
         let end = ends.collect::<Option<Vec<Duration>>>().and_then(|ends| ends.into_iter().max());
-        if let Some(end) = end.filter(|end| warmup >= *end) {
+        if let Some(end) = end.filter(|end| !warmup.is_zero() && warmup >= *end) {
             self.findings.note(&self.path.field("warmup"), &Error::AllWarmup(warmup, end));
         }
         warmup

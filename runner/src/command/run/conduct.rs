@@ -45,11 +45,22 @@ pub(super) async fn conduct(run: Arc<Run>, watchers: Watchers) -> Result<Option<
 
 async fn course(run: Arc<Run>, watchers: Watchers, interrupts: &Interrupts) -> Result<Conducted, Error> {
     let together = Together::here();
-    let setup = perform(&run, Part::Setup, Context::new(), &together, interrupts.reached(1)).await?;
-    let setup = setup.unwrap_or_else(Performed::nothing);
     let log = watchers.log.clone();
-    let start =
-        Start { log, context: setup.context.clone(), together: together.clone(), ..Start::here(run.clone()) };
+    if run.setup.is_some() {
+        complain(&"setup is being performed; then the bots begin");
+    }
+    let interrupted = async {
+        interrupts.reached(1).await;
+        complain(&"setup ends, and teardown follows; a second interrupt ends the run at once, without it");
+    };
+    let setup = perform(&run, Part::Setup, Context::new(), &together, log.clone(), interrupted).await?;
+    let setup = setup.unwrap_or_else(Performed::nothing);
+    let start = Start {
+        log: log.clone(),
+        context: setup.context.clone(),
+        together: together.clone(),
+        ..Start::here(run.clone())
+    };
     let mut measured = Measured::new(run.clone(), start.at, watchers);
     measured.add(&setup.totals);
     if setup.failure.is_none() {
@@ -57,7 +68,11 @@ async fn course(run: Arc<Run>, watchers: Watchers, interrupts: &Interrupts) -> R
     }
     let duration_ms = u64::try_from(measured.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     // Whatever came before: what setup has made is to be taken away.
-    let teardown = perform(&run, Part::Teardown, setup.context, &together, std::future::pending()).await?;
+    if run.teardown.is_some() {
+        complain(&"teardown is being performed");
+    }
+    let never = std::future::pending();
+    let teardown = perform(&run, Part::Teardown, setup.context, &together, log, never).await?;
     let teardown = teardown.unwrap_or_else(Performed::nothing);
     measured.add(&teardown.totals);
     measured.tell(true);

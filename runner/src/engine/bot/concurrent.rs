@@ -192,7 +192,7 @@ fn attempt(life: &mut Life, leaf: LeafId, before: Option<Tick>) -> LocalBoxFutur
     let arguments = life.memory.arguments(&scenario.plan, leaf).cloned();
     let bot = life.walk.bot();
     let draw = scenario.plan.draw(&mut life.walk, leaf);
-    let turn = squad.local.pacer.as_ref().filter(|_| scenario.plan.leaf(leaf).measured);
+    let turn = squad.local.common.pacer.as_ref().filter(|_| scenario.plan.leaf(leaf).measured);
     let turn = turn.map(|pacer| pacer.turn(Instant::now()));
     async move {
         if let Some(turn) = turn {

@@ -214,6 +214,8 @@ impl Life {
                 told.farewell = Farewell::Died(failure.message.clone());
             }
             told.failure = Some(format!("{}: {}", leaf.name, failure.message));
+        } else if recorded == Recorded::Fail {
+            told.failure = Some(format!("{} failed", leaf.name));
         }
         let done = matches!(result, Err(End::Bot(Recorded::Succeed)));
         self.squad.journal.ran(self.walk.bot(), leaf, recorded, done, micros);
