@@ -5,7 +5,7 @@ use botarmy_actions::http1::response::{self, Body};
 
 /// Reads an answer whole and in pieces, which must come to the same. The first byte says how long the pieces are,
 /// and whether the request was a HEAD.
-pub fn http1(data: &[u8]) {
+pub(crate) fn http1(data: &[u8]) {
     let Some((&shape, bytes)) = data.split_first() else { return };
     let (piece, to_head) = (usize::from(shape >> 1) + 1, shape & 1 == 1);
     let Ok(Some((head, length))) = response::read(bytes, to_head) else { return };

@@ -24,10 +24,13 @@ fn corpus() -> Vec<Vec<u8>> {
 fn answers_are_read_alike_whole_and_in_pieces() {
     let corpus = corpus();
     assert!(corpus.len() >= 6, "{} inputs", corpus.len());
-    corpus.iter().for_each(|input| entries::http1(input));
+    for input in &corpus {
+        entries::http1(input);
+    }
     let inputs = prop::sample::select(corpus);
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6);
-    let mut runner = TestRunner::new(Config { cases: CHANGED, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: CHANGED, failure_persistence: None, ..Config::default() });
     let ran = runner.run(&(inputs, changes), |(mut input, changes)| {
         for (place, byte, how) in changes {
             let at = place.index(input.len());
