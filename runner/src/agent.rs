@@ -62,9 +62,6 @@ pub enum Error {
     /// The coordinator was away for too long.
     #[error("no coordinator for {0:?}; the bots were stopped")]
     LeaseOver(Duration),
-    /// The plan is wrong here.
-    #[error("the plan cannot be run: {0}")]
-    Plan(String),
     /// The army cannot be started.
     #[error("{0}")]
     Army(#[from] engine::Error),
@@ -241,8 +238,8 @@ impl Agent {
                 self.round_trip = Some(sent.elapsed());
                 self.outbox.settle(orders.durable);
                 // News first: a bot that is answered then sees what its own change has come to.
-                let heard = std::mem::take(&mut orders.together);
-                self.together.learn(self.ledger.news(&heard));
+                let mut heard = std::mem::take(&mut orders.together);
+                self.together.learn(self.ledger.news(&mut heard));
                 self.ledger.hear(heard);
                 Some((orders, sent))
             }

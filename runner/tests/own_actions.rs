@@ -10,7 +10,6 @@ use botarmy_tree::draw::Draw;
 use botarmy_tree::{Actions, Path};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Comes out as its argument says, and changes `said` to it.
 struct Come;
@@ -60,7 +59,7 @@ fn totals_of(tree: &Value) -> Totals {
                 army.join();
                 return totals;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            army.worker_finished().await;
         }
     })
 }

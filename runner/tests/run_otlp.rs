@@ -5,6 +5,7 @@
 mod common;
 
 use common::army::{Done, GET, Given, SHOPPER};
+use common::bucket::bucket_of;
 use common::{PATIENCE, Shop, command, ended, runner, until};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
@@ -189,19 +190,6 @@ fn agrees(push: &Push, done: &Done) {
             assert!(from < p95 && p95 <= to, "{name}: {p95} is not in {from}..={to}");
         }
     }
-}
-
-/// The bounds of the bucket in which a quantile lies.
-fn bucket_of(point: &HistogramDataPoint, share: f64) -> (f64, f64) {
-    let rank = share * point.count as f64;
-    let mut seen = 0;
-    let place = point.bucket_counts.iter().position(|count| {
-        seen += count;
-        seen as f64 >= rank
-    });
-    let place = place.expect("the last bucket at the latest");
-    let bound = |n: usize| point.explicit_bounds.get(n).copied().unwrap_or(f64::INFINITY);
-    (if place == 0 { 0.0 } else { bound(place - 1) }, bound(place))
 }
 
 #[test]

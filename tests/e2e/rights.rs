@@ -3,8 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
-// Its other users are the end-to-end tests.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod cluster;
 
 use cluster::kubectl;

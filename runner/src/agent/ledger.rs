@@ -48,10 +48,10 @@ impl Ledger {
         Together { changes, is_whole, answered: self.answered, knows: self.applied, seen: self.seen }
     }
 
-    /// The news in what the coordinator says.
-    pub(super) fn news(&mut self, heard: &TogetherOrders) -> News {
+    /// Takes the news out of what the coordinator says.
+    pub(super) fn news(&mut self, heard: &mut TogetherOrders) -> News {
         self.seen = heard.news.version;
-        heard.news.clone()
+        std::mem::take(&mut heard.news)
     }
 
     /// Hands the answers to those who wait for them.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
 pub(crate) mod army;
+pub(crate) mod bucket;
 pub(crate) mod refusal;
 
 use serde_json::Value;

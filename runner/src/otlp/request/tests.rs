@@ -1,5 +1,9 @@
+#[path = "../../../tests/common/bucket.rs"]
+mod bucket;
+
 use super::*;
 use botarmy_report::{FailureClass, Observed, Recorder, RowInfo};
+use bucket::bucket_of;
 use prost::Message;
 use std::collections::BTreeMap;
 
@@ -131,19 +135,6 @@ fn histograms_add_up_and_no_value_is_in_a_wrong_bucket() {
             assert!(from < known && known <= to, "{share}: {known} is not in {from}..={to}");
         }
     }
-}
-
-/// The bounds of the bucket in which a quantile lies.
-fn bucket_of(point: &HistogramDataPoint, share: f64) -> (f64, f64) {
-    let rank = share * point.count as f64;
-    let mut seen = 0;
-    let place = point.bucket_counts.iter().position(|count| {
-        seen += count;
-        seen as f64 >= rank
-    });
-    let place = place.expect("the last bucket at the latest");
-    let bound = |n: usize| point.explicit_bounds.get(n).copied().unwrap_or(f64::INFINITY);
-    (if place == 0 { 0.0 } else { bound(place - 1) }, bound(place))
 }
 
 #[test]
