@@ -76,7 +76,10 @@ fn a_setup_whose_outcome_is_lost_is_never_repeated() {
         &json!({"setup": {"tree": "Lost", "timeout": "1h"}, "teardown": {"tree": "Login"}}),
     ));
     namespace.eventually("setup has begun", |n| (n.shop_stats()["routes"]["POST /login"] == 1).then_some(()));
-    assert_eq!(reason(&namespace.get("botrun/lost"), "Running"), Some("SettingUp"));
+    // The shop sees the request before the operator has written how far the run is.
+    namespace.eventually("the run says so", |n| {
+        (reason(&n.get("botrun/lost"), "Running") == Some("SettingUp")).then_some(())
+    });
     let first = "batch.kubernetes.io/job-completion-index=0";
     namespace.kubectl(&["delete", "pod", "-l", first, "--grace-period=0", "--force", "--wait=false"]);
     let ended = namespace.wait_complete("lost");
