@@ -12,8 +12,9 @@ use botarmy_report::{Failure as Observation, FailureClass, Part};
 use botarmy_tree::draw::Draw;
 use botarmy_tree::http as options;
 use botarmy_tree::template::{self, Scope};
-use request::{Rendered, Request};
+use request::Request;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::time::Instant;
 
 /// Largest answer that is read as JSON, in bytes. Answers that nobody looks into may be larger:
@@ -106,34 +107,26 @@ impl Http {
     }
 
     async fn request(&self, bot: &Bot<'_>, seen: &Seen) -> Result<Vec<(String, Value)>, Failure> {
-        if let Some(fixed) = self.request.fixed() {
-            return self.send(fixed, bot, seen).await;
-        }
-        let mut buffer = self.network.buffers.lend();
-        // Empty, so that it is text.
-        let text = String::from_utf8(std::mem::take(&mut buffer.bytes)).unwrap_or_default();
-        let rendered = self.request.render(bot.scope, text)?;
-        let result = self.send(&rendered, bot, seen).await;
-        buffer.bytes = rendered.text.into_bytes();
-        result
-    }
-
-    async fn send(
-        &self,
-        request: &Rendered,
-        bot: &Bot<'_>,
-        seen: &Seen,
-    ) -> Result<Vec<(String, Value)>, Failure> {
+        let buffers = &self.network.buffers;
+        let mut request = match self.request.fixed() {
+            Some(fixed) => Cow::Borrowed(fixed),
+            None => Cow::Owned(self.request.render(bot.scope, buffers.take_text())?),
+        };
         let mut connection = match bot.connections.take(&request.origin) {
             Some(connection) => {
                 seen.follow(&connection.traffic);
                 connection
             }
-            None => self.network.connect(&request.origin, seen).await?,
+            // Rare and large: what is usual stays small.
+            None => Box::pin(self.network.connect(&request.origin, seen)).await?,
         };
         let begun = Instant::now();
-        let mut exchange = Exchange::new(&mut connection.stream, &self.network.buffers);
+        let mut exchange = Exchange::new(&mut connection.stream, buffers);
         exchange.send(request.text.as_bytes(), request.head, || self.network.count_sent()).await?;
+        // Another bot can use it while this one waits for its answer.
+        if let Cow::Owned(rendered) = &mut request {
+            buffers.give_back(std::mem::take(&mut rendered.text).into_bytes());
+        }
         let head = exchange.head(self.request.is_head()).await?;
         seen.took(Part::FirstByte, begun.elapsed());
         seen.status(head.status);

@@ -20,6 +20,7 @@ use crate::seen::Seen;
 use botarmy_report::{FailureClass, Part};
 use names::Names;
 use rustls::pki_types::ServerName;
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -229,7 +230,10 @@ pub(crate) struct Connection {
 
 /// The idle connections of one bot.
 #[derive(Debug, Default)]
-pub struct Connections(RefCell<Vec<(Rc<Origin>, Connection)>>);
+pub struct Connections(RefCell<Idle>);
+
+/// Most bots have one, which is at hand without a way to elsewhere in memory.
+type Idle = SmallVec<[(Rc<Origin>, Connection); 1]>;
 
 impl Connections {
     /// An idle connection that is still open, if there is one.

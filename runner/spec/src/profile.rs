@@ -82,11 +82,13 @@ impl Profile {
         }
     }
 
-    /// Which ramp a time lies in, from 0; the last one from its end on.
-    pub fn stage(&self, time: Duration) -> usize {
+    /// Which ramp a time lies in, from 0, and when the next one begins; the last one goes on for ever.
+    pub fn stage(&self, time: Duration) -> (usize, Option<Duration>) {
         let time = time.as_secs_f64();
-        let passed = self.segments.partition_point(|s| s.begin + s.length <= time);
-        passed.min(self.segments.len().saturating_sub(1))
+        let last = self.segments.len().saturating_sub(1);
+        let stage = self.segments.partition_point(|s| s.begin + s.length <= time).min(last);
+        let next = self.segments.get(stage + 1);
+        (stage, next.and_then(|next| Duration::try_from_secs_f64(next.begin).ok()))
     }
 
     /// When the value, rounded, will next be another one: none if never again. At the earliest after
@@ -186,7 +188,7 @@ mod tests {
         }
         assert_eq!(profile.end(), seconds(25.0));
         assert!((profile.peak() - 100.0).abs() < 1e-9);
-        let stages = [0.0, 9.9, 10.0, 19.9, 20.0, 99.0].map(|t| profile.stage(seconds(t)));
+        let stages = [0.0, 9.9, 10.0, 19.9, 20.0, 99.0].map(|t| profile.stage(seconds(t)).0);
         assert_eq!(stages, [0, 0, 2, 2, 3, 3]);
         assert!((profile.sum_until(seconds(99.0)) - (500.0 + 500.0 + 125.0)).abs() < 1e-9);
         assert_eq!(profile.time_of(1125.0), None, "what never arrives has no time");

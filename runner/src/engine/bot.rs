@@ -19,8 +19,11 @@ use botarmy_spec::load::{Between, Model};
 use botarmy_tree::{Effect, Input, LeafId, Verdict, Walk};
 use leaf::Ran;
 use memory::Memory;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::PoisonError;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// Ticks after which a bot lets others run, and the time after which it does so in any case.
@@ -173,9 +176,8 @@ impl Life {
             if closed.iterations_per_bot.is_some_and(|most| passes >= most) {
                 return self.squad.retire();
             }
-            let between = closed.between;
-            if between != Between::Nothing {
-                Box::pin(self.pause(between, begun, passes)).await;
+            if let Some(time) = self.pause_before_next(closed.between, begun, passes) {
+                self.pause(time).await;
             }
         }
         if self.stop.asked() {
@@ -191,7 +193,7 @@ impl Life {
         } else {
             self.iteration().await
         };
-        self.squad.record_iteration(end.recorded(), self.now.duration_since(self.pass_begun));
+        self.squad.record_iteration(self.now, end.recorded(), self.now.duration_since(self.pass_begun));
         self.keep_ending(end.recorded());
         if matches!(end, End::Stopped) {
             self.will_have_gone(Farewell::Stopped);
@@ -209,18 +211,26 @@ impl Life {
         }
     }
 
-    /// What lies between two passes.
-    async fn pause(&mut self, between: Between, begun: Tick, passes: u64) {
-        if let Some(time) = pause::time(between, begun.elapsed(), passes, || {
+    /// How long it pauses until its next pass, if at all.
+    fn pause_before_next(&self, between: Between, begun: Tick, passes: u64) -> Option<Duration> {
+        if between == Between::Nothing {
+            return None;
+        }
+        pause::time(between, begun.elapsed(), passes, || {
             let visit = u32::try_from(passes).unwrap_or(u32::MAX);
             self.squad.scenario().plan.draw_apart(self.walk.bot(), visit)
-        }) {
-            tokio::select! {
-                () = tokio::time::sleep(time) => {}
-                () = self.stop.reached(Stage::End) => {}
-            }
-            self.resume();
-        }
+        })
+    }
+
+    /// Waits so long, or until it is told to stop. Kept small, since each bot has room for it.
+    async fn pause(&mut self, time: Duration) {
+        let mut sleep = pin!(tokio::time::sleep(time));
+        poll_fn(|context| match sleep.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.stop.poll_reached(Stage::End, context),
+        })
+        .await;
+        self.resume();
     }
 
     /// One pass of a tree in which one leaf runs at a time.

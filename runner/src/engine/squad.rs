@@ -4,6 +4,7 @@ use super::alarm::Alarm;
 use super::army::{Common, Error, Recruit, Shared as SharedByWorkers};
 use super::arrivals::Arrivals;
 use super::bot::{Begin, Born, Life, Stage, Stop};
+use super::clock::Tick;
 use super::journal::Journal;
 use super::rows::Row;
 use super::share::Share;
@@ -101,8 +102,8 @@ pub(super) struct Squad {
     rates_changed: Notify,
     /// Arrivals: all have come.
     all_came: Cell<bool>,
-    /// The stage that measures belong to.
-    stage: Cell<Option<usize>>,
+    /// The stage that measures belong to, and when the next one begins.
+    stage: Cell<Option<(usize, Option<Tick>)>>,
 }
 
 impl Squad {
@@ -153,18 +154,26 @@ impl Squad {
     }
 
     /// Tells the recorder when another stage has begun: what ends from now on belongs to it.
-    fn follow_stage(&self) {
-        let Scenario { load, start_delay, .. } = self.scenario();
-        if load.stages.is_empty() {
-            return;
+    #[inline]
+    fn follow_stage(&self, now: Tick) {
+        let is_over = |until: Option<Tick>| until.is_some_and(|until| now >= until);
+        if !self.scenario().load.stages.is_empty() && self.stage.get().is_none_or(|(_, until)| is_over(until))
+        {
+            self.enter_stage(now);
         }
+    }
+
+    fn enter_stage(&self, now: Tick) {
+        let Scenario { load, start_delay, .. } = self.scenario();
         let profile = match &load.model {
             Model::Closed(closed) => &closed.bots,
             Model::Open(open) => &open.rate,
         };
         let begin = self.local.common.start + *start_delay;
-        let stage = profile.stage(Instant::now().saturating_duration_since(begin));
-        if self.stage.replace(Some(stage)) != Some(stage) {
+        let time = Instant::now().saturating_duration_since(begin);
+        let (stage, next) = profile.stage(time);
+        let until = next.map(|next| now + next.saturating_sub(time));
+        if self.stage.replace(Some((stage, until))).is_none_or(|(before, _)| before != stage) {
             let rows = self.place.first..self.place.iteration + 2;
             let stage = u16::try_from(stage).unwrap_or(u16::MAX);
             self.local.recorder.borrow_mut().enter_stage(rows, stage);
@@ -172,15 +181,15 @@ impl Squad {
     }
 
     /// Records a leaf, by its place in the plan.
-    pub(super) fn record(&self, leaf: usize, outcome: Outcome, micros: u64, observed: &Observed) {
-        self.follow_stage();
+    pub(super) fn record(&self, leaf: usize, now: Tick, outcome: Outcome, micros: u64, observed: &Observed) {
+        self.follow_stage(now);
         self.local.recorder.borrow_mut().record_observed(self.place.first + leaf, outcome, micros, observed);
     }
 
     /// Records a leaf that has succeeded, of which there is nothing more to tell.
     #[inline]
-    pub(super) fn record_success(&self, leaf: usize, micros: u64) {
-        self.follow_stage();
+    pub(super) fn record_success(&self, leaf: usize, now: Tick, micros: u64) {
+        self.follow_stage(now);
         self.local.recorder.borrow_mut().record(self.place.first + leaf, Outcome::Succeed, micros);
     }
 
@@ -203,8 +212,8 @@ impl Squad {
     }
 
     /// Records a whole pass.
-    pub(super) fn record_iteration(&self, outcome: Outcome, took: Duration) {
-        self.follow_stage();
+    pub(super) fn record_iteration(&self, now: Tick, outcome: Outcome, took: Duration) {
+        self.follow_stage(now);
         let mut recorder = self.local.recorder.borrow_mut();
         recorder.record(self.place.iteration, outcome, micros(took));
         if outcome != Outcome::Cancelled {

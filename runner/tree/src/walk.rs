@@ -34,6 +34,7 @@ mod cancel;
 
 use crate::draw::Draw;
 use crate::plan::{FrameId, LeafId, NONE, NodeId, NodeRecord, Op, Plan, TimerId};
+use smallvec::{SmallVec, smallvec};
 
 /// How a leaf or the whole tree came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +89,14 @@ pub enum Stale {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walk {
     bot: u64,
-    slots: Box<[u32]>,
+    /// In most trees few, which need no memory of their own.
+    slots: SmallVec<[u32; 4]>,
 }
 
 impl Walk {
     /// A bot that has not begun.
     pub fn new(plan: &Plan, bot: u64) -> Self {
-        let mut slots: Box<[u32]> = vec![0; plan.slots as usize].into();
+        let mut slots = smallvec![0; plan.slots as usize];
         for branch in &plan.branches {
             slots[branch.slot as usize] = NONE;
         }

@@ -145,6 +145,7 @@ impl Pass {
                 event = self.pending.next() => event,
                 () = life.stop.reached(stage) => continue,
             };
+            life.now = Tick::now();
             match event {
                 // One that was given up.
                 Some(Err(_)) => {}
@@ -173,6 +174,7 @@ impl Pass {
 
     /// Ends what goes on and is meant; leaves are recorded as cancelled.
     fn give_up(&mut self, life: &mut Life, is_meant: impl Fn(Going) -> bool) {
+        life.now = Tick::now();
         for begun in self.begun.extract_if(.., |b| is_meant(b.going)) {
             begun.abort.abort();
             if let Going::Leaf(leaf) = begun.going {

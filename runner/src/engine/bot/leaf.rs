@@ -74,8 +74,9 @@ impl Life {
                     Some(unless_given_up(later, stop, given_up).await)
                 }
             };
+            self.now = Tick::now();
             if waited {
-                self.resume();
+                self.had_turn();
             }
             if ran.is_none() && self.told.is_none() {
                 self.succeed(leaf, started);
@@ -129,9 +130,8 @@ impl Life {
     /// Records a leaf that has succeeded at once.
     fn succeed(&mut self, leaf: LeafId, started: Tick) {
         self.ticks += 1;
-        self.now = Tick::now();
         let micros = self.late(leaf) + micros(self.now.duration_since(started));
-        self.squad.record_success(leaf.index(), micros);
+        self.squad.record_success(leaf.index(), self.now, micros);
     }
 
     /// How late the pass began, if this leaf has to bear it.
@@ -143,13 +143,16 @@ impl Life {
     /// The bot has waited: the others have had their turn.
     pub(super) fn resume(&mut self) {
         self.now = Tick::now();
+        self.had_turn();
+    }
+
+    fn had_turn(&mut self) {
         (self.ticks, self.turn) = (0, self.now);
     }
 
-    /// Records how a leaf came out and applies what it changes.
+    /// Records how a leaf has come out now, and applies what it changes.
     pub(super) fn finish(&mut self, leaf: LeafId, started: Tick, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
-        self.now = Tick::now();
         let micros = self.late(leaf) + micros(self.now.duration_since(started));
         let record = self.squad.scenario().plan.leaf(leaf);
         let mut observed = Observed::default();
@@ -177,7 +180,7 @@ impl Life {
             observed = Observed::failed(FailureClass::Action, "the action failed");
         }
         self.tell(leaf, recorded, &result, micros, &observed);
-        self.squad.record(leaf.index(), recorded, micros, &observed);
+        self.squad.record(leaf.index(), self.now, recorded, micros, &observed);
         result
     }
 

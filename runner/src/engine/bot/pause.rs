@@ -18,6 +18,7 @@ pub(super) fn time(
             let passes = u32::try_from(passes).unwrap_or(u32::MAX);
             pace.saturating_mul(passes).checked_sub(since_begin).filter(|time| !time.is_zero())
         }
+        Between::Even(from, to) if from == to => Some(from),
         Between::Even(from, to) => {
             let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             Some(Duration::from_nanos(draw().between(nanos(from), nanos(to))))
