@@ -2,6 +2,7 @@
 //! army, hands over its measures, and leaves when they are safe and it is not needed any more.
 
 mod clock;
+mod contact;
 mod identity;
 mod ledger;
 mod link;
@@ -15,29 +16,15 @@ use crate::engine::{self, Army, Share, Start};
 use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
-use botarmy_actions::Together;
-use botarmy_actions::together::Request;
-use botarmy_protocol::{self as protocol, CheckIn, INTERVAL_MS, Orders, Plan, Stage, VERSION, env};
+use botarmy_protocol::{self as protocol, Orders, Plan, Stage, env};
 use botarmy_report::Totals;
 use botarmy_spec::{Part, Run};
 use botarmy_tree::{Actions, Context, Finding, Path};
-use ledger::Ledger;
-use link::Link;
-use outbox::Outbox;
+use contact::{Contact, INTERVAL, LEASE};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-
-/// How long a runner works without its coordinator before it stops by itself.
-const LEASE: Duration = Duration::from_secs(120);
-const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
-/// How often a runner asks for news while its bots wait for those of other runners.
-const NEWS_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two check-ins that are about shared data, at least: so long, and so long for each runner, so that
-/// all together do not keep the coordinator from its work.
-const LEAST_DISTANCE: Duration = Duration::from_millis(10);
-const DISTANCE_PER_RUNNER: Duration = Duration::from_micros(200);
+use tokio::sync::watch;
 
 /// Why a runner cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -80,22 +67,8 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     let pusher = identity.pusher();
     // A log that cannot be kept is told before the run waits for this runner.
     identity.log.as_ref().map(bot_log::Settings::check).transpose()?;
-    let (together, requests) = Together::there();
     let mut agent = Agent {
-        link: Link::new(&identity.coordinator)?,
-        identity,
-        outbox: Outbox::default(),
-        heard: Instant::now(),
-        round_trip: None,
-        epoch: 0,
-        unknown: false,
-        refusal: None,
-        performed: None,
-        together,
-        requests,
-        ledger: Ledger::default(),
-        asked: Instant::now(),
-        distance: LEAST_DISTANCE,
+        contact: Contact::new(identity)?,
         sum: Totals::default(),
         metrics,
         pusher,
@@ -103,18 +76,18 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         terminated: terminations()?,
     };
     let Some((run, runners)) = agent.prepare().await? else { return Ok(()) };
-    agent.distance = LEAST_DISTANCE.max(DISTANCE_PER_RUNNER * runners);
+    agent.contact.one_of(runners);
     let run = Arc::new(run);
-    let log = agent.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
+    let log = agent.contact.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
     let log = log.transpose()?;
     agent.sink = log.as_ref().map(|log| log.sink().clone());
     let Some((start, orders)) = agent.wait_for_start(&run).await? else { return Ok(()) };
     // It begins before the start, so that its threads are there when the bots begin.
     let army = Army::start(Start {
-        share: Share { index: agent.identity.index, of: runners },
+        share: Share { index: agent.contact.identity.index, of: runners },
         at: start,
         context: values(&orders),
-        together: agent.together.clone(),
+        together: agent.contact.together.clone(),
         log: agent.sink.clone(),
         ..Start::here(run.clone())
     });
@@ -165,27 +138,7 @@ fn written(findings: &[Finding]) -> String {
 }
 
 struct Agent {
-    identity: Identity,
-    link: Link,
-    outbox: Outbox,
-    /// When the coordinator was last heard.
-    heard: Instant,
-    round_trip: Option<Duration>,
-    epoch: u64,
-    /// The coordinator says that it does not know the run.
-    unknown: bool,
-    /// Why this runner cannot do its part.
-    refusal: Option<String>,
-    /// What came of setup or teardown, the last of them that was performed here.
-    performed: Option<protocol::Performed>,
-    /// What the bots share.
-    together: Together,
-    requests: mpsc::Receiver<Request>,
-    ledger: Ledger,
-    /// When the coordinator was last asked anything, and how long to wait then before it is asked about
-    /// shared data.
-    asked: Instant,
-    distance: Duration,
+    contact: Contact,
     /// What this runner has measured so far, for those who are shown it.
     sum: Totals,
     metrics: Option<Metrics>,
@@ -196,84 +149,6 @@ struct Agent {
 }
 
 impl Agent {
-    /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
-    async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<(Orders, Instant)> {
-        let deltas = self.outbox.pending();
-        self.say(stage, alive, deltas).await
-    }
-
-    async fn say(
-        &mut self,
-        stage: Stage,
-        alive: u32,
-        deltas: Vec<botarmy_report::Delta>,
-    ) -> Option<(Orders, Instant)> {
-        while let Ok(request) = self.requests.try_recv() {
-            self.ledger.take(request);
-        }
-        let check_in = CheckIn {
-            protocol: VERSION,
-            run: self.identity.run.clone(),
-            index: self.identity.index,
-            pod_uid: self.identity.pod_uid.clone(),
-            stage,
-            alive,
-            round_trip_ms: self.round_trip.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-            deltas,
-            refusal: self.refusal.clone(),
-            performed: self.performed.clone(),
-            together: self.ledger.to_say(),
-        };
-        let sent = Instant::now();
-        self.asked = sent;
-        match self.link.post(&check_in).await {
-            Ok(orders) if orders.epoch < self.epoch => {
-                tracing::warn!("orders of an older coordinator are refused (epoch {})", orders.epoch);
-                None
-            }
-            Ok(mut orders) => {
-                self.heard = Instant::now();
-                self.epoch = orders.epoch;
-                self.unknown = false;
-                self.round_trip = Some(sent.elapsed());
-                self.outbox.settle(orders.durable);
-                // News first: a bot that is answered then sees what its own change has come to.
-                let mut heard = std::mem::take(&mut orders.together);
-                self.together.learn(self.ledger.news(&mut heard));
-                self.ledger.hear(heard);
-                Some((orders, sent))
-            }
-            Err(error) => {
-                self.unknown = error.is_unknown_run();
-                tracing::warn!("the coordinator cannot be reached: {error}");
-                None
-            }
-        }
-    }
-
-    /// Waits until something is to be said or asked about shared data.
-    async fn together_is_due(&mut self) {
-        tokio::time::sleep_until((self.asked + self.distance).into()).await;
-        if self.ledger.has_unanswered() {
-            return;
-        }
-        let (asked, together) = (self.asked, self.together.clone());
-        let news = async {
-            loop {
-                tokio::time::sleep_until((asked + NEWS_INTERVAL).max(Instant::now() + LEAST_DISTANCE).into())
-                    .await;
-                if together.waiting() > 0 {
-                    return;
-                }
-                tokio::time::sleep(NEWS_INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            Some(request) = self.requests.recv() => self.ledger.take(request),
-            () = news => {}
-        }
-    }
-
     /// Shows what was measured in addition to those who watch.
     fn show(&mut self, totals: &Totals, alive: u32, finished: bool) {
         if self.metrics.is_none() && self.pusher.is_none() {
@@ -291,18 +166,16 @@ impl Agent {
         }
     }
 
-    fn lease_is_over(&self) -> bool {
-        self.heard.elapsed() > LEASE
-    }
-
     /// Gets the plan and what belongs to it, with the number of runners; none when that cannot be had here,
     /// and the coordinator knows why.
     async fn prepare(&mut self) -> Result<Option<(Run, u32)>, Error> {
         let plan = loop {
-            if self.lease_is_over() {
+            if self.contact.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
             }
-            if let Some((Orders { plan: Some(plan), .. }, _)) = self.check_in(Stage::Preparing, 0).await {
+            if let Some((Orders { plan: Some(plan), .. }, _)) =
+                self.contact.check_in(Stage::Preparing, 0).await
+            {
                 break plan;
             }
             tokio::time::sleep(INTERVAL / 4).await;
@@ -312,8 +185,10 @@ impl Agent {
             Err(findings) => {
                 let refusal = written(&findings);
                 tracing::error!("the plan cannot be run here: {refusal}");
-                self.refusal = Some(refusal);
-                while self.check_in(Stage::Preparing, 0).await.is_none() && !self.lease_is_over() {
+                self.contact.refusal = Some(refusal);
+                while self.contact.check_in(Stage::Preparing, 0).await.is_none()
+                    && !self.contact.lease_is_over()
+                {
                     tokio::time::sleep(INTERVAL).await;
                 }
                 Ok(None)
@@ -323,7 +198,7 @@ impl Agent {
 
     fn read(&self, plan: &Plan) -> Result<Run, Vec<Finding>> {
         let path = Path::top().field("spec");
-        let mut run = Run::check(&plan.spec, &self.identity.run.name, &path, &Actions::built_in())?;
+        let mut run = Run::check(&plan.spec, &self.contact.identity.run.name, &path, &Actions::built_in())?;
         data::load(&mut run, &path, data::Place::Pod)?;
         Ok(run)
     }
@@ -332,21 +207,21 @@ impl Agent {
     /// setup has made is taken away then.
     async fn wait_for_start(&mut self, run: &Run) -> Result<Option<(Instant, Orders)>, Error> {
         loop {
-            if self.unknown && *self.terminated.borrow() {
-                if let Some(done) = self.performed.take() {
+            if self.contact.unknown && *self.terminated.borrow() {
+                if let Some(done) = self.contact.performed.take() {
                     self.perform(run, Part::Teardown, done.context.into_iter().collect(), Stage::Ready).await;
                 }
                 return Ok(None);
             }
-            if self.lease_is_over() {
+            if self.contact.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
             }
-            if let Some((orders, sent)) = self.check_in(Stage::Ready, 0).await {
+            if let Some((orders, sent)) = self.contact.check_in(Stage::Ready, 0).await {
                 if let Some(start_at) = orders.start_at_ms {
                     let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
                     return Ok(Some((start, orders)));
                 }
-                if self.is_to_perform(&orders) == Some(Part::Setup) {
+                if self.contact.is_to_perform(&orders) == Some(Part::Setup) {
                     self.perform(run, Part::Setup, values(&orders), Stage::Ready).await;
                     continue;
                 }
@@ -355,14 +230,9 @@ impl Agent {
         }
     }
 
-    /// What this runner is told to perform, if it has not done so yet.
-    fn is_to_perform(&self, orders: &Orders) -> Option<Part> {
-        orders.perform.filter(|part| self.performed.as_ref().is_none_or(|done| done.part != *part))
-    }
-
     /// Performs setup or teardown, checking in all the while.
     async fn perform(&mut self, run: &Run, part: Part, context: Context, stage: Stage) {
-        let (together, terminated) = (self.together.clone(), self.terminated.clone());
+        let (together, terminated) = (self.contact.together.clone(), self.terminated.clone());
         // Whoever is told to end has all the time there is for cleaning up.
         let stop = async move {
             match part {
@@ -376,15 +246,15 @@ impl Agent {
             tokio::select! {
                 biased;
                 done = &mut performing => break done,
-                () = tokio::time::sleep_until((self.asked + INTERVAL).into()) => {}
-                () = self.together_is_due() => {}
+                () = tokio::time::sleep_until((self.contact.asked + INTERVAL).into()) => {}
+                () = self.contact.together_is_due() => {}
             }
-            self.say(stage, 0, Vec::new()).await;
+            self.contact.say(stage, 0, Vec::new()).await;
         };
         let (context, failure) = match done {
             Ok(Some(done)) => {
                 self.show(&done.totals, 0, true);
-                self.outbox.add_apart(done.totals);
+                self.contact.outbox.add_apart(done.totals);
                 (done.context, done.failure)
             }
             Ok(None) => (Context::new(), None),
@@ -393,7 +263,8 @@ impl Agent {
         if let Some(failure) = &failure {
             tracing::error!("{failure}");
         }
-        self.performed = Some(protocol::Performed { part, failure, context: context.into_iter().collect() });
+        self.contact.performed =
+            Some(protocol::Performed { part, failure, context: context.into_iter().collect() });
     }
 
     /// Reports each second until the run is over, then until everything is durable and nothing is left to do.
@@ -413,8 +284,8 @@ impl Agent {
                 }
                 () = army.worker_finished() => {}
                 () = tokio::time::sleep(pause) => {}
-                () = self.together_is_due(), if !course.finished => {
-                    if let Some((orders, _)) = self.say(Stage::Running, alive, Vec::new()).await {
+                () = self.contact.together_is_due(), if !course.finished => {
+                    if let Some((orders, _)) = self.contact.say(Stage::Running, alive, Vec::new()).await {
                         course.obey(army, &orders);
                     }
                     continue;
@@ -424,14 +295,14 @@ impl Agent {
             let second = seconds.take(Instant::now());
             self.show(&snapshot.totals, snapshot.alive, snapshot.finished);
             (alive, course.finished) = (snapshot.alive, snapshot.finished);
-            self.outbox.add(snapshot.warmup, second, true, alive);
-            self.outbox.add(snapshot.totals, second, false, alive);
+            self.contact.outbox.add(snapshot.warmup, second, true, alive);
+            self.contact.outbox.add(snapshot.totals, second, false, alive);
             let stage = if course.finished { Stage::Finished } else { Stage::Running };
-            let orders = self.check_in(stage, alive).await.map(|(orders, _)| orders);
+            let orders = self.contact.check_in(stage, alive).await.map(|(orders, _)| orders);
             if let Some(orders) = &orders {
                 course.obey(army, orders);
             }
-            let abandoned = self.lease_is_over();
+            let abandoned = self.contact.lease_is_over();
             if abandoned || course.finished {
                 // What is not durable yet is asked after as soon as it can be.
                 course.end(army);
@@ -440,13 +311,13 @@ impl Agent {
                 continue;
             }
             match &orders {
-                Some(orders) if self.is_to_perform(orders) == Some(Part::Teardown) => {
+                Some(orders) if self.contact.is_to_perform(orders) == Some(Part::Teardown) => {
                     self.perform(run, Part::Teardown, values(orders), Stage::Finished).await;
                 }
-                Some(orders) if self.outbox.is_empty() && !orders.stay => return Ok(()),
+                Some(orders) if self.contact.outbox.is_empty() && !orders.stay => return Ok(()),
                 // The run was deleted: nobody is left who wants the rest, or could tell who cleans up.
-                None if course.terminated && self.unknown => {
-                    if self.identity.index == 0 {
+                None if course.terminated && self.contact.unknown => {
+                    if self.contact.identity.index == 0 {
                         self.perform(run, Part::Teardown, values(&begin), Stage::Finished).await;
                     }
                     return Ok(());
@@ -489,14 +360,4 @@ impl Course {
             self.end(army);
         }
     }
-}
-
-/// Whether something was measured that is worth a delta.
-fn is_worth_telling(totals: &Totals) -> bool {
-    totals.requests > 0
-        || totals.bots_started > 0
-        || totals.iterations > 0
-        || totals.dropped > 0
-        || !totals.rows.is_empty()
-        || !totals.health.is_empty()
 }

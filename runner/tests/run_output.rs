@@ -217,8 +217,19 @@ fn each_file_has_the_form_of_its_suffix() {
     runner(&["run", &given.file, "--demo-target", "--iterations", "1", "--out", &forced, "--format", "csv"])
         .code();
     assert!(std::fs::read_to_string(&forced).expect("a file").starts_with("kind,"));
-    let twice = runner(&["run", &given.file, "--demo-target", "--out", &html, "--out", &html]).expect(1);
-    assert!(twice.stderr.contains("is named twice"), "{twice:?}");
+    // Whatever it is called, a file has one thing in it.
+    let other = text(&given.folder.path("./r.html"));
+    let link = given.folder.path("link.html");
+    std::os::unix::fs::symlink(&html, &link).expect("a link");
+    for again in [&html, &other, &text(&link)] {
+        let twice = runner(&["run", &given.file, "--demo-target", "--out", &html, "--out", again]).expect(1);
+        assert!(twice.stderr.contains("is named twice"), "{twice:?}");
+        let log = ["run", &given.file, "--demo-target", "--out", &html, "--log-file", again];
+        let log = runner(&log).expect(1);
+        assert!(log.stderr.contains("place of the result and of the bot log"), "{log:?}");
+    }
+    let both = ["--iterations", "9", "--out", "/dev/null", "--log-file", "/dev/null"];
+    runner(&[&["run", &given.file, "--demo-target"], &both[..]].concat()).expect(0);
 }
 
 /// What a scraper gets while a run goes on; the last of it is what the result says.

@@ -22,6 +22,17 @@ fn counts(result: &Value) -> [u64; 3] {
     [number(&result["bots"]["started"]), number(&result["iterations"]), number(&result["dropped"])]
 }
 
+/// How long a load takes at least, in milliseconds, by what lies between its passes.
+fn least_duration(name: &str) -> u64 {
+    match name {
+        // Three passes of each bot, a second apart.
+        "paced" | "thinking" => 2_000,
+        // The first four, two at once, and two a second later.
+        "refilled" => 900,
+        _ => 0,
+    }
+}
+
 /// Loads with what must come of each: bots started, iterations, dropped starts.
 fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
     let scenarios = json!([
@@ -59,7 +70,7 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
         ),
         (
             "thinking",
-            json!({"bots": 4, "thinkTime": {"from": "50ms", "to": "100ms"}, "iterations": 12}),
+            json!({"bots": 4, "thinkTime": {"from": "1s", "to": "1100ms"}, "iterations": 12}),
             [4, 12, 0],
         ),
         (
@@ -96,6 +107,7 @@ fn every_load_is_exact_over_two_runners() {
         let result = &ended["status"]["result"];
         assert_eq!(ended["status"]["outcome"], "Passed", "{name}: {ended:#}");
         assert_eq!(counts(result), *expected, "{name}: {result:#}");
+        assert!(result["durationMs"].as_u64() >= Some(least_duration(name)), "{name}: {result:#}");
         let total = &result["total"];
         assert_eq!(
             (&total["count"], &total["succeed"]),

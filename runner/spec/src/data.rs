@@ -78,6 +78,9 @@ pub enum Error {
     /// A line is no JSON.
     #[error("line {0}: not a mapping in JSON: {1}")]
     Json(u64, String),
+    /// A number is not what was written.
+    #[error("line {0}: the number {1} is beyond 64 bits and would lose digits; write it in quotes")]
+    Digits(u64, String),
     /// Not readable as CSV.
     #[error("not readable as CSV: {0}")]
     Csv(String),
@@ -233,6 +236,21 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes())
 }
 
+/// The first number in a value that is read as a fraction because no whole number is so large: it would
+/// name another customer or card than the file does.
+fn beyond_64_bits(value: &Value) -> Option<String> {
+    /// 2^63, below which whole numbers are read as such, whatever their sign.
+    const LEAST: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().filter(|n| n.abs() >= LEAST).map(|_| number.to_string())
+        }
+        Value::Array(items) => items.iter().find_map(beyond_64_bits),
+        Value::Object(fields) => fields.values().find_map(beyond_64_bits),
+        _ => None,
+    }
+}
+
 fn place(byte: u64) -> Option<usize> {
     usize::try_from(byte).ok()
 }
@@ -313,7 +331,10 @@ impl Reading {
             if !line.trim().is_empty() {
                 match serde_json::from_str::<Map<String, Value>>(line) {
                     Ok(row) => {
-                        self.row(number, begin, end);
+                        match row.values().find_map(beyond_64_bits) {
+                            Some(value) => self.note(Error::Digits(number, value)),
+                            None => self.row(number, begin, end),
+                        }
                         for name in row.into_iter().map(|(name, _)| name) {
                             if columns.len() < MAX_COLUMNS || columns.contains(&name) {
                                 columns.insert(name);

@@ -1,6 +1,5 @@
 //! Measures that are not yet safe with the coordinator.
 
-use super::is_worth_telling;
 use botarmy_report::{Delta, Slice, Totals};
 use std::collections::VecDeque;
 
@@ -68,6 +67,16 @@ impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+}
+
+/// Whether something was measured that is worth a delta.
+fn is_worth_telling(totals: &Totals) -> bool {
+    totals.requests > 0
+        || totals.bots_started > 0
+        || totals.iterations > 0
+        || totals.dropped > 0
+        || !totals.rows.is_empty()
+        || !totals.health.is_empty()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub(super) enum Error {
     Unwritable(String, io::Error),
     #[error("{0} is named twice as a place of the result; name another file with one --out")]
     Twice(String),
+    #[error("{0} is the place of the result and of the bot log; name another file with --log-file")]
+    IsLog(String),
     #[error("the result cannot take the place of {0}: {1}; it is kept in {2}")]
     Kept(String, io::Error, String),
 }
@@ -56,12 +58,25 @@ enum Place {
 }
 
 impl ResultFile {
-    /// [`ResultFile::check`] of each place.
-    pub(super) fn check_all(paths: &[PathBuf], format: Option<FormatArg>) -> Result<Vec<Self>, Error> {
-        for (n, path) in paths.iter().enumerate() {
-            if paths[..n].contains(path) {
-                return Err(Error::Twice(path.display().to_string()));
+    /// [`ResultFile::check`] of each place. None may be another's, nor that of the bot log.
+    pub(super) fn check_all(
+        paths: &[PathBuf],
+        format: Option<FormatArg>,
+        log: Option<&Path>,
+    ) -> Result<Vec<Self>, Error> {
+        let log = log.map(real);
+        let mut taken = Vec::new();
+        for path in paths {
+            let (real, shown) = (real(path), path.display().to_string());
+            if taken.contains(&real) {
+                return Err(Error::Twice(shown));
             }
+            // Into a device both can go.
+            let is_device = real.exists() && !real.is_file();
+            if log.as_ref() == Some(&real) && !is_device {
+                return Err(Error::IsLog(shown));
+            }
+            taken.push(real);
         }
         paths.iter().map(|path| Self::check(path, format)).collect()
     }
@@ -95,6 +110,15 @@ impl ResultFile {
         written.map_err(unwritable)?;
         fresh.persist(&path).map(drop).map_err(|e| keep(&shown, e))
     }
+}
+
+/// The file that is meant, however it is called; one that is not there yet by its folder.
+fn real(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    path.canonicalize().unwrap_or_else(|_| match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    })
 }
 
 fn place(path: &Path) -> io::Result<Place> {

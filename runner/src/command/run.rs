@@ -120,7 +120,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let refused = |r: super::input::Refusal| Error::Refused(r.to_string());
     let input = Input::read(&args.file.file).map_err(refused)?;
     // An output that cannot be written is told before anything starts, not after the run.
-    let outs = ResultFile::check_all(&args.out, args.format)?;
+    let outs = ResultFile::check_all(&args.out, args.format, args.log_file.as_deref())?;
     let collector = Destination::choose(args.otlp_endpoint.as_deref(), &args.otlp_header, |name| {
         std::env::var(name).ok()
     })?;

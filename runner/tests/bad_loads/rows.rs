@@ -92,6 +92,12 @@ fn rows_of_json_that_are_bad_are_told() {
         format!("{{\"a\": \"{}\"}}", "x".repeat(70_000)),
         &["line 1: the row has more than 65536"],
     );
+    for number in
+        ["18446744073709551616", "-9223372036854775809", "[{\"b\": 123456789012345678901234567890}]"]
+    {
+        let said = "line 2: the number ";
+        refused("a.jsonl", format!("{{\"a\": 18446744073709551615}}\n{{\"a\": {number}}}\n"), &[said]);
+    }
     refused("a.jsonl", "{\"b\": 1}\n", &["trees.T: the rows have no column \"a\"; they have b"]);
 }
 
