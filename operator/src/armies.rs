@@ -464,7 +464,7 @@ impl Army {
         let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);
-        let mut result = judged.over_time(&timeline).after(&self.state.warmup);
+        let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
         if self.state.aborted {
             result.outcome = RunOutcome::Aborted;
         }

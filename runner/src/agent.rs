@@ -13,6 +13,7 @@ pub use identity::Identity;
 use crate::bot_log::{self, BotLog, Sink};
 use crate::data;
 use crate::engine::{self, Army, Share, Start};
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
@@ -82,9 +83,13 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     let log = log.transpose()?;
     agent.sink = log.as_ref().map(|log| log.sink().clone());
     let Some((start, orders)) = agent.wait_for_start(&run).await? else { return Ok(()) };
+    let share = Share { index: agent.contact.identity.index, of: runners };
+    for lacking in limits::prepare(&run, share) {
+        tracing::warn!("{lacking}");
+    }
     // It begins before the start, so that its threads are there when the bots begin.
     let army = Army::start(Start {
-        share: Share { index: agent.contact.identity.index, of: runners },
+        share,
         at: start,
         context: values(&orders),
         together: agent.contact.together.clone(),

@@ -8,6 +8,7 @@ pub mod bot_log;
 pub mod command;
 mod data;
 pub mod engine;
+mod limits;
 mod metrics;
 mod otlp;
 mod pipe;

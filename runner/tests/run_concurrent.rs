@@ -157,6 +157,17 @@ fn a_stop_lets_requests_end_and_nothing_else() {
 }
 
 #[test]
+fn a_timeout_holds_when_the_load_has_ended_too() {
+    let shop = Shop::open(&["--latency", "20s"]);
+    let file = "trees: {T: {select: [{timeout: {after: 700ms, child: {http: {get: '{{ target }}/catalogue'}}}}, {http: {get: '{{ target }}/cart'}}]}}\ngracePeriod: 15s\n";
+    let done = run(file, &["--target", &shop.url(), "--duration", "300ms"]);
+    assert_eq!(done.counts("GET /catalogue"), [0, 0, 0, 1], "{:#}", done.result);
+    // Nothing new is begun, and nobody waits for the end of the grace.
+    assert_eq!((done.number("/requests"), shop.requests()), (1, 1));
+    assert!(done.number("/durationMs") < 10_000, "{:#}", done.result);
+}
+
+#[test]
 fn a_trace_names_all_that_runs() {
     let folder = common::Folder::new();
     let file = folder.file(

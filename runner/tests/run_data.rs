@@ -85,6 +85,8 @@ fn each_row_is_used_once_where_that_is_wanted() {
     assert_eq!(users, ["0", "1", "2", "3", "4", "5", "6"], "and then the run is over");
     let arriving = used(&format!("{tree}{data}\narrivalRate: 100\n"), &[]);
     assert_eq!(arriving.len(), 7);
+    let done = run(&format!("{tree}{data}\narrivalRate: 20/s\n"), &[]);
+    assert_eq!(done.result.get("dropped"), None, "nobody is expected after the last row: {:#}", done.result);
 }
 
 #[test]

@@ -45,6 +45,13 @@ fn arrivals_beyond_what_is_allowed_are_dropped_and_counted() {
 }
 
 #[test]
+fn a_free_place_is_that_of_whoever_comes_next() {
+    // Nobody is ever two at once, whichever worker they belong to.
+    let done = with("arrivalRate: 20/s\nmaxBots: 1\nduration: 2s", LOG);
+    assert_eq!((done.number("/bots/started"), done.result.get("dropped")), (40, None));
+}
+
+#[test]
 fn arrivals_can_be_independent_and_end_with_their_number() {
     let fields = "arrivalRate: 500/s\nspacing: Poisson\niterations: 300";
     let done = with(fields, LOG);
@@ -99,6 +106,23 @@ fn a_pace_and_a_think_time_lie_between_passes() {
 }
 
 #[test]
+fn a_run_ends_with_its_last_pass_and_not_with_a_pause() {
+    for fields in ["iterations: 2\npace: 1h", "iterations: 2\nthinkTime: {from: 1h, to: 2h}"] {
+        let done = with(&format!("bots: 2\n{fields}"), LOG);
+        assert_eq!(done.number("/iterations"), 2, "{fields}");
+    }
+}
+
+#[test]
+fn bots_that_replace_none_wait_for_no_refill() {
+    // One row for four bots, who come one after another.
+    let data = "data: {inline: \"n\\n1\\n\", exhausted: Wait}";
+    let fields = format!("bots: 4\niterationsPerBot: 1\nrefill: {{max: 1, every: 1h}}\n{data}");
+    let done = with(&fields, LOG);
+    assert_eq!((done.number("/bots/started"), done.number("/iterations")), (4, 4));
+}
+
+#[test]
 fn a_cap_on_the_rate_holds_for_all_bots_together() {
     let shop = Shop::open(&[]);
     let done = with(&format!("target: {}\nbots: 20\nmaxRate: 50/s\nduration: 2s", shop.url()), GET);
@@ -142,6 +166,30 @@ fn a_warm_up_is_left_out() {
     assert!(counted > 20 && seen > counted + 20, "{counted} of {seen}");
     // A request that was begun in the warm-up and ended after it is an action after it.
     assert!(done.number("/total/count").abs_diff(counted) <= 2, "{:#}", done.result);
+    assert_eq!(done.number("/warmup/durationMs"), 500);
+    // Rates are over the time that is left.
+    let told = done.ended.stdout.lines().find_map(|line| line.strip_prefix("requests ")).expect("requests");
+    let tenths = (counted * 20_000 + (millis(&done) - 500)) / ((millis(&done) - 500) * 2);
+    assert!(told.contains(&format!("{counted} ({}.{}/s)", tenths / 10, tenths % 10)), "{told}");
+}
+
+#[test]
+fn what_each_action_did_in_each_stage_is_told() {
+    let stages = "stages: [{duration: 400ms, bots: 2, name: up}, {duration: 400ms, bots: 2}]";
+    let tree = "trees: {T: {sequence: [{http: {get: '{{ target }}/catalogue'}}, {http: {get: '{{ target }}/cart'}}, {wait: 10ms}]}}\n";
+    let done = run(&format!("{tree}{stages}\n"), &["--demo-target"]);
+    let stages = done.result["stages"].as_array().expect("stages");
+    for stage in stages {
+        let counts: Vec<u64> =
+            ["count", "cancelled"].iter().map(|field| stage[field].as_u64().expect("a count")).collect();
+        let sums = ["count", "cancelled"].map(|field| {
+            let actions = stage["actions"].as_array().expect("actions").iter();
+            actions.map(|action| action[field].as_u64().expect("a count")).sum::<u64>()
+        });
+        assert_eq!(counts, sums, "{stage:#}");
+    }
+    let names = stages[1]["actions"].as_array().expect("actions").iter().map(|a| &a["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["GET /cart", "GET /catalogue"]);
 }
 
 #[test]
@@ -214,6 +262,26 @@ fn a_generator_that_stood_still_at_the_end_hides_nothing() {
     // Those that should have come while it stood still waited for about a second, on the median.
     let slowest = done.number("/total/p95Us");
     assert!(slowest > 1_000_000, "{:#}", done.result);
+}
+
+#[test]
+fn being_late_is_not_forgotten_with_a_request_that_is_given_up() {
+    let slow = Shop::open(&["--latency", "10s"]);
+    let given = Given::new(&format!(
+        "trees: {{T: {{sequence: [{{always_succeed: {{timeout: {{after: 20ms, child: {{http: {{get: '{}/slow'}}}}}}}}}}, {{http: {{get: '{{{{ target }}}}/catalogue'}}}}]}}}}\narrivalRate: 100/s\nduration: 2s\n",
+        slow.url()
+    ));
+    let shop = Shop::open(&[]);
+    let url = shop.url();
+    let running = given.start(&["--target", &url]);
+    until("bots arrive", || shop.requests() > 20);
+    running.signal("STOP");
+    let stopped = Instant::now();
+    until("it has stood still for long", || stopped.elapsed() > Duration::from_millis(1_500));
+    running.signal("CONT");
+    let done = given.done(running.end().expect(0));
+    assert_eq!(came(&done), 200, "{:#}", done.result);
+    assert!(done.action("GET /catalogue")["p95Us"].as_u64() > Some(1_000_000), "{:#}", done.result);
 }
 
 #[test]

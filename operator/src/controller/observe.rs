@@ -221,7 +221,7 @@ fn begin(run: &BotRun) -> BotRunStatus {
 fn figures(status: &mut BotRunStatus, result: &RunResult) {
     let total = &result.total;
     status.bots = i32::try_from(result.bots.alive).ok();
-    let per_second = total.count.saturating_mul(1000).checked_div(result.duration_ms);
+    let per_second = total.count.saturating_mul(1000).checked_div(result.measured_ms());
     status.actions_per_second = per_second.and_then(|n| i64::try_from(n).ok());
     status.p95 = total.p95_us.map(|us| format!("{}.{}ms", us / 1000, us % 1000 / 100));
     let hundredths = total.failures().saturating_mul(10_000).checked_div(total.count);

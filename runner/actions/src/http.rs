@@ -9,8 +9,10 @@ use crate::network::{self, Network};
 use crate::seen::Seen;
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_report::{Failure as Observation, FailureClass, Part};
+use botarmy_tree::canonical::canonical;
 use botarmy_tree::draw::Draw;
 use botarmy_tree::http as options;
+use botarmy_tree::json::beyond_64_bits;
 use botarmy_tree::template::{self, Scope};
 use request::Request;
 use serde_json::Value;
@@ -55,6 +57,10 @@ enum Failure {
     Unexpected(String, String, String),
     #[error("{0} selects nothing in the answer")]
     NothingToSave(String),
+    #[error(
+        "{0} is the number {1}, beyond 64 bits, so that digits would be lost; let the target send it as text"
+    )]
+    Digits(String, String),
     #[error("{0} is larger than {MAX_SAVED_BYTES} bytes, too large to be kept by a bot; save a part of it")]
     SavedTooLarge(String),
 }
@@ -73,9 +79,11 @@ impl Failure {
             Self::Exchange(http1::Error::TooLarge(_)) => FailureClass::Expectation,
             Self::Timeout(_) => FailureClass::Timeout,
             Self::Status(_) => FailureClass::Status,
-            Self::NotJson(_) | Self::Unexpected(..) | Self::NothingToSave(_) | Self::SavedTooLarge(_) => {
-                FailureClass::Expectation
-            }
+            Self::NotJson(_)
+            | Self::Unexpected(..)
+            | Self::NothingToSave(_)
+            | Self::Digits(..)
+            | Self::SavedTooLarge(_) => FailureClass::Expectation,
         }
     }
 }
@@ -148,9 +156,11 @@ impl Http {
         let Some(body) = body else { return Ok(Vec::new()) };
         let answer: Value = serde_json::from_slice(body)?;
         for (path, wanted) in &self.options.expect.json {
-            let wanted = wanted.render(scope)?;
             let found = path.query(&answer).all();
-            if found.as_slice() != [&wanted] {
+            // A file cannot tell 1 from 1.0 either.
+            let is_same = |wanted: &Value| matches!(found.as_slice(), [one] if same(one, wanted));
+            let wanted = wanted.render(scope)?;
+            if !is_same(&wanted) {
                 let shown = found.first().map_or_else(|| "missing".to_owned(), |v| shortened(v));
                 return Err(Failure::Unexpected(path.to_string(), shown, shortened(&wanted)));
             }
@@ -163,6 +173,9 @@ impl Http {
                 [one] => (*one).clone(),
                 several => several.iter().map(|v| (*v).clone()).collect(),
             };
+            if let Some(number) = beyond_64_bits(&value) {
+                return Err(Failure::Digits(path.to_string(), number));
+            }
             if value.to_string().len() > MAX_SAVED_BYTES {
                 return Err(Failure::SavedTooLarge(path.to_string()));
             }
@@ -176,6 +189,16 @@ impl Action for Http {
     fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
         Step::Pending(Box::pin(self.exchange(bot)))
     }
+}
+
+/// Whether two values are the same after the API server has had them in its hands.
+fn same(one: &Value, other: &Value) -> bool {
+    let canonical = |value: &Value| {
+        let mut value = value.clone();
+        canonical(&mut value);
+        value
+    };
+    one == other || canonical(one) == canonical(other)
 }
 
 fn shortened(value: &Value) -> String {

@@ -37,7 +37,7 @@ pub use render::{
 pub use result::{
     ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, GeneratorResult,
     OTHER_STATUSES, PartFigures, PartResults, PointResult, RunOutcome, RunResult, Sample, Section,
-    SeriesResult, ThresholdResult, WarmupResult,
+    SectionAction, SeriesResult, ThresholdResult, WarmupResult,
 };
 pub use series::Series;
 pub use summary::summary;

@@ -8,7 +8,7 @@ mod series;
 
 pub use detail::{DetailResult, FailureResult, OTHER_STATUSES, PartFigures, PartResults, Sample};
 pub use generator::GeneratorResult;
-pub use section::{Dimension, Section};
+pub use section::{Dimension, Section, SectionAction};
 pub use series::{PointResult, SeriesResult};
 
 use crate::outcome::Outcome;
@@ -16,6 +16,7 @@ use crate::series::Series;
 use crate::timeline::Timeline;
 use crate::totals::{GROUP_SEPARATOR, RowKey, Totals};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How a run ended; apart from its phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -196,7 +197,7 @@ pub struct RunResult {
     pub outcome: RunOutcome,
     /// Bots started and alive.
     pub bots: BotCounts,
-    /// Requests sent, each redirect one.
+    /// Requests sent.
     pub requests: u64,
     /// Passes of the root that ended.
     pub iterations: u64,
@@ -239,7 +240,11 @@ pub struct RunResult {
 
 /// What was done in the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct WarmupResult {
+    /// How long it was, in milliseconds; it is part of the duration, and of no rate.
+    #[serde(default)]
+    pub duration_ms: u64,
     /// Requests sent.
     pub requests: u64,
     /// Passes of the root that ended.
@@ -283,12 +288,21 @@ impl RunResult {
     /// The result with what was done in the warm-up, if there was one. Bots that began in it are bots of
     /// the run all the same.
     #[must_use]
-    pub fn after(self, warmup: &Totals) -> Self {
+    pub fn after(self, warmup: &Totals, length: Duration) -> Self {
+        if length.is_zero() {
+            return self;
+        }
         let Totals { requests, iterations, dropped, bots_started, .. } = *warmup;
         let actions = warmup.total().measured_count();
-        let done = requests > 0 || iterations > 0 || actions > 0 || dropped > 0;
+        let duration_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).min(self.duration_ms);
         let bots = BotCounts { started: self.bots.started.saturating_add(bots_started), ..self.bots };
-        Self { bots, warmup: done.then_some(WarmupResult { requests, iterations, actions, dropped }), ..self }
+        let warmup = WarmupResult { duration_ms, requests, iterations, actions, dropped };
+        Self { bots, warmup: Some(warmup), ..self }
+    }
+
+    /// The time over which there are measures: rates are over it.
+    pub fn measured_ms(&self) -> u64 {
+        self.duration_ms - self.warmup.map_or(0, |warmup| warmup.duration_ms.min(self.duration_ms))
     }
 
     /// The result of a run that could not do what it was meant to, for this reason. A verdict on what it

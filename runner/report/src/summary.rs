@@ -13,7 +13,7 @@ const WIDTH: usize = 110;
 /// Narrowest column of names: less tells none apart.
 const MIN_NAME: usize = 20;
 
-/// Widest expectation and action of a threshold: both, a mark and a value fit a line.
+/// Widest expectation and value of a threshold: both and a mark leave room for what it is about.
 const MAX_TEXT: usize = 40;
 
 /// Widest reason of a run that is Errored.
@@ -41,7 +41,8 @@ pub fn summary(result: &RunResult) -> String {
 
 fn headline(result: &RunResult) -> Vec<String> {
     let RunResult { outcome, bots, requests, iterations, dropped, duration_ms, total, .. } = result;
-    let rate = quantity::rate(*requests, *duration_ms).map_or_else(String::new, |rate| format!(" ({rate})"));
+    let rate =
+        quantity::rate(*requests, result.measured_ms()).map_or_else(String::new, |rate| format!(" ({rate})"));
     let share = match total.count {
         0 => String::new(),
         count => format!(" ({})", quantity::share(total.failures().min(count), count)),
@@ -55,8 +56,9 @@ fn headline(result: &RunResult) -> Vec<String> {
         format!("requests    {requests}{rate}"),
     ]);
     lines.extend(result.warmup.iter().map(|warmup| {
-        let crate::WarmupResult { requests, iterations, .. } = warmup;
-        format!("warm-up     {requests} requests, {iterations} iterations, in no other figure")
+        let crate::WarmupResult { duration_ms, requests, iterations, .. } = warmup;
+        let time = quantity::span(*duration_ms);
+        format!("warm-up     {time}, {requests} requests, {iterations} iterations, in no other figure")
     }));
     lines.extend(more::traffic(&result.detail));
     lines.push(format!("failures    {} of {} actions{share}", total.failures(), total.count));
@@ -64,7 +66,9 @@ fn headline(result: &RunResult) -> Vec<String> {
         lines.extend([format!("warning     {what}"), format!("            {why}")]);
     }
     if *dropped > 0 {
-        lines.push(format!("dropped     {dropped} starts, all bots were busy: percentiles are incomplete"));
+        lines.push(format!(
+            "dropped     {dropped} starts: no bot or row was free, or it was too late; percentiles are incomplete"
+        ));
     }
     lines
 }
@@ -122,13 +126,19 @@ fn cells(figures: &Figures) -> [String; 10] {
 }
 
 fn thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
+    let widest = |part: fn(&ThresholdResult) -> &String| {
+        let widths = thresholds.iter().map(|t| escape(part(t)).chars().count().min(MAX_TEXT));
+        widths.max().unwrap_or(0)
+    };
+    // What it is about has the rest of the line: two blanks are before each column, the mark among them.
+    let rest = WIDTH.saturating_sub(3 + 2 + widest(|t| &t.expect) + 2 + widest(|t| &t.value) + 2);
     let rows = thresholds.iter().map(|threshold| {
         let mark = if threshold.passed { "✓" } else { "✗" };
         [
             mark.to_owned(),
             text(&threshold.expect, MAX_TEXT),
             text(&threshold.value, MAX_TEXT),
-            text(&threshold.about(), MAX_TEXT),
+            text(&threshold.about(), rest.max(MIN_NAME)),
         ]
     });
     section("thresholds", rows.collect())

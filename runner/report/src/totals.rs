@@ -121,7 +121,7 @@ impl Row {
 pub struct Totals {
     /// By name, at most [`MAX_ROWS`] and the two sums.
     pub rows: BTreeMap<String, Row>,
-    /// Requests sent, each redirect one; to be held against the target's own counter.
+    /// Requests sent; to be held against the target's own counter.
     pub requests: u64,
     /// Bots started.
     pub bots_started: u64,

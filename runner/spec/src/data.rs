@@ -236,21 +236,6 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes())
 }
 
-/// The first number in a value that is read as a fraction because no whole number is so large: it would
-/// name another customer or card than the file does.
-fn beyond_64_bits(value: &Value) -> Option<String> {
-    /// 2^63, below which whole numbers are read as such, whatever their sign.
-    const LEAST: f64 = 9_223_372_036_854_775_808.0;
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            number.as_f64().filter(|n| n.abs() >= LEAST).map(|_| number.to_string())
-        }
-        Value::Array(items) => items.iter().find_map(beyond_64_bits),
-        Value::Object(fields) => fields.values().find_map(beyond_64_bits),
-        _ => None,
-    }
-}
-
 fn place(byte: u64) -> Option<usize> {
     usize::try_from(byte).ok()
 }
@@ -331,7 +316,7 @@ impl Reading {
             if !line.trim().is_empty() {
                 match serde_json::from_str::<Map<String, Value>>(line) {
                     Ok(row) => {
-                        match row.values().find_map(beyond_64_bits) {
+                        match row.values().find_map(botarmy_tree::json::beyond_64_bits) {
                             Some(value) => self.note(Error::Digits(number, value)),
                             None => self.row(number, begin, end),
                         }

@@ -130,6 +130,10 @@ enum Error {
     Runners,
     #[error("{0} runners for {1} bots; at most one runner for each bot and 1000 in all are allowed")]
     TooManyRunners(u32, u32),
+    #[error(
+        "maxBots is {1} for {0} runners, so that some could let nobody in; raise it, or take fewer runners"
+    )]
+    NoPlace(u32, u32),
     #[error("at most {MAX_BOTS} bots are allowed over all scenarios, not {0}")]
     TooManyBots(u64),
     #[error("the name {0:?} is given twice; keep one")]

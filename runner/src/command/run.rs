@@ -10,6 +10,8 @@ use super::output::{complain, say};
 use super::result_file::{self, FormatArg, ResultFile};
 use super::{Exit, FileArg, runtime};
 use crate::bot_log::{self, BotLog, Layout};
+use crate::engine::Share;
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::otlp::{Destination, Pusher};
 use crate::target::{Knobs, Shop};
@@ -154,6 +156,9 @@ async fn start(args: Args) -> Result<Exit, Error> {
         }
         None => None,
     };
+    for lacking in limits::prepare(&run, Share::WHOLE) {
+        complain(&format_args!("warning: {lacking}"));
+    }
     let result = match stopped {
         Some(place) => Some(Conducted { result: end_before_it_begins(&run, &place), pusher: None }),
         None => {

@@ -13,7 +13,7 @@ use botarmy_spec::load::Model;
 use botarmy_spec::{Run, Scenario};
 use botarmy_tree::Context;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -126,6 +126,8 @@ pub(super) struct Shared {
     iterations_left: Option<AtomicU64>,
     refill: Option<Mutex<Gate>>,
     rows: Option<Mutex<Rows>>,
+    /// How many more bots may be alive that come by a rate: one worker's free places are all workers'.
+    places: AtomicU32,
 }
 
 /// A bot that may begin.
@@ -136,9 +138,9 @@ pub(super) struct Recruit {
 
 impl Shared {
     fn new(scenario: &Scenario, share: Share) -> Self {
-        let refill = match &scenario.load.model {
-            Model::Closed(closed) => closed.refill,
-            Model::Open(_) => None,
+        let (refill, places) = match &scenario.load.model {
+            Model::Closed(closed) => (closed.refill, 0),
+            Model::Open(open) => (None, share.bots(open.max_bots)),
         };
         Self {
             share,
@@ -146,7 +148,23 @@ impl Shared {
             iterations_left: scenario.load.iterations.map(|n| AtomicU64::new(share.part(n))),
             refill: refill.map(|refill| Mutex::new(Gate::new(refill, share))),
             rows: scenario.data.as_ref().map(|data| Mutex::new(Rows::new(data, share))),
+            places: AtomicU32::new(places),
         }
+    }
+
+    /// The next bot that comes by a rate, with its row; none if there is no place or no row for it.
+    pub(super) fn recruit_to_a_place(&self) -> Option<Recruit> {
+        let places = &self.places;
+        places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).ok()?;
+        let recruit = self.recruit();
+        if recruit.is_none() {
+            self.give_place_back();
+        }
+        recruit
+    }
+
+    pub(super) fn give_place_back(&self) {
+        self.places.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next bot, with its row; none if there is no row for it, now or any more.

@@ -64,11 +64,6 @@ impl Arrivals {
         count
     }
 
-    /// How many bots of this worker may be alive at once.
-    pub(super) fn most(&self) -> u32 {
-        self.share.bots(self.open.max_bots)
-    }
-
     fn sum_of(&mut self, arrival: u64) -> f64 {
         match self.open.spacing {
             Spacing::Even => arrival as f64,

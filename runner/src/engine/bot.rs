@@ -176,11 +176,18 @@ impl Life {
             if closed.iterations_per_bot.is_some_and(|most| passes >= most) {
                 return self.squad.retire();
             }
+            // After the last pass there is nothing to pause for.
+            if self.squad.shared().no_iterations_left() {
+                break;
+            }
             if let Some(time) = self.pause_before_next(closed.between, begun, passes) {
-                self.pause(time).await;
+                self.stop.set_pauses(true);
+                self.rest(Instant::now() + time).await;
+                self.stop.set_pauses(false);
             }
         }
-        if self.stop.asked() {
+        // One that pauses when nothing is left to do has done all it had to.
+        if self.stop.asked() && !self.squad.shared().no_iterations_left() {
             self.will_have_gone(Farewell::Stopped);
         }
     }
@@ -222,15 +229,23 @@ impl Life {
         })
     }
 
-    /// Waits so long, or until it is told to stop. Kept small, since each bot has room for it.
-    async fn pause(&mut self, time: Duration) {
-        let mut sleep = pin!(tokio::time::sleep(time));
-        poll_fn(|context| match sleep.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => self.stop.poll_reached(Stage::End, context),
+    /// Waits until then, or until it is told to stop. Kept small, since each bot has room for it.
+    async fn rest(&mut self, until: Instant) {
+        let mut sleep = pin!(tokio::time::sleep_until(until.into()));
+        let mut suspended = false;
+        poll_fn(|context| {
+            let over = match sleep.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => self.stop.poll_reached(Stage::End, context),
+            };
+            suspended |= over.is_pending();
+            over
         })
         .await;
-        self.resume();
+        self.now = Tick::now();
+        if suspended {
+            self.had_turn();
+        }
     }
 
     /// One pass of a tree in which one leaf runs at a time.
@@ -278,11 +293,8 @@ impl Life {
     async fn wait_for_turn(&mut self, leaf: LeafId) {
         let Some(pacer) = self.squad.local.common.pacer.as_ref() else { return };
         if self.squad.scenario().plan.leaf(leaf).measured {
-            tokio::select! {
-                () = tokio::time::sleep_until(pacer.turn(Instant::now()).into()) => {}
-                () = self.stop.reached(Stage::End) => {}
-            }
-            self.resume();
+            let turn = pacer.turn(Instant::now());
+            self.rest(turn).await;
         }
     }
 

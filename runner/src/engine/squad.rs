@@ -12,7 +12,7 @@ use super::worker::Local;
 use botarmy_actions::{Action, Network};
 use botarmy_report::{Observed, Outcome, RowInfo};
 use botarmy_spec::Scenario;
-use botarmy_spec::load::{Closed, Model, whole};
+use botarmy_spec::load::{Between, Closed, Model, whole};
 use botarmy_spec::profile::Profile;
 use botarmy_tree::template::Shared;
 use std::cell::{Cell, RefCell};
@@ -25,8 +25,9 @@ use tokio::sync::Notify;
 pub const ITERATION: &str = "(iteration)";
 /// The row of how late bots of an arrival rate begin.
 pub const LATENESS: &str = "(lateness)";
-/// How often it is looked for a row of the data, where other workers may have given one back.
-const ROW_EVERY: Duration = Duration::from_millis(20);
+/// How often it is looked at what other workers may have changed: given back a row of the data, or begun the
+/// last pass.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How many bots are started before others have their turn.
 const MOST_AT_ONCE: u32 = 1_000;
 /// How long after the end of a load arrivals are let in that should have come before it.
@@ -206,6 +207,9 @@ impl Squad {
         }
         // One of those that arrived is not replaced: only the last of them is worth a look.
         let is_open = matches!(self.scenario().load.model, Model::Open(_));
+        if is_open {
+            self.shared().give_place_back();
+        }
         if !is_open || self.alive() == 0 {
             self.local.changed.notify_one();
         }
@@ -331,7 +335,20 @@ impl Squad {
             .next_change(since_begin, LEAST_STEP)
             .map(|next| now + next.saturating_sub(since_begin));
         let refill = self.start_missing(since_begin).map(|wait| now + wait);
-        [next, refill].into_iter().flatten().min()
+        let idle = self.let_idle_go(closed).map(|wait| now + wait);
+        [next, refill, idle].into_iter().flatten().min()
+    }
+
+    /// Ends the bots that pause although no pass is left for them; tells how long until it is to be looked again.
+    fn let_idle_go(&self, closed: &Closed) -> Option<Duration> {
+        if closed.between == Between::Nothing || self.scenario().load.iterations.is_none() {
+            return None;
+        }
+        if !self.shared().no_iterations_left() {
+            return Some(LOOK_EVERY);
+        }
+        self.alive.borrow().values().filter(|stop| stop.pauses()).for_each(|stop| stop.tell(Stage::End));
+        None
     }
 
     fn want(&self, bots: u32) {
@@ -339,7 +356,9 @@ impl Squad {
         if bots == before {
             return;
         }
-        self.fresh.set(if bots > before { self.fresh.get() + (bots - before) } else { 0 });
+        // Of those that have not begun yet, fewer may be wanted now; whoever has made all of its passes is no loss.
+        let missing = bots.saturating_sub(self.alive());
+        self.fresh.set((self.fresh.get() + bots.saturating_sub(before)).min(missing));
         let surplus = self.alive().saturating_sub(bots) as usize;
         let alive = self.alive.borrow();
         // The youngest go first; those that were told already are among them.
@@ -361,7 +380,7 @@ impl Squad {
                 return Some(wait);
             }
             let Some(Recruit { id, row }) = self.shared().recruit() else {
-                return (!self.shared().rows_are_over()).then_some(ROW_EVERY);
+                return (!self.shared().rows_are_over()).then_some(LOOK_EVERY);
             };
             self.fresh.set(self.fresh.get().saturating_sub(1));
             self.start(id, row, Begin::Now);
@@ -399,7 +418,6 @@ impl Squad {
         alarm: Alarm,
         begin: Instant,
     ) -> std::io::Result<()> {
-        let most = arrivals.most();
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
         while !self.shared().rows_are_over() && arrivals.number() < iterations {
@@ -437,7 +455,7 @@ impl Squad {
                 self.local.recorder.borrow_mut().dropped(missed);
                 break;
             }
-            self.arrived(arrival + 1, scheduled, most);
+            self.arrived(arrival + 1, scheduled);
             arrivals.next();
             // The bots have to have their turn, however many arrivals are late.
             tokio::task::consume_budget().await;
@@ -451,15 +469,16 @@ impl Squad {
     }
 
     /// Starts a bot that has arrived, if there is room and a row for it.
-    fn arrived(self: &Rc<Self>, id: u64, scheduled: Instant, most: u32) {
-        let recruit = if self.alive() < most { self.shared().recruit() } else { None };
-        match recruit {
+    fn arrived(self: &Rc<Self>, id: u64, scheduled: Instant) {
+        match self.shared().recruit_to_a_place() {
             // An arrival is numbered over the whole army.
             Some(Recruit { row, .. }) => {
                 let late = micros(scheduled.elapsed());
                 self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
                 self.start(id, row, Begin::Scheduled(scheduled));
             }
+            // Whoever comes after the last row is not expected.
+            None if self.shared().rows_are_over() => {}
             None => self.local.recorder.borrow_mut().dropped(1),
         }
     }

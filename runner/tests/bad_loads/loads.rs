@@ -163,7 +163,9 @@ fn loads_that_are_too_large_end_in_time() {
         let done = run(&format!("arrivalRate: 1000000/s\nmaxBots: 10\nduration: 1s\nspacing: {spacing}"));
         let (started, dropped) = (done.number("/bots/started"), done.number("/dropped"));
         assert!(dropped > 0 && started + dropped <= 1_010_000, "{started} started, {dropped} dropped");
-        let told = format!("dropped     {dropped} starts, all bots were busy: percentiles are incomplete");
+        let told = format!(
+            "dropped     {dropped} starts: no bot or row was free, or it was too late; percentiles are incomplete"
+        );
         assert!(done.ended.stdout.contains(&told), "{}", done.ended.stdout);
     }
     let done = run("bots: 50000\niterations: 1000");
@@ -195,6 +197,35 @@ fn trees_without_end_end_with_the_run() {
         let done = watched::run(&spec, &[], &[]);
         assert_eq!((done.number("/bots/started"), done.number("/bots/alive")), (3, 0), "{tree}");
         assert_eq!(done.number("/iterations"), 0, "{tree}: {:#}", done.result);
+    }
+}
+
+/// Leaves that could take a while and are over at once: the others have their turn all the same, those that end the
+/// run among them.
+#[test]
+fn what_is_over_at_once_keeps_nobody_from_having_a_turn() {
+    let get = |url: &str| format!("{{http: {{get: \"{url}\"}}}}");
+    for (tree, more) in [
+        (get("http://127.0.0.1:1/{{ 'a b' }}"), ""),
+        ("{sequence: [{signal: go}, {await: go}]}".into(), ""),
+        ("{barrier: {name: alone, parties: 1}}".into(), ""),
+        ("{sequence: [{shared: {add: sum}}, {shared: {add: sum}}]}".into(), ""),
+        ("{log: a}".into(), "thinkTime: {from: 0, to: 1us}"),
+        ("{log: a}".into(), "pace: 1us"),
+        (get("http://127.0.0.1:1/"), "maxRate: 1000000"),
+        (
+            format!(
+                "{{parallel: {{children: [{}, {{signal: go}}]}}}}",
+                get("http://127.0.0.1:1/{{ 'a b' }}")
+            ),
+            "",
+        ),
+    ] {
+        let spec = format!("trees: {{T: {tree}}}\nbots: 3\nduration: 1s\ngracePeriod: 100ms\n{more}\n");
+        let done = watched::run(&spec, &[], &[]);
+        assert_eq!((done.number("/bots/alive"), done.ended.code()), (0, 0), "{tree}");
+        // More than one turn.
+        assert!(done.number("/iterations") > 64, "{tree} {more}: {:#}", done.result);
     }
 }
 

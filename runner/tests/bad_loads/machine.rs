@@ -94,7 +94,20 @@ fn too_few_files_for_the_bots_are_a_failure_of_ours() {
     let args = given.args(&["--target", &url, "--iterations", "300", "--bots", "100"]);
     let done = given.done(with_files(50, &args).expect(0));
     some_failed_here(&done, 300, "Too many open files");
+    let told = "warning: 100 bots with a connection each, and only 50 open files are allowed";
+    assert!(done.ended.stderr.contains(told), "{}", done.ended.stderr);
     assert_eq!(shop.requests(), done.number("/requests"));
+}
+
+#[test]
+fn a_limit_that_may_be_raised_is_no_limit() {
+    let shop = Shop::open(&["--latency", "200ms"]);
+    let given = Given::new(GET);
+    let url = shop.url();
+    let args = given.args(&["--target", &url, "--iterations", "300", "--bots", "100"]);
+    let done = given.done(ended(shell("ulimit -Sn 50 && exec \"$RUNNER\" \"$@\"", &args)).expect(0));
+    assert_eq!(done.counts("GET /catalogue"), [300, 0, 0, 0], "{}", done.ended.stderr);
+    assert!(!done.ended.stderr.contains("warning"), "{}", done.ended.stderr);
 }
 
 #[test]
@@ -105,6 +118,8 @@ fn too_few_ports_are_a_failure_of_ours() {
     let first = "ip link set lo up && echo 40000 40019 > /proc/sys/net/ipv4/ip_local_port_range";
     let args = given.args(&["--demo-target", "--iterations", "200", "--bots", "100"]);
     let Some(ended) = apart("--net", first, "exec \"$RUNNER\" \"$@\"", &args) else { return };
+    let told = "warning: 100 bots with a connection each, and only 20 ports to begin from";
+    assert!(ended.stderr.contains(told), "{ended:?}");
     some_failed_here(&given.done(ended.expect(0)), 200, "Cannot assign requested address");
 }
 

@@ -246,6 +246,8 @@ fn answers_that_are_not_what_was_asked_for_are_told() {
     fails("expectation", "$.a is 2 in the answer, not 1", JSON, other);
     let none = vec![("no such value", answer("200", "{\"b\":1}"))];
     fails("expectation", "$.a selects nothing in the answer", SAVE, none);
+    let digits = vec![("too long a number", answer("200", "{\"a\":123456789012345678901234567890}"))];
+    fails("expectation", "$.a is the number 1.2345678901234568e+29, beyond 64 bits", SAVE, digits);
     let large = vec![("too large a value", answer("200", format!("{{\"a\":\"{}\"}}", "x".repeat(65 << 10))))];
     fails("expectation", "$.a is larger than 65536 bytes", SAVE, large);
 }
@@ -278,6 +280,7 @@ fn what_is_odd_and_right_is_taken() {
             says(format!("HTTP/1.1 302 Found\r\nlocation: /\r\n{close}{body}")),
         ),
         ("an answer before it was asked", early),
+        ("a whole number with a point", answer("200", "{\"a\":1.0}")),
         ("many small values", answer("200", format!("{{\"a\":1,\"b\":[{}0]}}", "0,".repeat(500_000)))),
     ];
     for (what, answer) in cases {

@@ -18,6 +18,21 @@ pub fn read(text: &str) -> Result<Value, Error> {
     Ok(serde_json::from_str::<Strict>(text)?.0)
 }
 
+/// The first number in a value that is read as a fraction because no whole number is so large: it would
+/// name another customer or card than the file does.
+pub fn beyond_64_bits(value: &Value) -> Option<String> {
+    /// 2^63, below which whole numbers are read as such, whatever their sign.
+    const LEAST: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().filter(|n| n.abs() >= LEAST).map(|_| number.to_string())
+        }
+        Value::Array(items) => items.iter().find_map(beyond_64_bits),
+        Value::Object(fields) => fields.values().find_map(beyond_64_bits),
+        _ => None,
+    }
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -97,6 +112,18 @@ mod tests {
     fn refuses_a_key_given_twice_and_says_where() {
         let error = read("{\"a\": 1,\n \"a\": 2}").unwrap_err().to_string();
         assert!(error.contains("\"a\" is given twice") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_number_that_has_lost_digits_is_found() {
+        for (text, found) in [
+            ("[18446744073709551615, -9223372036854775808, 1.5, 1e18]", None),
+            ("[{\"a\": 18446744073709551616}]", Some("1.8446744073709552e+19")),
+            ("-9223372036854775809", Some("-9.223372036854776e+18")),
+            ("\"123456789012345678901234567890\"", None),
+        ] {
+            assert_eq!(beyond_64_bits(&read(text).unwrap()).as_deref(), found, "{text}");
+        }
     }
 
     #[test]

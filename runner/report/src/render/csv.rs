@@ -1,8 +1,8 @@
 //! A result as one table (RFC 4180): what a line is about stands in its first column.
 
-use crate::result::{ActionResult, Figures, PointResult, RunResult, Section};
+use crate::result::{ActionResult, Figures, PointResult, RunResult, Section, SectionAction};
 
-const HEADINGS: [&str; 20] = [
+const HEADINGS: [&str; 21] = [
     "kind",
     "name",
     "scenario",
@@ -23,6 +23,7 @@ const HEADINGS: [&str; 20] = [
     "bots",
     "bytes_in",
     "bytes_out",
+    "stage",
 ];
 
 pub(super) fn csv(result: &RunResult) -> String {
@@ -30,6 +31,9 @@ pub(super) fn csv(result: &RunResult) -> String {
     lines.push(total(result));
     lines.extend(result.scenarios.iter().map(|section| of_section("scenario", section)));
     lines.extend(result.stages.iter().map(|section| of_section("stage", section)));
+    lines.extend(
+        result.stages.iter().flat_map(|stage| stage.actions.iter().map(|action| in_stage(stage, action))),
+    );
     lines.extend(result.actions.iter().map(action));
     lines.extend(result.series.iter().flat_map(|series| &series.points).map(point));
     lines.iter().flat_map(|cells| [cells.join(","), "\r\n".to_owned()]).collect()
@@ -40,6 +44,7 @@ fn total(result: &RunResult) -> Vec<String> {
     let bots = result.bots.started;
     let own = [result.requests, result.iterations, bots, result.detail.bytes_in, result.detail.bytes_out];
     cells.extend(own.map(|n| n.to_string()));
+    cells.push(String::new());
     cells
 }
 
@@ -47,7 +52,16 @@ fn of_section(kind: &str, section: &Section) -> Vec<String> {
     let scenario = section.scenario.as_deref().unwrap_or_default();
     let name = section.stage.as_deref().unwrap_or(scenario);
     let mut cells = line(kind, [name, scenario, ""], &section.figures);
-    cells.resize(HEADINGS.len(), String::new());
+    cells.resize(HEADINGS.len() - 1, String::new());
+    cells.push(cell(section.stage.as_deref().unwrap_or_default()));
+    cells
+}
+
+fn in_stage(stage: &Section, action: &SectionAction) -> Vec<String> {
+    let [scenario, group] = [&stage.scenario, &action.group].map(|name| name.as_deref().unwrap_or_default());
+    let mut cells = line("stage action", [&action.name, scenario, group], &action.figures);
+    cells.resize(HEADINGS.len() - 1, String::new());
+    cells.push(cell(stage.stage.as_deref().unwrap_or_default()));
     cells
 }
 
@@ -56,8 +70,8 @@ fn action(action: &ActionResult) -> Vec<String> {
     let (scenario, group) = (action.scenario.as_deref(), action.group.as_deref());
     let names = [&*action.name, scenario.unwrap_or_default(), group.unwrap_or_default()];
     let mut cells = line(kind, names, &action.figures);
-    cells.resize(HEADINGS.len() - 2, String::new());
-    cells.extend([action.detail.bytes_in.to_string(), action.detail.bytes_out.to_string()]);
+    cells.resize(HEADINGS.len() - 3, String::new());
+    cells.extend([action.detail.bytes_in.to_string(), action.detail.bytes_out.to_string(), String::new()]);
     cells
 }
 
@@ -79,6 +93,7 @@ fn point(point: &PointResult) -> Vec<String> {
     cells.extend([nothing(), nothing(), nothing()]);
     cells.extend([point.p50_us, point.p95_us, point.p99_us, None].map(number));
     cells.extend([requests, iterations, bots, bytes_in, bytes_out].map(|n| n.to_string()));
+    cells.push(String::new());
     cells
 }
 

@@ -20,6 +20,7 @@ pub(super) fn html(result: &RunResult) -> String {
         table::actions(result),
         sections("Scenarios", &result.scenarios),
         sections("Stages", &result.stages),
+        stage_actions(&result.stages),
         table::failures(result),
         table::statuses(result),
         table::parts(result),
@@ -38,7 +39,7 @@ pub(super) fn html(result: &RunResult) -> String {
 
 fn headline(result: &RunResult) -> String {
     let RunResult { outcome, bots, requests, iterations, dropped, duration_ms, total, detail, .. } = result;
-    let rate = |n| quantity::rate(n, *duration_ms).unwrap_or_else(|| "-".to_owned());
+    let rate = |n| quantity::rate(n, result.measured_ms()).unwrap_or_else(|| "-".to_owned());
     let failed = match total.count {
         0 => "-".to_owned(),
         count => quantity::share(total.failures().min(count), count),
@@ -151,6 +152,19 @@ fn whole(value: f64) -> u64 {
 fn sections(title: &str, sections: &[Section]) -> String {
     let rows = sections.iter().map(|s| [vec![escape(&s.name())], table::figures(&s.figures)].concat());
     Table::new(title, &[&["name"], &table::FIGURES[..]].concat()).texts(1).rows(rows.collect())
+}
+
+/// What each action did in each stage.
+fn stage_actions(stages: &[Section]) -> String {
+    let rows = stages.iter().flat_map(|stage| {
+        stage.actions.iter().map(|action| {
+            let group = action.group.as_deref().unwrap_or_default();
+            let names = [&stage.name(), group, &action.name].map(escape);
+            [names.to_vec(), table::figures(&action.figures)].concat()
+        })
+    });
+    let headings = [&["stage", "group", "action"], &table::FIGURES[..]].concat();
+    Table::new("Actions by stage", &headings).texts(3).rows(rows.collect())
 }
 
 fn gaps(gaps: &[Gap]) -> String {

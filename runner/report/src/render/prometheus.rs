@@ -34,7 +34,7 @@ pub fn prometheus(totals: &Totals, alive: u32) -> String {
     let mut text = String::new();
     let details = totals.total_details();
     for (name, what, value) in [
-        ("botarmy_requests_total", "Requests sent, each redirect one.", totals.requests),
+        ("botarmy_requests_total", "Requests sent.", totals.requests),
         ("botarmy_iterations_total", "Passes of the root that ended.", totals.iterations),
         ("botarmy_bots_started_total", "Bots started.", totals.bots_started),
         ("botarmy_starts_dropped_total", "Arrivals for which no bot was started.", totals.dropped),

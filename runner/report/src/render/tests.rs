@@ -164,7 +164,7 @@ fn a_table_has_as_many_cells_in_each_line() {
             .count()
     };
     for line in csv.split_terminator("\r\n") {
-        assert_eq!(cells(line), 20, "{line}");
+        assert_eq!(cells(line), 21, "{line}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     for part in [
@@ -172,6 +172,7 @@ fn a_table_has_as_many_cells_in_each_line() {
         "\r\npoint,,,,59,63,62,1,",
         "\r\nstage,busy,day,,,",
         "\r\nscenario,night,night,",
+        "\r\nstage action,GET /cart,day,Shop / Pay,,",
     ] {
         assert!(csv.contains(part), "{part} is not in {csv}");
     }

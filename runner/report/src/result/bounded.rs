@@ -14,7 +14,7 @@ const MAX_TOTAL_STATUSES: usize = 16;
 
 impl RunResult {
     /// The result with its most frequent actions, the rest summed, and of each the most frequent failures and status
-    /// codes. What is said of all actions together keeps all classes.
+    /// codes; of a stage all of them together. What is said of all actions together keeps all classes.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         if self.actions.len() > MAX_ACTIONS {
@@ -28,6 +28,7 @@ impl RunResult {
             action.detail.failures.truncate(MAX_CLASSES);
             action.detail.bound(1, MAX_STATUSES);
         }
+        self.stages.iter_mut().for_each(|stage| stage.actions.clear());
         self.detail.bound(2, MAX_TOTAL_STATUSES);
         self
     }

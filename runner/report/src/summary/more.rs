@@ -1,16 +1,21 @@
 //! What a summary tells beside counts and latencies: failures by class, status codes, bytes, parts.
 
-use super::text;
+use super::{WIDTH, text};
 use crate::quantity;
 use crate::result::{ActionResult, DetailResult, RunResult};
+use crate::terminal::escape;
+use std::borrow::Cow;
 
 /// Most failures of a summary; the rest is counted.
 const MAX_FAILURES: usize = 20;
 /// Most status codes of a summary.
 const MAX_STATUSES: usize = 8;
 /// Widest name of an action and widest text of a failure.
-const MAX_NAME: usize = 34;
-const MAX_TEXT: usize = 50;
+const MAX_NAME: usize = 84;
+/// A text of a failure stands below it, over so many lines of so many characters.
+const TEXT_LINES: usize = 3;
+const TEXT_WIDTH: usize = WIDTH - TEXT_INDENT;
+const TEXT_INDENT: usize = 11;
 
 /// Lines of the headline.
 pub(super) fn traffic(detail: &DetailResult) -> Vec<String> {
@@ -39,7 +44,7 @@ pub(super) fn failures(result: &RunResult) -> Vec<String> {
         let name = text(&action.full_name(), MAX_NAME);
         let failures = action.detail.failures.iter();
         let line = |f: &crate::FailureResult| {
-            let sample = f.samples.first().map_or_else(String::new, |s| text(&s.text, MAX_TEXT));
+            let sample = f.samples.first().map(|s| wrap(&escape(&s.text), TEXT_WIDTH, TEXT_LINES));
             (f.count, f.class.name(), name.clone(), sample)
         };
         failures.map(line).collect::<Vec<_>>()
@@ -51,15 +56,26 @@ pub(super) fn failures(result: &RunResult) -> Vec<String> {
     failures.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
     let left_out = failures.len().saturating_sub(MAX_FAILURES);
     failures.truncate(MAX_FAILURES);
-    let width = failures.iter().map(|(.., name, _)| name.chars().count()).max().unwrap_or(0);
-    let lines = failures
-        .iter()
-        .map(|(count, class, name, sample)| format!("  {count:>7}  {class:<11}  {name:<width$}  {sample}"));
-    let mut lines: Vec<String> = [String::new(), "failures".to_owned()].into_iter().chain(lines).collect();
+    let mut lines = vec![String::new(), "failures".to_owned()];
+    for (count, class, name, sample) in failures {
+        lines.push(format!("  {count:>7}  {class:<11}  {name}"));
+        lines.extend(sample.into_iter().flatten().map(|line| format!("{:TEXT_INDENT$}{line}", "")));
+    }
     if left_out > 0 {
         lines.push(format!("  and {left_out} more kinds of failures"));
     }
     lines
+}
+
+/// Breaks a text into lines; what does not fit into so many is cut off at the end, where it matters least.
+fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
+    let wrapped = textwrap::wrap(text, width);
+    let is_cut = wrapped.len() > lines;
+    let mut wrapped: Vec<String> = wrapped.into_iter().take(lines).map(Cow::into_owned).collect();
+    if let Some(last) = wrapped.last_mut().filter(|_| is_cut) {
+        *last = last.chars().take(width - 1).chain(['…']).collect();
+    }
+    wrapped
 }
 
 #[cfg(test)]

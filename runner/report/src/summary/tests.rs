@@ -148,13 +148,13 @@ fn what_makes_figures_doubtful_is_told() {
         lag_max_us: 40_000,
         throttled_ms: 1_500,
     };
-    let warmup = WarmupResult { requests: 7, iterations: 3, actions: 7, dropped: 0 };
+    let warmup = WarmupResult { duration_ms: 500, requests: 7, iterations: 3, actions: 7, dropped: 0 };
     let reason = format!("setup failed: POST /login: {}", "x".repeat(200));
     let told = RunResult { generator: Some(generator), warmup: Some(warmup), ..sample() }.errored(&reason);
     let text = summary(&told);
     for part in [
         "\nreason      setup failed: POST /login: xxx",
-        "\nwarm-up     7 requests, 3 iterations, in no other figure\n",
+        "\nwarm-up     500ms, 7 requests, 3 iterations, in no other figure\n",
         "\nwarning     the generator could not keep up in 5 of 30 s: the figures are suspect\n",
         "CPU 98%, workers late by 12.3ms at p99, stopped for 1.5s by its limit; take more runners\n",
     ] {

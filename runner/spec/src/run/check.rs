@@ -3,7 +3,7 @@
 use super::once::{DEFAULT_TIMEOUT, Once, Part};
 use super::{Error, MAX_BOTS, MAX_RUNNERS, Scenario, seed};
 use crate::data::{Data, RowsFor};
-use crate::load;
+use crate::load::{self, Model, Open};
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
 use botarmy_tree::template::RunScope;
@@ -197,6 +197,15 @@ impl Check<'_> {
         };
         if count > MAX_RUNNERS || count > bots {
             self.findings.note(&place, &Error::TooManyRunners(count, bots));
+            return count;
+        }
+        // What arrives at a runner finds a place there or none.
+        for scenario in scenarios {
+            if let Model::Open(Open { max_bots, .. }) = scenario.load.model
+                && max_bots < count
+            {
+                self.findings.note(&place, &Error::NoPlace(count, max_bots));
+            }
         }
         count
     }

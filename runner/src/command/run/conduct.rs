@@ -77,7 +77,7 @@ async fn course(run: Arc<Run>, watchers: Watchers, interrupts: &Interrupts) -> R
     measured.add(&teardown.totals);
     measured.tell(true);
     let judged = run.judge(&measured.totals, measured.alive, duration_ms);
-    let mut result = judged.over_time(&measured.timeline).after(&measured.warmup);
+    let mut result = judged.over_time(&measured.timeline).after(&measured.warmup, run.warmup);
     if measured.aborted {
         result.outcome = RunOutcome::Aborted;
     }

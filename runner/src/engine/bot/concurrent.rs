@@ -77,8 +77,11 @@ impl Pass {
     /// Does what the walk asks for, in order; tells when the pass is over.
     fn carry_out(&mut self, life: &mut Life) -> Option<End> {
         let mut bound = Ok(());
+        let stopping = life.stop.asked();
         while let Some(effect) = self.effects.pop_front() {
             match effect {
+                // Nothing new begins in a bot that is told to end.
+                Effect::Enter(_) | Effect::Arm(_) if stopping => {}
                 Effect::Bind(frame) => {
                     let bot = life.walk.bot();
                     bound = bound.and_then(|()| life.memory.bind(&life.squad, frame, bot));
@@ -129,13 +132,14 @@ impl Pass {
     async fn next(&mut self, life: &mut Life) -> Result<Input, End> {
         loop {
             if life.stop.asked() {
-                // Only what is done to the target may come to its end, as long as it is let.
+                // Only what is done to the target may come to its end, as long as it is let, and within the
+                // time that the tree gives it.
                 let (squad, cancel) = (life.squad.clone(), life.stop.stage() == Stage::Cancel);
                 let is_measured = |leaf| squad.scenario().plan.leaf(leaf).measured;
                 self.give_up(life, |going| {
-                    cancel || !matches!(going, Going::Leaf(leaf) if is_measured(leaf))
+                    cancel || matches!(going, Going::Leaf(leaf) if !is_measured(leaf))
                 });
-                if self.begun.is_empty() {
+                if !self.begun.iter().any(|b| matches!(b.going, Going::Leaf(_))) {
                     return Err(End::Stopped);
                 }
             }
@@ -163,9 +167,7 @@ impl Pass {
                 Some(Ok(Event::Leaf(leaf, started, ran))) => {
                     self.begun.retain(|b| b.going != Going::Leaf(leaf));
                     let verdict = life.finish(leaf, started, ran)?;
-                    if !life.stop.asked() {
-                        return Ok(Input::Leaf(leaf, verdict));
-                    }
+                    return Ok(Input::Leaf(leaf, verdict));
                 }
                 None => return Err(End::Stopped),
             }

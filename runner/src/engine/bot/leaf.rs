@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a leaf that is not through yet waits at least until it is asked again, so that nothing spins.
 pub(super) const BEFORE_AGAIN: Duration = Duration::from_millis(1);
@@ -70,8 +70,9 @@ impl Life {
                 Begun::Succeeded => None,
                 Begun::Over(ran) => Some(ran),
                 Begun::Later(later, stop, given_up) => {
-                    waited = true;
-                    Some(unless_given_up(later, stop, given_up).await)
+                    let (ran, suspended) = unless_given_up(later, stop, given_up).await;
+                    waited = suspended;
+                    Some(ran)
                 }
             };
             self.now = Tick::now();
@@ -87,19 +88,11 @@ impl Life {
             if let Err(error) = self.memory.update(updates) {
                 return self.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())));
             }
-            Box::pin(self.before_again()).await;
+            Box::pin(self.rest(Instant::now() + BEFORE_AGAIN)).await;
             if self.stop.asked() {
                 return self.finish(leaf, started, Ran::Cancelled);
             }
         }
-    }
-
-    async fn before_again(&mut self) {
-        tokio::select! {
-            () = tokio::time::sleep(BEFORE_AGAIN) => {}
-            () = self.stop.reached(Stage::End) => {}
-        }
-        self.resume();
     }
 
     #[inline]
@@ -146,14 +139,16 @@ impl Life {
         self.had_turn();
     }
 
-    fn had_turn(&mut self) {
+    pub(super) fn had_turn(&mut self) {
         (self.ticks, self.turn) = (0, self.now);
     }
 
     /// Records how a leaf has come out now, and applies what it changes.
     pub(super) fn finish(&mut self, leaf: LeafId, started: Tick, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
-        let micros = self.late(leaf) + micros(self.now.duration_since(started));
+        // What is given up has no latency to which it could be added.
+        let late = if matches!(ran, Ran::Cancelled | Ran::Again(_)) { 0 } else { self.late(leaf) };
+        let micros = late + micros(self.now.duration_since(started));
         let record = self.squad.scenario().plan.leaf(leaf);
         let mut observed = Observed::default();
         let (recorded, result) = match ran {
@@ -225,15 +220,22 @@ impl Life {
     }
 }
 
-/// Waits for an answer, unless the bot is told to give up what it does.
+/// Waits for an answer, unless the bot is told to give up what it does. Tells also whether there was any
+/// waiting: what is answered at once lets nobody else have a turn.
 fn unless_given_up<'a>(
     later: LocalBoxFuture<'a, Answer>,
     stop: &'a Stop,
     given_up: Stage,
-) -> impl Future<Output = Ran> + 'a {
+) -> impl Future<Output = (Ran, bool)> + 'a {
     let mut later = AssertUnwindSafe(later).catch_unwind();
-    poll_fn(move |context| match later.poll_unpin(context) {
-        Poll::Ready(answer) => Poll::Ready(answer.map_or(Ran::Crashed, Ran::from)),
-        Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::Cancelled),
+    let mut suspended = false;
+    poll_fn(move |context| {
+        let ran = match later.poll_unpin(context) {
+            Poll::Ready(answer) => Poll::Ready(answer.map_or(Ran::Crashed, Ran::from)),
+            Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::Cancelled),
+        };
+        let ran = ran.map(|ran| (ran, suspended));
+        suspended = true;
+        ran
     })
 }

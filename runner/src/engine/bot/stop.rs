@@ -19,12 +19,14 @@ pub(in crate::engine) enum Stage {
 #[derive(Debug)]
 pub(in crate::engine) struct Stop {
     stage: Cell<Stage>,
+    /// The bot pauses between two passes.
+    pauses: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Stop {
     pub(in crate::engine) fn new() -> Self {
-        Self { stage: Cell::new(Stage::Live), waker: RefCell::new(None) }
+        Self { stage: Cell::new(Stage::Live), pauses: Cell::new(false), waker: RefCell::new(None) }
     }
 
     pub(in crate::engine) fn tell(&self, stage: Stage) {
@@ -33,6 +35,14 @@ impl Stop {
             let waker = self.waker.take();
             waker.into_iter().for_each(Waker::wake);
         }
+    }
+
+    pub(in crate::engine) fn pauses(&self) -> bool {
+        self.pauses.get()
+    }
+
+    pub(super) fn set_pauses(&self, pauses: bool) {
+        self.pauses.set(pauses);
     }
 
     pub(super) fn stage(&self) -> Stage {
