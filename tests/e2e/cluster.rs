@@ -36,6 +36,10 @@ impl Namespace {
         namespace
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What kubectl prints; its complaint ends the test.
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         let output = self.try_kubectl(args, None);

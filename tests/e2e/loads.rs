@@ -27,6 +27,8 @@ fn least_duration(name: &str) -> u64 {
     match name {
         // Three passes of each bot, a second apart.
         "paced" | "thinking" => 2_000,
+        // 40 requests at 20 a second, less the first ones.
+        "rate-capped" => 1_500,
         // The first four, two at once, and two a second later.
         "refilled" => 900,
         _ => 0,
@@ -84,6 +86,31 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
                    "env": [{"name": "WHO", "value": "run"}, {"name": "ALL", "value": "all"}],
                    "scenarios": [{"name": "one", "bots": 2, "iterations": 6, "env": [{"name": "WHO", "value": "own"}]}]}),
             [2, 6, 0],
+        ),
+        (
+            "thinking-long",
+            json!({"bots": 4, "thinkTime": {"mean": "100ms", "max": "300ms"}, "iterations": 12}),
+            [4, 12, 0],
+        ),
+        ("rate-capped", json!({"bots": 4, "maxRate": "20/s", "iterations": 40}), [4, 40, 0]),
+        (
+            "by-bots",
+            json!({"bots": 4, "iterationsPerBot": 3, "runners": {"botsPerRunner": 2}, "seed": 7,
+                   "custom": {"level": 2}, "trees": {"T": {"if": {"when": "custom.level == 2", "then": get, "else": {"error": "no"}}}}}),
+            [4, 12, 0],
+        ),
+        (
+            "rows",
+            json!({"trees": {"T": {"sequence": [{"if": {"when": "data.n in [1, 2, 3, 4]", "then": get, "else": {"error": "no"}}}, "done"]}},
+                   "bots": 4, "iterations": 12,
+                   "data": {"inline": "{\"n\": 1}\n{\"n\": 2}\n{\"n\": 3}\n{\"n\": 4}\n", "format": "JsonLines", "exhausted": "Recycle"}}),
+            [12, 12, 0],
+        ),
+        (
+            "rows-few",
+            json!({"trees": {"T": {"sequence": [{"if": {"when": "data.n in ['1', '2']", "then": get, "else": {"error": "no"}}}, "done"]}},
+                   "bots": 4, "iterations": 12, "data": {"inline": "n\n1\n2\n", "exhausted": "Wait"}}),
+            [12, 12, 0],
         ),
         (
             "language",
@@ -151,6 +178,45 @@ fn stages_move_the_bots_and_a_warm_up_is_left_out() {
     let result = &ended["status"]["result"];
     let (counted, seen) = (result["requests"].as_u64(), namespace.shop_stats()["requests"].as_u64());
     assert!(counted > Some(50) && seen > counted, "{counted:?} of {seen:?}: {result:#}");
+}
+
+#[test]
+fn thresholds_are_about_groups_scenarios_and_stages_of_all_runners() {
+    let namespace = Namespace::new("thresholds");
+    namespace.open_shop();
+    let get = |path: &str| json!({"http": {"get": format!("{{{{ target }}}}/{path}")}});
+    let trees = json!({
+        "Good": {"sequence": [{"label": "Shop", "sequence": [get("catalogue")]}, {"wait": "20ms"}]},
+        "Bad": {"sequence": [{"label": "Shop", "sequence": [get("nowhere")]}, {"wait": "20ms"}]},
+    });
+    let stages = json!([{"duration": "2s", "bots": 4, "name": "up"}, {"duration": "2s", "bots": 4}]);
+    let scenarios = json!([
+        {"name": "good", "tree": "Good", "stages": stages},
+        {"name": "bad", "tree": "Bad", "bots": 2, "duration": "4s"},
+    ]);
+    let thresholds = json!([
+        {"expect": "fail_rate < 1%", "scenario": "good"},
+        {"expect": "fail_rate < 1%", "scenario": "bad", "group": "Shop"},
+        {"expect": "count > 0", "stage": "up"},
+        {"expect": "count > 0", "stage": "2", "scenario": "good"},
+        {"expect": "fail_rate > 99%", "action": "GET /nowhere"},
+    ]);
+    namespace
+        .apply(&run("judged", &json!({"trees": trees, "scenarios": scenarios, "thresholds": thresholds})));
+    let ended = namespace.wait_complete("judged");
+    let (status, result) = (&ended["status"], &ended["status"]["result"]);
+    let passed: Vec<&Value> =
+        result["thresholds"].as_array().expect("thresholds").iter().map(|t| &t["passed"]).collect();
+    assert_eq!(passed, [true, false, true, true, true], "{result:#}");
+    assert_eq!(
+        (&status["outcome"], &result["requests"]),
+        (&json!("Failed"), &namespace.shop_stats()["requests"])
+    );
+    let counts = |of: &str| -> Vec<u64> {
+        result[of].as_array().expect(of).iter().map(|part| part["count"].as_u64().expect("a count")).collect()
+    };
+    assert_eq!(counts("scenarios").iter().sum::<u64>(), result["total"]["count"].as_u64().expect("a count"));
+    assert_eq!(counts("stages").iter().sum::<u64>(), counts("scenarios")[0], "{result:#}");
 }
 
 #[test]

@@ -11,6 +11,18 @@ fn another_rate_of_arrivals_takes_effect_on_all_runners() {
     namespace.apply(&run("faster", &json!({"arrivalRate": "4/s", "duration": "20s"})));
     namespace
         .eventually("it goes on", |n| (n.get("botrun/faster")["status"]["phase"] == "Running").then_some(()));
+    // A scraper finds the measures at each pod.
+    namespace.eventually("a pod tells its requests", |n| {
+        let pods = n.get("pods");
+        let pods = pods["items"].as_array()?.iter();
+        let runner =
+            pods.filter_map(|pod| pod["metadata"]["name"].as_str()).find(|p| p.starts_with("faster-"))?;
+        let path = format!("/api/v1/namespaces/{}/pods/{runner}:9464/proxy/metrics", n.name());
+        let told = n.try_kubectl(&["get", "--raw", &path], None);
+        let told = String::from_utf8(told.stdout).ok()?;
+        let line = told.lines().find(|line| line.starts_with("botarmy_requests_total"))?;
+        (line.split(' ').next_back()?.parse::<f64>().ok()? > 0.0).then_some(())
+    });
     let patch = |rate: &str| format!("{{\"spec\": {{\"arrivalRate\": \"{rate}\"}}}}");
     namespace.kubectl(&["patch", "botrun/faster", "--type=merge", "-p", &patch("60/s")]);
     // What is not a live change stays refused.
