@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// A run of requests to the shop, over two runners unless the fields say otherwise.
 pub(crate) fn run(name: &str, fields: &Value) -> String {
-    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
+    let get = get();
     let mut run = json!({
         "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": name},
         "spec": {"target": "http://target:8080", "trees": {"T": get}, "runners": {"count": 2}},
@@ -35,21 +35,19 @@ fn least_duration(name: &str) -> u64 {
     }
 }
 
-/// Loads with what must come of each: bots started, iterations, dropped starts.
-fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
+/// A load with what must come of it: bots started, iterations, dropped starts.
+type Case = (&'static str, Value, [u64; 3]);
+
+fn get() -> Value {
+    json!({"http": {"get": "{{ target }}/catalogue"}})
+}
+
+/// Bots that come by a rate, beside others too.
+fn arrivals() -> Vec<Case> {
     let scenarios = json!([
         {"name": "buyers", "bots": 3, "iterations": 30},
         {"name": "visitors", "arrivalRate": "10/s", "duration": "3s", "startDelay": "1s"},
     ]);
-    let language = json!({"sequence": [
-        {"set": {"id": 5}},
-        {"parallel": {"succeed_on": 2, "children": [{"wait": "10ms"}, {"wait": "20ms"}, {"wait": "1h"}]}},
-        {"retry": {"attempts": 3, "delay": "10ms", "child": {"http": {"get": "{{ target }}/catalogue"}}}},
-        {"select": [{"timeout": {"after": "50ms", "child": {"wait": "1h"}}}, {"log": "given up"}]},
-        {"if": {"when": "id > 3", "then": {"subtree": {"name": "Sub", "with": {"level": "{{ id * 2 }}"}}}}},
-    ]});
-    let sub = json!({"check": "level == 10"});
-    let get = json!({"http": {"get": "{{ target }}/catalogue"}});
     vec![
         ("arrive", json!({"arrivalRate": "20/s", "duration": "5s"}), [100, 100, 0]),
         ("poisson", json!({"arrivalRate": 40, "spacing": "Poisson", "iterations": 60}), [60, 60, 0]),
@@ -58,8 +56,20 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
             json!({"stages": [{"duration": "2s", "arrivalRate": 20}, {"duration": "2s", "arrivalRate": 0}]}),
             [40, 40, 0],
         ),
-        ("per-bot", json!({"bots": 5, "iterationsPerBot": 4}), [5, 20, 0]),
         ("scenarios", json!({"scenarios": scenarios}), [33, 60, 0]),
+        (
+            "capped",
+            json!({"trees": {"T": {"wait": "1h"}}, "arrivalRate": "50/s", "maxBots": 2, "duration": "2s", "gracePeriod": 0}),
+            [2, 0, 98],
+        ),
+    ]
+}
+
+/// A fixed number of bots, and what lies between their passes.
+fn populations() -> Vec<Case> {
+    let get = get();
+    vec![
+        ("per-bot", json!({"bots": 5, "iterationsPerBot": 4}), [5, 20, 0]),
         (
             "paced",
             json!({"bots": 4, "pace": "1s", "iterations": 12, "gracePeriod": "5s", "maxRate": "500/s"}),
@@ -76,29 +86,11 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
             [4, 12, 0],
         ),
         (
-            "capped",
-            json!({"trees": {"T": {"wait": "1h"}}, "arrivalRate": "50/s", "maxBots": 2, "duration": "2s", "gracePeriod": 0}),
-            [2, 0, 98],
-        ),
-        (
-            "own-env",
-            json!({"trees": {"T": {"if": {"when": "env.WHO == 'own' and env.ALL == 'all'", "then": get, "else": {"error": "no"}}}},
-                   "env": [{"name": "WHO", "value": "run"}, {"name": "ALL", "value": "all"}],
-                   "scenarios": [{"name": "one", "bots": 2, "iterations": 6, "env": [{"name": "WHO", "value": "own"}]}]}),
-            [2, 6, 0],
-        ),
-        (
             "thinking-long",
             json!({"bots": 4, "thinkTime": {"mean": "100ms", "max": "300ms"}, "iterations": 12}),
             [4, 12, 0],
         ),
         ("rate-capped", json!({"bots": 4, "maxRate": "20/s", "iterations": 40}), [4, 40, 0]),
-        (
-            "by-bots",
-            json!({"bots": 4, "iterationsPerBot": 3, "runners": {"botsPerRunner": 2}, "seed": 7,
-                   "custom": {"level": 2}, "trees": {"T": {"if": {"when": "custom.level == 2", "then": get, "else": {"error": "no"}}}}}),
-            [4, 12, 0],
-        ),
         (
             "rows",
             json!({"trees": {"T": {"sequence": [{"if": {"when": "data.n in [1, 2, 3, 4]", "then": get, "else": {"error": "no"}}}, "done"]}},
@@ -112,6 +104,34 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
                    "bots": 4, "iterations": 12, "data": {"inline": "n\n1\n2\n", "exhausted": "Wait"}}),
             [12, 12, 0],
         ),
+    ]
+}
+
+/// What trees mean, over several runners.
+fn meanings() -> Vec<Case> {
+    let get = get();
+    let language = json!({"sequence": [
+        {"set": {"id": 5}},
+        {"parallel": {"succeed_on": 2, "children": [{"wait": "10ms"}, {"wait": "20ms"}, {"wait": "1h"}]}},
+        {"retry": {"attempts": 3, "delay": "10ms", "child": {"http": {"get": "{{ target }}/catalogue"}}}},
+        {"select": [{"timeout": {"after": "50ms", "child": {"wait": "1h"}}}, {"log": "given up"}]},
+        {"if": {"when": "id > 3", "then": {"subtree": {"name": "Sub", "with": {"level": "{{ id * 2 }}"}}}}},
+    ]});
+    let sub = json!({"check": "level == 10"});
+    vec![
+        (
+            "own-env",
+            json!({"trees": {"T": {"if": {"when": "env.WHO == 'own' and env.ALL == 'all'", "then": get, "else": {"error": "no"}}}},
+                   "env": [{"name": "WHO", "value": "run"}, {"name": "ALL", "value": "all"}],
+                   "scenarios": [{"name": "one", "bots": 2, "iterations": 6, "env": [{"name": "WHO", "value": "own"}]}]}),
+            [2, 6, 0],
+        ),
+        (
+            "by-bots",
+            json!({"bots": 4, "iterationsPerBot": 3, "runners": {"botsPerRunner": 2}, "seed": 7,
+                   "custom": {"level": 2}, "trees": {"T": {"if": {"when": "custom.level == 2", "then": get, "else": {"error": "no"}}}}}),
+            [4, 12, 0],
+        ),
         (
             "language",
             json!({"trees": {"T": language, "Sub": sub}, "tree": "T", "bots": 2, "iterations": 10}),
@@ -124,7 +144,7 @@ fn loads() -> Vec<(&'static str, Value, [u64; 3])> {
 fn every_load_is_exact_over_two_runners() {
     let namespace = Namespace::new("loads");
     namespace.open_shop();
-    let loads = loads();
+    let loads = [arrivals(), populations(), meanings()].concat();
     for (name, fields, _) in &loads {
         namespace.apply(&run(name, fields));
     }
