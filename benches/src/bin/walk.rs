@@ -8,16 +8,11 @@ use botarmy_runner::engine::{Army, ITERATION, Start};
 use botarmy_spec::{BotRunSpec, Run};
 use botarmy_tree::{Actions, Path};
 use clap::Parser;
-use mimalloc::MiMalloc;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// As in the program that is shipped.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Leaves below one node.
 const LEAVES_TOGETHER: usize = 9;
