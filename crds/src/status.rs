@@ -85,6 +85,14 @@ pub struct RunnersStatus {
     /// How many have handed over all of their measures.
     #[schemars(range(min = 0))]
     pub finished: i32,
+    /// How many were lost while their bots were at work; result.gaps tells what is not known of them.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub lost: i32,
+    /// Of how many of these the place was taken by another.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub replaced: i32,
 }
 
 /// Conditions are a map by type, so that several writers keep out of each other's way.

@@ -3,15 +3,18 @@
 //! Pure: the clock and the network are arguments. [`Army::check_in`] is the whole of what a runner
 //! and the coordinator agree on.
 
+mod check_in;
+mod losses;
 mod once;
 mod together;
 
+pub use check_in::Refusal;
 pub use once::Progress;
 pub use together::Changes;
 
 use botarmy_protocol::shared::Store;
-use botarmy_protocol::{CheckIn, Orders, Plan, Stage, VERSION};
-use botarmy_report::{MergeError, Presence, RunOutcome, RunResult, Timeline, Totals};
+use botarmy_protocol::{CheckIn, Stage};
+use botarmy_report::{Gap, Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Part, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,8 +23,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Between the slowest round trip and the start, in milliseconds.
 const START_MARGIN_MS: u64 = 300;
-/// What a runner's round trip is taken for before it was measured, in milliseconds.
-const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
 /// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
 const RATE_NOTICE_MS: u64 = 2_000;
 /// Most changes of the rate; the last ones take the place of one another then.
@@ -62,6 +63,24 @@ pub struct Pod {
     /// What its bots have changed of what all share.
     #[serde(default)]
     pub changes: Changes,
+    /// When it was last heard, in milliseconds since 1970.
+    #[serde(default)]
+    pub heard_ms: u64,
+    /// How far its measures reach, in seconds since the start.
+    #[serde(default)]
+    pub measured_until: u64,
+    /// Passes of the tree that ended, by scenario, the warm-up included.
+    #[serde(default)]
+    pub passes: BTreeMap<String, u64>,
+    /// Bots that it had when it last had any.
+    #[serde(default)]
+    pub bots: u32,
+    /// Its pod was told to end before its part was done.
+    #[serde(default)]
+    pub left: bool,
+    /// Another pod has taken its place.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 /// What survives the operator of an army.
@@ -105,6 +124,9 @@ pub struct Checkpoint {
     /// What the bots share.
     #[serde(default)]
     pub shared: Store,
+    /// What is not known of runners whose place was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
 /// Why a run is Errored by what its runners say themselves.
@@ -142,23 +164,6 @@ pub struct Army {
     shared: together::Shared,
 }
 
-/// Why a check-in is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Another version.
-    #[error("protocol {0} is not understood; this coordinator speaks {VERSION}")]
-    Protocol(u32),
-    /// No such runner.
-    #[error("the run has {1} runners, so that there is none with index {0}")]
-    Index(u32, u32),
-    /// A number was left out.
-    #[error("delta {0} came before {1}; resend from {1}")]
-    Missing(u64, u64),
-    /// Measures that cannot be added.
-    #[error("the measures cannot be added: {0}")]
-    Measures(#[from] MergeError),
-}
-
 impl Army {
     /// An army that has not begun.
     pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run) -> Self {
@@ -177,6 +182,7 @@ impl Army {
             refusal: None,
             rates: Vec::new(),
             shared: Store::default(),
+            gaps: Vec::new(),
         };
         Self::restore(namespace, name, run, state)
     }
@@ -207,81 +213,6 @@ impl Army {
             state,
             heard_ms: 0,
         }
-    }
-
-    /// Takes what a runner says and answers with its orders. A delta is applied once, however often
-    /// it is sent.
-    pub fn check_in(&mut self, said: &CheckIn, now_ms: u64) -> Result<Orders, Refusal> {
-        if said.protocol.abs_diff(VERSION) > 1 {
-            return Err(Refusal::Protocol(said.protocol));
-        }
-        if said.index >= self.run.runners {
-            return Err(Refusal::Index(said.index, self.run.runners));
-        }
-        let new = Pod {
-            index: said.index,
-            stage: said.stage,
-            applied: 0,
-            durable: 0,
-            alive: 0,
-            round_trip_ms: UNKNOWN_ROUND_TRIP_MS,
-            presence: Presence::default(),
-            changes: Changes::default(),
-        };
-        let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or(new);
-        for delta in &said.deltas {
-            if delta.sequence <= pod.applied {
-                continue;
-            }
-            if delta.sequence != pod.applied + 1 {
-                return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
-            }
-            delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
-            for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {
-                self.state.timeline.add(slice.second, &slice.totals);
-                pod.presence.tell(&mut self.state.timeline, slice.second, delta.alive);
-            }
-            pod.applied = delta.sequence;
-            self.state.pods.insert(said.pod_uid.clone(), pod.clone());
-        }
-        self.abort_if_it_fails(now_ms);
-        pod.stage = pod.stage.max(said.stage);
-        pod.alive = said.alive;
-        pod.round_trip_ms = said.round_trip_ms.unwrap_or(pod.round_trip_ms);
-        let (applied, durable) = (pod.applied, pod.durable);
-        let together = self.shared.check_in(said, &mut pod.changes, now_ms);
-        self.state.pods.insert(said.pod_uid.clone(), pod);
-        self.heard_ms = now_ms;
-        if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
-            self.state.refusal = Some(refusal.clone());
-            self.stop = true;
-        }
-        if self.state.ended_at_ms.is_none()
-            && self.indices(|p| p.stage == Stage::Finished) == self.run.runners
-        {
-            self.state.ended_at_ms = Some(now_ms);
-        }
-        let perform = self.perform(said, now_ms);
-        self.set_start(now_ms);
-        let waits = said.stage <= Stage::Ready;
-        let begins = waits && self.state.start_at_ms.is_some();
-        Ok(Orders {
-            protocol: VERSION,
-            epoch: 1,
-            now_ms,
-            applied,
-            durable,
-            plan: (said.stage == Stage::Preparing)
-                .then(|| Plan { spec: self.state.spec.clone(), runners: self.run.runners }),
-            start_at_ms: self.state.start_at_ms,
-            bots: self.bots,
-            stop: self.stop,
-            rates: self.state.rates.clone(),
-            context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
-            stay: self.wants_teardown() && !self.state.teardown.is_over(),
-            perform,
-            together,
-        })
     }
 
     /// Whether teardown is to be performed at the end: whenever setup was begun, and without setup whenever
@@ -375,7 +306,8 @@ impl Army {
             Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
             None => true,
         };
-        if self.state.start_at_ms.is_none() && self.ready() == self.run.runners && set_up {
+        let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.is_fresh(now_ms);
+        if self.state.start_at_ms.is_none() && self.indices(here) == self.run.runners && set_up {
             let slowest = self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0);
             self.state.start_at_ms = Some(now_ms + slowest + START_MARGIN_MS);
         }
@@ -389,7 +321,7 @@ impl Army {
 
     /// Runners that have checked in and got ready.
     pub fn ready(&self) -> u32 {
-        self.indices(|p| p.stage >= Stage::Ready)
+        self.indices(|p| p.stage >= Stage::Ready && !p.left)
     }
 
     /// Whether the runner with this index has checked in.
@@ -399,7 +331,7 @@ impl Army {
 
     /// Runners whose measures are all durable.
     pub fn finished(&self) -> u32 {
-        self.indices(|p| p.stage == Stage::Finished && p.durable == p.applied)
+        self.indices(|p| p.stage == Stage::Finished && !p.left && p.durable == p.applied)
     }
 
     /// Whether all is measured and safe.
@@ -423,9 +355,9 @@ impl Army {
         self.state.start_at_ms.is_some() || self.state.setup.has_begun()
     }
 
-    /// Bots alive at the last reports.
+    /// Bots alive at the last reports; those of a runner that is not heard any more are not known to be.
     pub fn alive(&self) -> u32 {
-        self.state.pods.values().map(|p| p.alive).sum()
+        self.state.pods.values().filter(|p| p.is_fresh(self.heard_ms)).map(|p| p.alive).sum()
     }
 
     /// When the bots begin or began, in milliseconds since 1970.
@@ -465,6 +397,7 @@ impl Army {
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);
         let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
+        result.gaps = self.gaps(end);
         if self.state.aborted {
             result.outcome = RunOutcome::Aborted;
         }

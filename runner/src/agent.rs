@@ -12,7 +12,7 @@ pub use identity::Identity;
 
 use crate::bot_log::{self, BotLog, Sink};
 use crate::data;
-use crate::engine::{self, Army, Share, Start};
+use crate::engine::{self, Army, Done, Share, Start};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::otlp::Pusher;
@@ -50,6 +50,9 @@ pub enum Error {
     /// The coordinator was away for too long.
     #[error("no coordinator for {0:?}; the bots were stopped")]
     LeaseOver(Duration),
+    /// Told to end by its pod, before the run was over.
+    #[error("the pod was told to end before the run was over; what was measured is handed over")]
+    Left,
     /// The army cannot be started.
     #[error("{0}")]
     Army(#[from] engine::Error),
@@ -76,7 +79,7 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         sink: None,
         terminated: terminations()?,
     };
-    let Some((run, runners)) = agent.prepare().await? else { return Ok(()) };
+    let Some((run, Plan { runners, resume, .. })) = agent.prepare().await? else { return Ok(()) };
     agent.contact.one_of(runners);
     let run = Arc::new(run);
     let log = agent.contact.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
@@ -90,6 +93,10 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     // It begins before the start, so that its threads are there when the bots begin.
     let army = Army::start(Start {
         share,
+        done: resume.map_or_else(Done::default, |resume| Done {
+            since: start.elapsed(),
+            iterations: resume.iterations,
+        }),
         at: start,
         context: values(&orders),
         together: agent.contact.together.clone(),
@@ -171,12 +178,15 @@ impl Agent {
         }
     }
 
-    /// Gets the plan and what belongs to it, with the number of runners; none when that cannot be had here,
+    /// Gets the plan and what belongs to it; none when that cannot be had here,
     /// and the coordinator knows why.
-    async fn prepare(&mut self) -> Result<Option<(Run, u32)>, Error> {
+    async fn prepare(&mut self) -> Result<Option<(Run, Plan)>, Error> {
         let plan = loop {
             if self.contact.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
+            }
+            if *self.terminated.borrow() {
+                return Err(Error::Left);
             }
             if let Some((Orders { plan: Some(plan), .. }, _)) =
                 self.contact.check_in(Stage::Preparing, 0).await
@@ -186,7 +196,7 @@ impl Agent {
             tokio::time::sleep(INTERVAL / 4).await;
         };
         match self.read(&plan) {
-            Ok(run) => Ok(Some((run, plan.runners))),
+            Ok(run) => Ok(Some((run, plan))),
             Err(findings) => {
                 let refusal = written(&findings);
                 tracing::error!("the plan cannot be run here: {refusal}");
@@ -217,6 +227,10 @@ impl Agent {
                     self.perform(run, Part::Teardown, done.context.into_iter().collect(), Stage::Ready).await;
                 }
                 return Ok(None);
+            }
+            // Another pod takes its place, unless something was done here that is known nowhere else.
+            if *self.terminated.borrow() && self.contact.performed.is_none() {
+                return Err(Error::Left);
             }
             if self.contact.lease_is_over() {
                 return Err(Error::LeaseOver(LEASE));
@@ -280,11 +294,14 @@ impl Agent {
         let mut alive = 0;
         loop {
             let terminated = self.terminated.clone();
-            let pause = if course.ending { INTERVAL / 10 } else { seconds.rest(Instant::now()) };
+            let pause =
+                if course.ending == Ending::No { seconds.rest(Instant::now()) } else { INTERVAL / 10 };
             tokio::select! {
                 biased;
                 () = told(terminated), if !course.terminated => {
                     course.terminated = true;
+                    // Whoever ends by itself, or is told to by the run, has done its part.
+                    self.contact.left = !course.finished && course.ending != Ending::Ordered;
                     course.end(army);
                 }
                 () = army.worker_finished() => {}
@@ -319,7 +336,9 @@ impl Agent {
                 Some(orders) if self.contact.is_to_perform(orders) == Some(Part::Teardown) => {
                     self.perform(run, Part::Teardown, values(orders), Stage::Finished).await;
                 }
-                Some(orders) if self.contact.outbox.is_empty() && !orders.stay => return Ok(()),
+                Some(orders) if self.contact.outbox.is_empty() && !orders.stay => {
+                    return if self.contact.left { Err(Error::Left) } else { Ok(()) };
+                }
                 // The run was deleted: nobody is left who wants the rest, or could tell who cleans up.
                 None if course.terminated && self.contact.unknown => {
                     if self.contact.identity.index == 0 {
@@ -334,11 +353,21 @@ impl Agent {
     }
 }
 
+/// Whether the army of this runner was told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Ending {
+    #[default]
+    No,
+    /// By its pod, or because nobody is left to report to.
+    Told,
+    /// By the run.
+    Ordered,
+}
+
 /// How far the army of this runner is.
 #[derive(Debug, Default)]
 struct Course {
-    /// It was told to end.
-    ending: bool,
+    ending: Ending,
     terminated: bool,
     /// All of its bots have ended.
     finished: bool,
@@ -348,7 +377,8 @@ struct Course {
 
 impl Course {
     fn end(&mut self, army: &Army) {
-        if !std::mem::replace(&mut self.ending, true) {
+        if self.ending == Ending::No {
+            self.ending = Ending::Told;
             army.stop();
         }
     }
@@ -363,6 +393,7 @@ impl Course {
         }
         if orders.stop {
             self.end(army);
+            self.ending = Ending::Ordered;
         }
     }
 }

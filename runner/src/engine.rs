@@ -19,7 +19,7 @@ pub mod share;
 mod squad;
 mod worker;
 
-pub use army::{Army, Error, Snapshot, Start};
+pub use army::{Army, Done, Error, Snapshot, Start};
+pub use botarmy_report::{ITERATION, LATENESS};
 pub use once::{Performed, perform};
 pub use share::Share;
-pub use squad::{ITERATION, LATENESS};

@@ -6,6 +6,7 @@ mod cluster;
 mod faults;
 mod input;
 mod loads;
+mod losses;
 mod observed;
 mod once;
 mod startup;

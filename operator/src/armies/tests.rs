@@ -1,5 +1,5 @@
 use super::*;
-use botarmy_protocol::RunRef;
+use botarmy_protocol::{RunRef, VERSION};
 use botarmy_report::{Delta, Slice};
 use botarmy_tree::{Actions, Path};
 
@@ -30,6 +30,7 @@ fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         alive: 5,
         round_trip_ms: Some(40),
         deltas: sequences.iter().map(delta).collect(),
+        left: false,
         refusal: None,
         performed: None,
         together: botarmy_protocol::Together::default(),
@@ -285,4 +286,106 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
     let pop = Together { changes: vec![(1, Change::Pop("l".into()))], ..Together::default() };
     let orders = after.check_in(&CheckIn { together: pop, ..said(1, Stage::Running, &[]) }, 3).unwrap();
     assert_eq!(orders.together.answers, []);
+}
+
+/// What a pod says that has taken the place of a lost one, with a name of its own.
+fn said_by(pod_uid: &str, index: u32, stage: Stage, deltas: Vec<Delta>) -> CheckIn {
+    CheckIn { pod_uid: pod_uid.into(), deltas, ..said(index, stage, &[]) }
+}
+
+/// Passes of the tree in a second, as a runner reports them.
+fn passes(sequence: u64, second: u64, count: u64) -> Delta {
+    let mut recorder = botarmy_report::Recorder::new(
+        vec![botarmy_report::RowInfo { name: botarmy_report::ITERATION.into(), ..Default::default() }].into(),
+        1_000,
+    );
+    for _ in 0..count {
+        recorder.record(0, botarmy_report::Outcome::Succeed, 5);
+        recorder.iteration();
+    }
+    let slice = Slice { second, totals: recorder.drain(), warmup: false, apart: false };
+    Delta { sequence, slices: vec![slice], alive: 5 }
+}
+
+#[test]
+fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
+    let mut army = army_with(&serde_json::json!({"iterations": 100}));
+    let begin = |army: &mut Army, pod: &str, index, at| {
+        army.check_in(&said_by(pod, index, Stage::Preparing, vec![]), at).unwrap();
+        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), at).unwrap()
+    };
+    begin(&mut army, "a", 0, 1_000);
+    let start = begin(&mut army, "b", 1, 1_000).start_at_ms.unwrap();
+    army.check_in(&said_by("a", 0, Stage::Running, vec![passes(1, 0, 7), passes(2, 1, 8)]), start + 2_100)
+        .unwrap();
+    army.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 9)]), start + 12_000).unwrap();
+    // The first has been silent for ten seconds: its bots are not known to be alive.
+    army.check_in(&said_by("b", 1, Stage::Running, vec![]), start + 12_200).unwrap();
+    assert_eq!((army.alive(), army.lost(), army.replaced()), (5, 1, 0));
+    let again = army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 14_000).unwrap();
+    let resume = again.plan.unwrap().resume.unwrap();
+    assert_eq!(resume.iterations, [(String::new(), 15)].into());
+    assert!(army.result(start + 14_000).gaps.is_empty(), "not while it is open");
+    army.check_in(&said_by("c", 0, Stage::Running, vec![passes(1, 15, 20)]), start + 15_500).unwrap();
+    let result = army.result(start + 15_500);
+    let gap = botarmy_report::Gap {
+        index: 0,
+        pod_uid: "a".into(),
+        from: 2,
+        until: 16,
+        bots: 5,
+        reason: "its pod was lost".into(),
+    };
+    assert_eq!((result.gaps, result.iterations, army.alive()), (vec![gap.clone()], 44, 10));
+    assert_eq!((army.lost(), army.replaced()), (1, 1));
+    // The next one knows of both, and the gap survives the operator.
+    let next = army.check_in(&said_by("d", 0, Stage::Preparing, vec![]), start + 16_000).unwrap();
+    assert_eq!(next.plan.unwrap().resume.unwrap().iterations, [(String::new(), 35)].into());
+    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint());
+    assert_eq!(restored.result(start + 16_000).gaps, [gap]);
+}
+
+#[test]
+fn a_runner_that_leaves_early_is_not_finished() {
+    let mut army = army(1);
+    army.check_in(&said_by("a", 0, Stage::Ready, vec![]), 1).unwrap();
+    army.check_in(&said_by("a", 0, Stage::Running, vec![passes(1, 0, 1)]), 2_000).unwrap();
+    let left = CheckIn { left: true, alive: 0, ..said_by("a", 0, Stage::Finished, vec![passes(2, 1, 1)]) };
+    army.check_in(&left, 3_000).unwrap();
+    army.written(&army.checkpoint());
+    assert_eq!((army.finished(), army.is_over(), army.lost()), (0, false, 1));
+    assert_eq!(army.check_in(&left, 3_100).unwrap().durable, 2, "its measures are safe");
+    army.check_in(&said_by("b", 0, Stage::Finished, vec![]), 14_000).unwrap();
+    army.written(&army.checkpoint());
+    assert!(army.is_over());
+    let gaps = army.result(14_000).gaps;
+    assert_eq!(
+        (gaps.len(), gaps[0].from, gaps[0].bots, gaps[0].reason.as_str()),
+        (1, 2, 5, "its pod was told to end")
+    );
+}
+
+#[test]
+fn a_run_that_is_given_up_names_what_it_does_not_know() {
+    let mut army = army(2);
+    for (index, pod) in [(0, "a"), (1, "b")] {
+        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1).unwrap();
+        army.check_in(&said_by(pod, index, Stage::Running, vec![passes(1, 0, 1)]), 1_500).unwrap();
+    }
+    army.check_in(&said_by("b", 1, Stage::Running, vec![]), 30_000).unwrap();
+    assert!(army.result(30_000).gaps.is_empty());
+    army.given_up = true;
+    let gaps = army.result(30_000).gaps;
+    assert_eq!(gaps.iter().map(|gap| (gap.index, gap.from, gap.until)).collect::<Vec<_>>(), [(0, 1, 30)]);
+}
+
+#[test]
+fn a_runner_that_is_gone_before_the_start_is_waited_for() {
+    let mut army = army(2);
+    army.check_in(&said_by("a", 0, Stage::Ready, vec![]), 1_000).unwrap();
+    // Its successor is not ready yet.
+    army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), 2_000).unwrap();
+    assert_eq!(army.check_in(&said_by("b", 1, Stage::Ready, vec![]), 2_100).unwrap().start_at_ms, None);
+    assert!(army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 2_200).unwrap().start_at_ms.is_some());
+    assert!(army.result(2_200).gaps.is_empty());
 }

@@ -93,6 +93,8 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
         desired: runners(army.run.runners),
         ready: runners(army.ready()),
         finished: runners(army.finished()),
+        lost: runners(army.lost()),
+        replaced: runners(army.replaced()),
     });
     match army.start_at_ms() {
         _ if army.is_over() => at_work(&mut status, run, army, now),

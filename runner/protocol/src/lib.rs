@@ -12,6 +12,7 @@ use botarmy_spec::{BotRunSpec, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::{Answer, Change, News};
+use std::collections::BTreeMap;
 
 /// The version of what is said; two adjacent versions understand each other.
 pub const VERSION: u32 = 1;
@@ -110,6 +111,10 @@ pub struct CheckIn {
     pub round_trip_ms: Option<u64>,
     /// Measures above what is durable, in the order of their numbers.
     pub deltas: Vec<Delta>,
+    /// Its pod was told to end before the run was over: all that it has measured is in this check-in or before it,
+    /// and what is left of its part is that of the pod which takes its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// Why it cannot do its part: the plan or what belongs to it is wrong where the runner is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
@@ -220,4 +225,14 @@ pub struct Plan {
     pub spec: BotRunSpec,
     /// How many runners there are.
     pub runners: u32,
+    /// What this runner's part has come to already, if it takes the place of one that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// What a part of a run had come to when its runner was lost, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Passes of the tree that ended, by scenario; the one of a run without scenarios has no name.
+    pub iterations: BTreeMap<String, u64>,
 }

@@ -44,6 +44,6 @@ pub use summary::summary;
 pub use threshold::{Judgement, MAX_EXPECT_BYTES, ParseError, Threshold};
 pub use timeline::{MAX_POINTS, Presence, Timeline};
 pub use totals::{
-    GROUP_SEPARATOR, MAX_NAME_BYTES, MAX_ROWS, MAX_STAGES, OTHER, OTHER_CONTROL, Row, RowInfo, RowKey,
-    Selector, Totals,
+    GROUP_SEPARATOR, ITERATION, LATENESS, MAX_NAME_BYTES, MAX_ROWS, MAX_STAGES, OTHER, OTHER_CONTROL, Row,
+    RowInfo, RowKey, Selector, Totals,
 };

@@ -21,6 +21,12 @@ pub const MAX_ROWS: usize = 1000;
 /// Most stages of a scenario; what happens in a later one is counted in the last.
 pub const MAX_STAGES: usize = 100;
 
+/// The row of whole passes of the tree.
+pub const ITERATION: &str = "(iteration)";
+
+/// The row of how late bots of an arrival rate begin.
+pub const LATENESS: &str = "(lateness)";
+
 /// Sum of the measured rows beyond [`MAX_ROWS`].
 pub const OTHER: &str = "(other)";
 
@@ -183,6 +189,13 @@ impl Totals {
     pub fn add(&mut self, info: &RowInfo, series: Series) -> Result<(), MergeError> {
         let row = Row::new(&info.base, info.measured, series);
         self.merge(&Self { rows: BTreeMap::from([(info.key().into_owned(), row)]), ..Self::default() })
+    }
+
+    /// Passes of the tree that ended by themselves, by scenario.
+    pub fn passes(&self) -> BTreeMap<String, u64> {
+        let rows = self.rows.iter().map(|(key, row)| (RowKey::of(key), row));
+        let passes = rows.filter(|(key, _)| key.name == ITERATION && !key.is_apart());
+        passes.map(|(key, row)| (key.scenario.to_owned(), row.whole().measured_count())).collect()
     }
 
     /// Sum of the measured rows.

@@ -37,6 +37,8 @@ pub(super) struct Contact {
     pub(super) unknown: bool,
     /// Why this runner cannot do its part.
     pub(super) refusal: Option<String>,
+    /// The pod was told to end before the run was over.
+    pub(super) left: bool,
     /// What came of setup or teardown, the last of them that was performed here.
     pub(super) performed: Option<Performed>,
     /// What the bots share.
@@ -62,6 +64,7 @@ impl Contact {
             epoch: 0,
             unknown: false,
             refusal: None,
+            left: false,
             performed: None,
             together,
             requests,
@@ -101,6 +104,7 @@ impl Contact {
             alive,
             round_trip_ms: self.round_trip.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             deltas,
+            left: self.left,
             refusal: self.refusal.clone(),
             performed: self.performed.clone(),
             together: self.ledger.to_say(),

@@ -12,6 +12,7 @@ use botarmy_report::{Outcome, Totals};
 use botarmy_spec::load::Model;
 use botarmy_spec::{Run, Scenario};
 use botarmy_tree::Context;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,6 +55,17 @@ pub struct Start {
     pub keeps_ending: bool,
     /// The bot log, if one is kept.
     pub log: Option<Sink>,
+    /// What this share has come to already, in the hands of a runner that was lost.
+    pub done: Done,
+}
+
+/// What was done of a share before it was taken over.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// How long the load goes on already: what should have arrived in that time is not made up for.
+    pub since: Duration,
+    /// Passes that ended, by scenario; the one of a run without scenarios has no name.
+    pub iterations: BTreeMap<String, u64>,
 }
 
 impl Start {
@@ -69,6 +81,7 @@ impl Start {
             own: Own::default(),
             keeps_ending: false,
             log: None,
+            done: Done::default(),
         }
     }
 }
@@ -103,6 +116,8 @@ pub(super) struct Common {
     pub(super) share: Share,
     /// When the army starts.
     pub(super) start: Instant,
+    /// How long the load goes on already, if this share was another's.
+    pub(super) since: Duration,
     /// The values that each bot begins with.
     pub(super) context: Context,
     pub(super) together: Together,
@@ -137,7 +152,8 @@ pub(super) struct Recruit {
 }
 
 impl Shared {
-    fn new(scenario: &Scenario, share: Share) -> Self {
+    fn new(scenario: &Scenario, share: Share, done: &Done) -> Self {
+        let done = done.iterations.get(scenario.name.as_deref().unwrap_or_default()).copied().unwrap_or(0);
         let (refill, places) = match &scenario.load.model {
             Model::Closed(closed) => (closed.refill, 0),
             Model::Open(open) => (None, share.bots(open.max_bots)),
@@ -145,7 +161,10 @@ impl Shared {
         Self {
             share,
             bots_begun: AtomicU64::new(0),
-            iterations_left: scenario.load.iterations.map(|n| AtomicU64::new(share.part(n))),
+            iterations_left: scenario
+                .load
+                .iterations
+                .map(|n| AtomicU64::new(share.part(n).saturating_sub(done))),
             refill: refill.map(|refill| Mutex::new(Gate::new(refill, share))),
             rows: scenario.data.as_ref().map(|data| Mutex::new(Rows::new(data, share))),
             places: AtomicU32::new(places),
@@ -227,15 +246,27 @@ pub struct Army {
 impl Army {
     /// Begins a run.
     pub async fn start(start: Start) -> Result<Self, Error> {
-        let Start { run, share, threads, at, context, together, own, keeps_ending, log } = start;
-        let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share)).collect();
+        let Start { run, share, threads, at, context, together, own, keeps_ending, log, done } = start;
+        let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share, &done)).collect();
+        let since = done.since;
         let ending = keeps_ending.then(Mutex::default);
         let finished = Notify::new();
         let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
         // Every runner has the same part of the cap.
         let pacer = run.max_rate.map(|rate| Pacer::new(rate / f64::from(share.of), Instant::now()));
-        let common =
-            Common { share, start: at, context, together, own, pacer, ending, log, scenarios, finished };
+        let common = Common {
+            share,
+            start: at,
+            since,
+            context,
+            together,
+            own,
+            pacer,
+            ending,
+            log,
+            scenarios,
+            finished,
+        };
         let common = Arc::new(common);
         let of = u32::try_from(threads.max(1)).unwrap_or(1);
         let watch = Mutex::new(Watch::new(of));

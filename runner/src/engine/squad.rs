@@ -10,7 +10,7 @@ use super::rows::Row;
 use super::share::Share;
 use super::worker::Local;
 use botarmy_actions::{Action, Network};
-use botarmy_report::{Observed, Outcome, RowInfo};
+use botarmy_report::{ITERATION, LATENESS, Observed, Outcome, RowInfo};
 use botarmy_spec::Scenario;
 use botarmy_spec::load::{Between, Closed, Model, whole};
 use botarmy_spec::profile::Profile;
@@ -21,10 +21,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// The row of whole passes of the tree.
-pub const ITERATION: &str = "(iteration)";
-/// The row of how late bots of an arrival rate begin.
-pub const LATENESS: &str = "(lateness)";
 /// How often it is looked at what other workers may have changed: given back a row of the data, or begun the
 /// last pass.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -400,7 +396,13 @@ impl Squad {
         let Model::Open(open) = &self.scenario().load.model else { return };
         let worker = Share { index: self.local.share.index, of: self.local.share.of };
         let draw = self.scenario().plan.draw_apart(0, 0);
-        let arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
+        let mut arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
+        // They came to the runner whose place this one has taken, or were lost with it.
+        let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
+        let since = self.local.common.since.saturating_sub(self.scenario().start_delay);
+        if !since.is_zero() {
+            arrivals.skip_until(iterations, since);
+        }
         let (squad, alarm) = (self.clone(), self.alarm.take());
         tokio::task::spawn_local(async move {
             let Some(alarm) = alarm else { return };

@@ -184,3 +184,18 @@ fn messages_have_an_end() {
     let cause = Cause::new(Reason::Quota, &"ä".repeat(1000));
     assert!(cause.message.len() <= MAX_MESSAGE && cause.message.ends_with("ä…"), "{}", cause.message.len());
 }
+
+/// Whoever adds a reason says in the documentation what it means and what to do about it.
+#[test]
+fn every_reason_is_documented() {
+    let (_, variants) = include_str!("../cause.rs").split_once("enum Reason {").unwrap();
+    let (variants, _) = variants.split_once("\n}").unwrap();
+    let names: Vec<&str> = variants.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+    assert!(names.len() > 10 && names.contains(&"OOMKilled"), "{names:?}");
+    let page = include_str!("../../../../docs/reasons.md");
+    for name in names {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` | ")));
+        let cells = row.map_or(0, |row| row.split(" | ").filter(|cell| cell.len() > 10).count());
+        assert!(cells >= 2, "{name} has no meaning and cure in docs/reasons.md");
+    }
+}

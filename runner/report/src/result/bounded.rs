@@ -4,6 +4,8 @@ use super::{ActionResult, DetailResult, Figures, OTHER_STATUSES, RunResult};
 use crate::totals::{OTHER, OTHER_CONTROL};
 use std::cmp::Reverse;
 
+/// Most gaps of a bounded result; how many runners were lost stands beside it.
+const MAX_GAPS: usize = 50;
 /// Most actions of a bounded result.
 const MAX_ACTIONS: usize = 50;
 /// Most classes of failures of one action.
@@ -28,6 +30,7 @@ impl RunResult {
             action.detail.failures.truncate(MAX_CLASSES);
             action.detail.bound(1, MAX_STATUSES);
         }
+        self.gaps.truncate(MAX_GAPS);
         self.stages.iter_mut().for_each(|stage| stage.actions.clear());
         self.detail.bound(2, MAX_TOTAL_STATUSES);
         self

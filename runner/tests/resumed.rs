@@ -1,0 +1,49 @@
+//! A share of an army that another runner had begun.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+use botarmy_report::Totals;
+use botarmy_runner::engine::{Army, Done, Start};
+use botarmy_spec::{BotRunSpec, Run};
+use botarmy_tree::{Actions, Path};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What becomes of a run whose load goes on for so long already, with so many passes done.
+async fn resumed(fields: &Value, since: Duration, done: u64) -> Totals {
+    let mut spec = json!({"trees": {"T": {"log": "here"}}});
+    spec.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+    let spec: BotRunSpec = serde_json::from_value(spec).expect("a spec");
+    let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).expect("a run");
+    let done = Done { since, iterations: [(String::new(), done)].into() };
+    let at = Instant::now().checked_sub(since).expect("a moment");
+    let army = Army::start(Start { at, done, ..Start::here(Arc::new(run)) }).await.expect("an army");
+    let mut totals = Totals::default();
+    loop {
+        army.worker_finished().await;
+        let snapshot = army.drain().await;
+        totals.merge(&snapshot.totals).expect("a sum");
+        if snapshot.finished {
+            army.join();
+            return totals;
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_left_is_done() {
+    let second = Duration::from_secs(1);
+    let totals = resumed(&json!({"bots": 3, "iterations": 100}), second, 60).await;
+    assert_eq!((totals.iterations, totals.dropped), (40, 0));
+    let totals = resumed(&json!({"bots": 3, "iterations": 100}), second, 100).await;
+    assert_eq!((totals.iterations, totals.bots_started), (0, 0));
+    // What should have arrived in the meantime is not made up for.
+    let totals = resumed(&json!({"arrivalRate": 100, "duration": "2s"}), second, 7).await;
+    assert_eq!((totals.bots_started, totals.dropped), (100, 0));
+    let totals =
+        resumed(&json!({"arrivalRate": 100, "duration": "2s", "spacing": "Poisson"}), second, 0).await;
+    assert!((50..150).contains(&totals.bots_started) && totals.dropped == 0, "{}", totals.bots_started);
+    let totals = resumed(&json!({"arrivalRate": 100, "iterations": 150}), second, 100).await;
+    assert_eq!((totals.bots_started, totals.dropped), (50, 0));
+}
