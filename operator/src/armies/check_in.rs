@@ -50,7 +50,8 @@ impl Pod {
     fn hear(&mut self, said: &CheckIn, now_ms: u64) {
         self.stage = self.stage.max(said.stage);
         self.alive = said.alive;
-        if said.alive > 0 {
+        // One that ends has fewer and fewer.
+        if said.alive > 0 && !said.left {
             self.bots = said.alive;
         }
         self.left |= said.left;
