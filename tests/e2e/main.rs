@@ -46,7 +46,7 @@ fn the_example_runs_and_its_figures_are_the_targets_own() {
     let run = namespace.wait_complete("checkout");
     let status = &run["status"];
     assert_eq!((&status["phase"], &status["outcome"]), (&json!("Finished"), &json!("Passed")));
-    assert_eq!(status["runners"], json!({"desired": 2, "ready": 2, "finished": 2}));
+    assert_eq!(status["runners"], json!({"desired": 2, "ready": 2, "finished": 2, "lost": 0, "replaced": 0}));
     assert_eq!(condition(&run, "Accepted").expect("Accepted").0, "True");
     assert!(condition(&run, "Failed").is_none());
 
