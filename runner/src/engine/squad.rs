@@ -203,7 +203,8 @@ impl Squad {
         }
         // One of those that arrived is not replaced: only the last of them is worth a look.
         let is_open = matches!(self.scenario().load.model, Model::Open(_));
-        if is_open {
+        // At the end a place that becomes free is nobody's: another worker may be behind with its last arrivals.
+        if is_open && self.is_going() {
             self.shared().give_place_back();
         }
         if !is_open || self.alive() == 0 {
