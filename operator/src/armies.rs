@@ -331,7 +331,7 @@ impl Army {
 
     /// Runners whose measures are all durable.
     pub fn finished(&self) -> u32 {
-        self.indices(|p| p.stage == Stage::Finished && !p.left && p.durable == p.applied)
+        self.indices(|p| p.is_done() && p.durable == p.applied)
     }
 
     /// Whether all is measured and safe.

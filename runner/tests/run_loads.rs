@@ -247,19 +247,24 @@ fn no_arrival_is_lost_at_the_end_however_late_the_generator_is() {
     assert!(millis(&done) < 20_000, "{:#}", done.result);
 }
 
-#[test]
-fn a_generator_that_stood_still_at_the_end_hides_nothing() {
-    let given =
-        Given::new("trees: {T: {http: {get: '{{ target }}/catalogue'}}}\narrivalRate: 100/s\nduration: 2s\n");
+/// A run whose generator stands still for so long once bots have arrived.
+fn stood_still(given: &Given, time: Duration) -> Done {
     let shop = Shop::open(&[]);
     let url = shop.url();
     let running = given.start(&["--target", &url]);
     until("bots arrive", || shop.requests() > 20);
     running.signal("STOP");
     let stopped = Instant::now();
-    until("it has stood still beyond its end", || stopped.elapsed() > Duration::from_millis(2_500));
+    until("it has stood still for long enough", || stopped.elapsed() > time);
     running.signal("CONT");
-    let done = given.done(running.end().expect(0));
+    given.done(running.end().expect(0))
+}
+
+#[test]
+fn a_generator_that_stood_still_at_the_end_hides_nothing() {
+    let given =
+        Given::new("trees: {T: {http: {get: '{{ target }}/catalogue'}}}\narrivalRate: 100/s\nduration: 2s\n");
+    let done = stood_still(&given, Duration::from_millis(2_500));
     assert_eq!(came(&done), 200, "{:#}", done.result);
     // Those that should have come while it stood still waited for about a second, on the median.
     let slowest = done.number("/total/p95Us");
@@ -273,15 +278,7 @@ fn being_late_is_not_forgotten_with_a_request_that_is_given_up() {
         "trees: {{T: {{sequence: [{{always_succeed: {{timeout: {{after: 20ms, child: {{http: {{get: '{}/slow'}}}}}}}}}}, {{http: {{get: '{{{{ target }}}}/catalogue'}}}}]}}}}\narrivalRate: 100/s\nduration: 2s\n",
         slow.url()
     ));
-    let shop = Shop::open(&[]);
-    let url = shop.url();
-    let running = given.start(&["--target", &url]);
-    until("bots arrive", || shop.requests() > 20);
-    running.signal("STOP");
-    let stopped = Instant::now();
-    until("it has stood still for long", || stopped.elapsed() > Duration::from_millis(1_500));
-    running.signal("CONT");
-    let done = given.done(running.end().expect(0));
+    let done = stood_still(&given, Duration::from_millis(1_500));
     assert_eq!(came(&done), 200, "{:#}", done.result);
     assert!(done.action("GET /catalogue")["p95Us"].as_u64() > Some(1_000_000), "{:#}", done.result);
 }

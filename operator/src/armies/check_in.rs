@@ -82,8 +82,7 @@ impl Army {
             self.state.refusal = Some(refusal.clone());
             self.stop = true;
         }
-        let ended = |p: &Pod| p.stage == Stage::Finished && !p.left;
-        if self.state.ended_at_ms.is_none() && self.indices(ended) == self.run.runners {
+        if self.state.ended_at_ms.is_none() && self.indices(Pod::is_done) == self.run.runners {
             self.state.ended_at_ms = Some(now_ms);
         }
         let perform = self.perform(said, now_ms);

@@ -30,9 +30,14 @@ impl Pod {
         self.heard_ms.saturating_add(SILENCE_MS) >= now_ms
     }
 
+    /// Whether its part is done: all of its measures were handed over, and nobody takes its place.
+    pub(super) fn is_done(&self) -> bool {
+        self.stage == Stage::Finished && !self.left
+    }
+
     /// Whether it had bots that did not come to their end.
     fn was_at_work(&self) -> bool {
-        self.stage >= Stage::Running && (self.left || self.stage < Stage::Finished)
+        self.stage >= Stage::Running && !self.is_done()
     }
 
     fn gap(&self, pod_uid: &str, until: u64) -> Gap {
@@ -96,10 +101,11 @@ impl Army {
     /// What is not known: of those whose place was taken, and of those whose place nobody will take any more.
     pub(super) fn gaps(&self, end_ms: u64) -> Vec<Gap> {
         let until = self.second(end_ms);
-        let open = self.state.pods.iter().filter(|(_, p)| {
-            let is_lost = p.left || !self.is_heard(p);
-            p.was_at_work() && !p.replaced && self.given_up && is_lost
-        });
+        let open = self
+            .state
+            .pods
+            .iter()
+            .filter(|(_, p)| p.was_at_work() && !p.replaced && self.given_up && !self.is_heard(p));
         self.state.gaps.iter().cloned().chain(open.map(|(uid, pod)| pod.gap(uid, until))).collect()
     }
 

@@ -114,11 +114,15 @@ impl ResultFile {
 
 /// The file that is meant, however it is called; one that is not there yet by its folder.
 fn real(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    path.canonicalize().unwrap_or_else(|_| match (folder.canonicalize(), path.file_name()) {
+    path.canonicalize().unwrap_or_else(|_| match (folder(path).canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
     })
+}
+
+/// Where a file lies, or would.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn place(path: &Path) -> io::Result<Place> {
@@ -145,10 +149,13 @@ fn place(path: &Path) -> io::Result<Place> {
 /// removed when it is dropped.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file; the umask takes away from it.
     let permissions = std::fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".runner-").suffix(".tmp").permissions(permissions).tempfile_in(folder)
+    tempfile::Builder::new()
+        .prefix(".runner-")
+        .suffix(".tmp")
+        .permissions(permissions)
+        .tempfile_in(folder(path))
 }
 
 /// A measured result is not thrown away because of its name.
