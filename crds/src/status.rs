@@ -34,7 +34,8 @@ pub struct BotRunStatus {
     /// How the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
-    /// What is true of the run: Accepted, Running, Complete, and Failed unless it passed.
+    /// What is true of the run: Accepted, Scheduled, Running, ThresholdsMet, Complete, and Failed unless it passed;
+    /// Reconciling and Stalled for tools that wait for objects; others where there is something to tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -42,6 +43,10 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub bots: Option<i32>,
+    /// Bots that shall be alive, of a run with a fixed number of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub bots_target: Option<i32>,
     /// The pods that the bots are spread over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runners: Option<RunnersStatus>,
@@ -55,6 +60,10 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub plan_digest: Option<String>,
+    /// A digest of the files that the trees were read from, of a run that has sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub sources_digest: Option<String>,
     /// Measured actions in each second, on average since the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -67,9 +76,29 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub errors: Option<String>,
+    /// The failures that were most, those of all measured actions together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "atomic"))]
+    pub top_errors: Vec<TopError>,
     /// The figures so far, merged over all runners; those of the whole run once it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RunResult>,
+}
+
+/// A class of failures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopError {
+    /// The class: dns, connect, tls, timeout, protocol, status, expectation, action, local or error.
+    #[schemars(length(max = 32))]
+    pub class: String,
+    /// How many there were.
+    #[schemars(range(min = 0))]
+    pub count: i64,
+    /// What the most frequent of them said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub message: Option<String>,
 }
 
 /// The pods of a run.
@@ -96,7 +125,7 @@ pub struct RunnersStatus {
 }
 
 /// Conditions are a map by type, so that several writers keep out of each other's way.
-fn conditions(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<Vec<Condition>>();
     schema.insert("x-kubernetes-list-type".into(), "map".into());
     schema.insert("x-kubernetes-list-map-keys".into(), serde_json::json!(["type"]));

@@ -4,25 +4,28 @@
 //! and the coordinator agree on.
 
 mod check_in;
+mod figures;
 mod losses;
 mod once;
+mod start;
+mod suspension;
 mod together;
 
 pub use check_in::Refusal;
+pub use figures::{Figures, Runners};
 pub use once::Progress;
+pub use suspension::Suspension;
 pub use together::Changes;
 
 use botarmy_protocol::shared::Store;
-use botarmy_protocol::{CheckIn, Stage};
+use botarmy_protocol::{CheckIn, Mistake, Refusal as Refused, Stage};
 use botarmy_report::{Gap, Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Part, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Between the slowest round trip and the start, in milliseconds.
-const START_MARGIN_MS: u64 = 300;
 /// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
 const RATE_NOTICE_MS: u64 = 2_000;
 /// Most changes of the rate; the last ones take the place of one another then.
@@ -44,6 +47,7 @@ impl Armies {
 
 /// One runner pod.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that hold each by itself")]
 pub struct Pod {
     /// The runner's index.
     pub index: u32,
@@ -69,6 +73,9 @@ pub struct Pod {
     /// How far its measures reach, in seconds since the start.
     #[serde(default)]
     pub measured_until: u64,
+    /// Requests that it has reported, those of the warm-up, of setup and of teardown included.
+    #[serde(default)]
+    pub requests: u64,
     /// Passes of the tree that ended, by scenario, the warm-up included.
     #[serde(default)]
     pub passes: BTreeMap<String, u64>,
@@ -81,6 +88,15 @@ pub struct Pod {
     /// Another pod has taken its place.
     #[serde(default)]
     pub replaced: bool,
+    /// It was told to end because the run was suspended.
+    #[serde(default)]
+    pub excused: bool,
+    /// It is known to whoever comes after this operator: only then it is told when to begin.
+    #[serde(skip)]
+    pub written: bool,
+    /// Why it was lost, in the cluster's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What survives the operator of an army.
@@ -117,7 +133,10 @@ pub struct Checkpoint {
     pub context: Map<String, Value>,
     /// Why a runner could not do its part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<String>,
+    pub refusal: Option<Refused>,
+    /// The digest of the sources that the first runner has read; all have to read the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<String>,
     /// Changes of the rate of arrivals: milliseconds since the start, bots a second.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<(u64, f64)>,
@@ -127,6 +146,22 @@ pub struct Checkpoint {
     /// What is not known of runners whose place was taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// The epoch of whoever wrote this.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Times in which the load stands still: milliseconds since the start, from and until.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<(u64, Option<u64>)>,
+    /// Rows that are summed, since not all could be kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub summed: BTreeSet<String>,
+}
+
+impl Checkpoint {
+    /// Rows of their own.
+    pub fn rows(&self) -> usize {
+        self.totals.rows.len()
+    }
 }
 
 /// Why a run is Errored by what its runners say themselves.
@@ -156,17 +191,46 @@ pub struct Army {
     pub stop: bool,
     /// When the last report came, in milliseconds since 1970.
     pub heard_ms: u64,
+    /// When what survives the operator was written last, or should have been for the first time, in milliseconds
+    /// since 1970.
+    pub kept_ms: Option<u64>,
     /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
     pub given_up: bool,
-    /// Who performs setup and teardown is written down, so that they may be told.
-    chosen: [bool; 2],
-    start_is_written: bool,
+    /// It may have pods: nothing keeps it waiting any more.
+    pub admitted: bool,
+    /// Runners that are gone for good, where the others go on.
+    gone: BTreeSet<u32>,
+    /// Runners whose loss has ended the run.
+    failed: BTreeSet<u32>,
+    /// Whether it is to stand still.
+    suspension: Suspension,
+    /// What is written down, so that it may be told: an order that cannot be taken back must not be known to one
+    /// operator alone.
+    written: Written,
+    start: start::Start,
     shared: together::Shared,
+    /// When this operator heard of it first, in milliseconds since 1970.
+    since_ms: u64,
+}
+
+/// Decisions that survive the operator.
+#[derive(Debug, Default)]
+struct Written {
+    setup: bool,
+    teardown: bool,
+    aborted: bool,
+}
+
+impl Written {
+    fn of(state: &Checkpoint) -> Self {
+        let (setup, teardown) = (state.setup.has_begun(), state.teardown.has_begun());
+        Self { setup, teardown, aborted: state.aborted }
+    }
 }
 
 impl Army {
-    /// An army that has not begun.
-    pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run) -> Self {
+    /// An army that has not begun, led in this epoch.
+    pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run, epoch: u64) -> Self {
         let state = Checkpoint {
             spec: spec.clone(),
             totals: Totals::default(),
@@ -180,16 +244,25 @@ impl Army {
             ended_at_ms: None,
             context: Map::new(),
             refusal: None,
+            sources: None,
             rates: Vec::new(),
             shared: Store::default(),
             gaps: Vec::new(),
+            epoch: 0,
+            summed: BTreeSet::new(),
+            pauses: Vec::new(),
         };
-        Self::restore(namespace, name, run, state)
+        Self::restore(namespace, name, run, state, epoch)
     }
 
-    /// An army as a checkpoint left it.
-    pub fn restore(namespace: &str, name: &str, run: Run, mut state: Checkpoint) -> Self {
+    /// An army as a checkpoint left it, led in this epoch, or in one that is later than that of the checkpoint: the
+    /// Lease that counts them may have been deleted.
+    pub fn restore(namespace: &str, name: &str, run: Run, mut state: Checkpoint, epoch: u64) -> Self {
+        state.epoch = epoch.max(state.epoch.saturating_add(1));
         for pod in state.pods.values_mut() {
+            // By somebody else's clock.
+            pod.heard_ms = 0;
+            pod.written = true;
             // What was written is all that is known now.
             pod.durable = pod.applied;
             pod.changes.durable = pod.changes.applied;
@@ -198,9 +271,14 @@ impl Army {
         let at_work = at_work.map(|(uid, _)| uid.clone()).collect();
         let shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
         Self {
-            chosen: [state.setup.has_begun(), state.teardown.has_begun()],
-            start_is_written: state.start_at_ms.is_some(),
+            written: Written::of(&state),
+            start: start::Start::restored(&state),
+            since_ms: 0,
             given_up: false,
+            admitted: false,
+            gone: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            suspension: Suspension::default(),
             shared,
             namespace: namespace.into(),
             name: name.into(),
@@ -212,6 +290,7 @@ impl Army {
             run,
             state,
             heard_ms: 0,
+            kept_ms: None,
         }
     }
 
@@ -240,7 +319,7 @@ impl Army {
             {
                 self.state.setup.give(said, now_ms);
             }
-            if self.chosen[0] && self.state.setup.is_given_to(&said.pod_uid) {
+            if self.written.setup && self.state.setup.is_given_to(&said.pod_uid) {
                 return Some(Part::Setup);
             }
         }
@@ -248,11 +327,12 @@ impl Army {
         let once = self.run.teardown.as_ref().filter(|_| wanted)?;
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up("teardown", once, said, now_ms);
-        let is_end = self.finished() == self.run.runners || self.given_up;
+        let ended = self.indices_of(Pod::is_done);
+        let is_end = ended.union(&self.gone).count() == self.runners() || self.given_up;
         if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {
             self.state.teardown.give(said, now_ms);
         }
-        (self.chosen[1] && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
+        (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
     }
 
     /// Whether setup was begun and has not come to its end.
@@ -266,11 +346,26 @@ impl Army {
     }
 
     /// Why the run is Errored by what its runners say, if it is.
-    pub fn fault(&self) -> Option<(Fault, &str)> {
-        let refused = self.state.refusal.as_deref().map(|reason| (Fault::Refused, reason));
-        let setup = || self.state.setup.failure().map(|reason| (Fault::Setup, reason));
-        let teardown = || self.state.teardown.failure().map(|reason| (Fault::Teardown, reason));
+    pub fn fault(&self) -> Option<(Fault, String)> {
+        let refused = self.state.refusal.as_ref().map(|refused| (Fault::Refused, refused.to_string()));
+        let setup = || self.state.setup.failure().map(|reason| (Fault::Setup, reason.to_owned()));
+        let teardown = || self.state.teardown.failure().map(|reason| (Fault::Teardown, reason.to_owned()));
         refused.or_else(setup).or_else(teardown)
+    }
+
+    /// What is wrong with the trees or the settings, as a runner has found that could read them.
+    pub fn invalid(&self) -> Option<&[Mistake]> {
+        self.state.refusal.as_ref().filter(|refused| refused.invalid).map(|refused| &*refused.mistakes)
+    }
+
+    /// Whether the trees are still to be read, by the first runner.
+    pub fn is_to_be_read(&self) -> bool {
+        !self.state.spec.sources.is_empty() && self.state.sources.is_none()
+    }
+
+    /// The digest of the sources, once they are read.
+    pub fn sources(&self) -> Option<&str> {
+        self.state.sources.as_deref()
     }
 
     /// Lets bots arrive at another rate from a moment on that all runners know of in time.
@@ -293,30 +388,23 @@ impl Army {
         else {
             return;
         };
-        let since_start = std::time::Duration::from_millis(now_ms - start);
+        let since_start = std::time::Duration::from_millis(self.load_ms(now_ms - start));
         if self.run.aborting(&self.state.totals, since_start).is_some() {
             self.state.aborted = true;
             self.stop = true;
         }
     }
 
-    /// The start is set once, when the last runner has checked in: late enough for the slowest.
-    fn set_start(&mut self, now_ms: u64) {
-        let set_up = match self.run.setup {
-            Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
-            None => true,
-        };
-        let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.is_fresh(now_ms);
-        if self.state.start_at_ms.is_none() && self.indices(here) == self.run.runners && set_up {
-            let slowest = self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0);
-            self.state.start_at_ms = Some(now_ms + slowest + START_MARGIN_MS);
-        }
+    fn indices(&self, fits: impl Fn(&Pod) -> bool) -> u32 {
+        u32::try_from(self.indices_of(fits).len()).unwrap_or(u32::MAX)
     }
 
-    fn indices(&self, fits: impl Fn(&Pod) -> bool) -> u32 {
-        let indices: std::collections::BTreeSet<u32> =
-            self.state.pods.values().filter(|p| fits(p)).map(|p| p.index).collect();
-        u32::try_from(indices.len()).unwrap_or(u32::MAX)
+    fn indices_of(&self, fits: impl Fn(&Pod) -> bool) -> BTreeSet<u32> {
+        self.state.pods.values().filter(|p| fits(p)).map(|p| p.index).collect()
+    }
+
+    fn runners(&self) -> usize {
+        usize::try_from(self.run.runners).unwrap_or(usize::MAX)
     }
 
     /// Runners that have checked in and got ready.
@@ -337,16 +425,19 @@ impl Army {
     /// Whether all is measured and safe.
     pub fn is_over(&self) -> bool {
         let torn_down = !self.wants_teardown() || self.state.teardown.is_over();
-        self.finished() == self.run.runners && torn_down
+        let finished = self.indices_of(|p| p.is_done() && p.durable == p.applied);
+        finished.union(&self.gone).count() == self.runners() && torn_down
     }
 
     /// Whether something waits to be written that a runner waits for.
     pub fn is_urgent(&self) -> bool {
-        let chosen = [&self.state.setup, &self.state.teardown].map(Progress::has_begun);
+        let decided = Written::of(&self.state);
         self.state.pods.values().any(|p| p.stage == Stage::Finished && p.durable < p.applied)
-            || chosen != self.chosen
-            // An operator that comes back must not begin the run anew.
-            || self.state.start_at_ms.is_some() != self.start_is_written
+            || decided.setup != self.written.setup
+            || decided.teardown != self.written.teardown
+            || decided.aborted != self.written.aborted
+            || self.start.waits_to_be_written(&self.state)
+            || self.waits_to_be_known()
             || self.shared.is_urgent()
     }
 
@@ -357,7 +448,7 @@ impl Army {
 
     /// Bots alive at the last reports; those of a runner that is not heard any more are not known to be.
     pub fn alive(&self) -> u32 {
-        self.state.pods.values().filter(|p| p.is_fresh(self.heard_ms)).map(|p| p.alive).sum()
+        self.state.pods.values().filter(|p| self.is_fresh(p, self.heard_ms)).map(|p| p.alive).sum()
     }
 
     /// When the bots begin or began, in milliseconds since 1970.
@@ -370,6 +461,25 @@ impl Army {
         &self.state.totals
     }
 
+    /// Sums all rows but so many, those with the fewest samples: what is kept of an army has a limit. From now on these
+    /// names have no rows of their own.
+    pub fn keep_largest_rows(&mut self, keep: usize) {
+        self.state.summed.extend(self.state.totals.smallest(keep));
+        self.state.summed.extend(self.state.warmup.smallest(keep));
+        self.sum_up();
+    }
+
+    /// Keeps what was summed from having rows of its own again.
+    fn sum_up(&mut self) {
+        self.state.totals.sum_up(&self.state.summed);
+        self.state.warmup.sum_up(&self.state.summed);
+    }
+
+    /// How many rows were summed because not all could be kept.
+    pub fn summed_rows(&self) -> usize {
+        self.state.summed.len()
+    }
+
     /// What to write so that it survives.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { shared: self.shared.store.clone(), ..self.state.clone() }
@@ -379,21 +489,23 @@ impl Army {
     pub fn written(&mut self, checkpoint: &Checkpoint) {
         for (uid, pod) in &mut self.state.pods {
             if let Some(written) = checkpoint.pods.get(uid) {
+                pod.written = true;
                 pod.durable = pod.durable.max(written.applied);
                 pod.changes.durable = pod.changes.durable.max(written.changes.applied);
             }
         }
-        for (chosen, progress) in self.chosen.iter_mut().zip([&checkpoint.setup, &checkpoint.teardown]) {
-            *chosen |= progress.has_begun();
-        }
-        self.start_is_written |= checkpoint.start_at_ms.is_some();
+        let written = Written::of(checkpoint);
+        self.written.setup |= written.setup;
+        self.written.teardown |= written.teardown;
+        self.written.aborted |= written.aborted;
+        self.start.written(&self.state, checkpoint);
         self.shared.written();
     }
 
     /// The result so far, judged by the run's thresholds.
     pub fn result(&self, now_ms: u64) -> RunResult {
         let end = self.state.ended_at_ms.unwrap_or(now_ms);
-        let duration_ms = self.state.start_at_ms.map_or(0, |start| end.saturating_sub(start));
+        let duration_ms = self.state.start_at_ms.map_or(0, |start| self.load_ms(end.saturating_sub(start)));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);
         let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
@@ -402,7 +514,7 @@ impl Army {
             result.outcome = RunOutcome::Aborted;
         }
         match self.fault() {
-            Some((_, reason)) => result.errored(reason),
+            Some((_, reason)) => result.errored(&reason),
             None => result,
         }
     }

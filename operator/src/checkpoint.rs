@@ -1,129 +1,212 @@
-//! What survives the operator: each army's sum, written into an object that the run owns.
+//! What survives the operator: each army's sum, written into objects that the run owns.
 
+mod pack;
+mod store;
+
+pub use pack::{pack, unpack};
+pub use store::{name, read};
+
+use crate::api_call;
 use crate::armies::{Armies, Checkpoint};
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::ConfigMap;
+use crate::coordinator::now_ms;
+use crate::election::Standing;
+use crate::metrics::{self, Metrics};
+use futures::{StreamExt, stream};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::Versions;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-/// The key of the ConfigMap.
-const KEY: &str = "checkpoint.json.gz";
-/// Most bytes that a checkpoint may have when it is unpacked.
-const MAX_BYTES: u64 = 256 << 20;
 /// How often each army is written.
 const EVERY: Duration = Duration::from_secs(10);
-/// How often it is looked whether a runner waits for it.
-const LOOK: Duration = Duration::from_millis(200);
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether one is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks, however much is urgent.
+const LEAST_DISTANCE: Duration = Duration::from_millis(20);
+/// How many are written at the same time.
+const AT_ONCE: usize = 16;
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused.
-    #[error("the checkpoint {0} cannot be kept: {1}")]
-    Api(String, kube::Error),
-    /// No answer.
-    #[error("the checkpoint {0} cannot be kept: no answer within {TIMEOUT:?}")]
-    Timeout(String),
+    /// A call to the API server failed.
+    #[error("the checkpoint cannot be kept: {0}")]
+    Call(#[from] api_call::Error),
     /// It cannot be packed.
     #[error("the checkpoint cannot be packed: {0}")]
     Pack(#[from] std::io::Error),
     /// It is not what was written.
     #[error("the checkpoint is broken: {0}; delete the run and apply it anew")]
     Broken(#[from] serde_json::Error),
+    /// Some of its objects are missing.
+    #[error("the checkpoint is broken: its part {0} is missing; delete the run and apply it anew")]
+    Part(String),
+    /// It does not fit.
+    #[error("the checkpoint has {0} bytes, of which {1} can be kept; share less data between the bots")]
+    TooLarge(usize, usize),
+    /// Somebody has changed it in the meantime.
+    #[error("the checkpoint was changed by somebody else; it is read again")]
+    Changed,
+    /// Another operator has written it since.
+    #[error("the checkpoint is of epoch {0}, and this operator led in epoch {1}: another one leads")]
+    Later(u64, u64),
 }
 
-/// The name of a run's checkpoint.
-pub fn name(run: &str) -> String {
-    format!("{run}-checkpoint")
-}
-
-/// Packs a checkpoint.
-pub fn pack(checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    packer.write_all(&serde_json::to_vec(checkpoint)?)?;
-    Ok(packer.finish()?)
-}
-
-/// Unpacks a checkpoint.
-pub fn unpack(packed: &[u8]) -> Result<Checkpoint, Error> {
-    let mut json = Vec::new();
-    GzDecoder::new(packed).take(MAX_BYTES).read_to_end(&mut json)?;
-    Ok(serde_json::from_slice(&json)?)
-}
-
-/// Reads the checkpoint of a run, if there is one.
-pub async fn read(client: Client, namespace: &str, run: &str) -> Result<Option<Checkpoint>, Error> {
-    let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let map = tokio::time::timeout(TIMEOUT, maps.get_opt(&name(run)))
-        .await
-        .map_err(|_| Error::Timeout(name(run)))?;
-    let map = map.map_err(|e| Error::Api(name(run), e))?;
-    map.and_then(|m| m.binary_data?.remove(KEY)).map(|packed| unpack(&packed.0)).transpose()
-}
-
-async fn write(client: Client, namespace: &str, run: &str, packed: Vec<u8>) -> Result<(), Error> {
-    let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let data = ConfigMap {
-        binary_data: Some([(KEY.to_owned(), ByteString(packed))].into()),
-        ..ConfigMap::default()
-    };
-    // A merge, not an apply: the object is made by the controller, which gives it its owner. One
-    // that is gone belongs to a run that is being deleted, and must not come back.
-    let (name, how, patch) = (name(run), PatchParams::default(), Patch::Merge(&data));
-    match tokio::time::timeout(TIMEOUT, maps.patch(&name, &how, &patch)).await {
-        Ok(written) => written.map(drop).map_err(|e| Error::Api(name, e)),
-        Err(_) => Err(Error::Timeout(name)),
-    }
-}
-
-/// Writes all armies for as long as the operator lives: each every ten seconds, and at once when a
-/// runner waits for it.
-pub async fn keep(client: Client, armies: Arc<Armies>) {
-    let mut last: HashMap<String, Instant> = HashMap::new();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let due = due(&armies, &mut last);
-        for (uid, namespace, run, checkpoint) in due {
-            let packed = pack(&checkpoint);
-            let result = match packed {
-                Ok(packed) => write(client.clone(), &namespace, &run, packed).await,
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(()) => {
-                    if let Some(army) = armies.lock().get_mut(&uid) {
-                        army.written(&checkpoint);
-                    }
-                    last.insert(uid, Instant::now());
-                }
-                Err(error) => {
-                    // What is not durable is resent; the next look tries again.
-                    tracing::warn!("{namespace}/{run}: {error}");
-                    last.insert(uid, Instant::now());
-                }
-            }
+impl Error {
+    fn counted(&self) -> metrics::Kept {
+        match self {
+            Self::Call(api_call::Error::Timeout(_)) => metrics::Kept::Timeout,
+            Self::Call(_) | Self::Changed | Self::Later(..) => metrics::Kept::Api,
+            Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::TooLarge(..) => metrics::Kept::Pack,
         }
     }
 }
 
-fn due(armies: &Armies, last: &mut HashMap<String, Instant>) -> Vec<(String, String, String, Checkpoint)> {
-    let armies = armies.lock();
-    last.retain(|uid, _| armies.contains_key(uid));
-    let is_due = |uid: &String, urgent: bool| match last.get(uid) {
-        Some(at) => at.elapsed() >= if urgent { LOOK } else { EVERY },
-        None => true,
-    };
-    armies
-        .iter()
-        .filter(|(uid, army)| army.has_begun() && is_due(uid, army.is_urgent()))
-        .map(|(uid, army)| (uid.clone(), army.namespace.clone(), army.name.clone(), army.checkpoint()))
-        .collect()
+/// Writes all armies: each every ten seconds, and at once when a runner waits for it.
+pub struct Keeper {
+    client: Client,
+    armies: Arc<Armies>,
+    standing: watch::Receiver<Standing>,
+    woken: Notify,
+    kept: Mutex<HashMap<String, Kept>>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+/// The last write of an army.
+#[derive(Debug, Clone)]
+struct Kept {
+    at: Instant,
+    versions: Versions,
+}
+
+/// An army that is to be written.
+struct Due {
+    uid: String,
+    namespace: String,
+    run: String,
+    checkpoint: Checkpoint,
+    versions: Versions,
+}
+
+impl Keeper {
+    /// A keeper of these armies, which writes while this operator leads.
+    pub fn new(
+        client: Client,
+        armies: Arc<Armies>,
+        standing: watch::Receiver<Standing>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { client, armies, standing, woken: Notify::new(), kept: Mutex::default(), metrics }
+    }
+
+    /// Something is urgent.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Writes for as long as the operator lives.
+    pub async fn keep(&self) {
+        loop {
+            tokio::select! {
+                () = self.woken.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            self.write_due(EVERY).await;
+            tokio::time::sleep(LEAST_DISTANCE).await;
+        }
+    }
+
+    /// Writes all once more, so that whoever comes next knows what this operator knew.
+    pub async fn last(&self) {
+        self.write_due(Duration::ZERO).await;
+    }
+
+    async fn write_due(&self, every: Duration) {
+        // In doubt nothing is written: another operator may have, and knows more.
+        if !self.standing.borrow().leads() {
+            return;
+        }
+        stream::iter(self.due(every)).for_each_concurrent(AT_ONCE, |due| self.write(due)).await;
+    }
+
+    async fn write(&self, mut due: Due) {
+        let begun = Instant::now();
+        let packed = match pack::parts(&due.checkpoint) {
+            Err(Error::TooLarge(..)) => self.reduce(&mut due),
+            packed => packed,
+        };
+        let size = packed.as_ref().map_or(0, |parts| parts.iter().map(Vec::len).sum());
+        let written = match packed {
+            Ok(parts) => {
+                let (client, epoch) = (self.client.clone(), due.checkpoint.epoch);
+                store::write(client, &due.namespace, &due.run, parts, epoch, &mut due.versions).await
+            }
+            Err(error) => Err(error),
+        };
+        let counted = written.as_ref().map_or_else(Error::counted, |()| metrics::Kept::Ok);
+        self.metrics.kept(begun.elapsed(), size, counted);
+        match written {
+            Ok(()) => {
+                if let Some(army) = self.armies.lock().get_mut(&due.uid) {
+                    army.written(&due.checkpoint);
+                    army.kept_ms = Some(now_ms());
+                }
+            }
+            Err(error) => {
+                // What is not durable is resent; the next look tries again.
+                tracing::warn!("{}/{}: {error}", due.namespace, due.run);
+                due.versions = Versions::default();
+                if let Some(army) = self.armies.lock().get_mut(&due.uid) {
+                    army.kept_ms.get_or_insert_with(now_ms);
+                }
+            }
+        }
+        self.kept().insert(due.uid, Kept { at: Instant::now(), versions: due.versions });
+    }
+
+    /// Sums the smallest series until the rest fits.
+    fn reduce(&self, due: &mut Due) -> Result<Vec<Vec<u8>>, Error> {
+        let mut rows = due.checkpoint.rows();
+        loop {
+            let packed = pack::parts(&due.checkpoint);
+            if !matches!(packed, Err(Error::TooLarge(..))) || rows == 0 {
+                return packed;
+            }
+            rows /= 2;
+            let mut armies = self.armies.lock();
+            let Some(army) = armies.get_mut(&due.uid) else { return packed };
+            army.keep_largest_rows(rows);
+            due.checkpoint = army.checkpoint();
+        }
+    }
+
+    fn due(&self, every: Duration) -> Vec<Due> {
+        let (armies, mut kept) = (self.armies.lock(), self.kept());
+        kept.retain(|uid, _| armies.contains_key(uid));
+        let is_due = |uid: &String| kept.get(uid).is_none_or(|kept| kept.at.elapsed() >= every);
+        armies
+            .iter()
+            .filter(|(uid, army)| army.has_begun() && (army.is_urgent() || is_due(uid)))
+            .map(|(uid, army)| Due {
+                uid: uid.clone(),
+                namespace: army.namespace.clone(),
+                run: army.name.clone(),
+                checkpoint: army.checkpoint(),
+                versions: kept.get(uid).map(|kept| kept.versions.clone()).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

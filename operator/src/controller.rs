@@ -6,33 +6,43 @@
 mod apply;
 mod build;
 mod cause;
-mod deadline;
+mod conditions;
 mod dereference;
+mod figures;
 mod observe;
+mod policy;
+mod queue;
 mod status;
 mod template;
 mod validate;
 
-pub use validate::canonical;
+pub(crate) use cause::{Cause, bounded};
+pub use policy::limits::Limits;
+pub use validate::{canonical, check_spec};
 
-use crate::Settings;
 use crate::armies::Armies;
+use crate::backoff::Backoff;
+use crate::election::Standing;
+use crate::metrics::{Metrics, Reconciled};
 use crate::readiness::Readiness;
+use crate::{Settings, api_call};
 use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
 use dereference::Found;
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The manager of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "botarmy-operator";
@@ -40,20 +50,17 @@ pub const FIELD_MANAGER: &str = "botarmy-operator";
 const CONCURRENCY: u16 = 16;
 /// How often a run at work is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a run that waits for others is looked at.
+const QUEUED: Duration = Duration::from_secs(2);
 /// How often it is tried to make a Job that the API server does not take now.
 const AGAIN: Duration = Duration::from_secs(5);
-const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Why a reconcile did not come to its end; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server refused a call.
-    #[error("{0} failed: {1}")]
-    Api(&'static str, kube::Error),
-    /// The API server did not answer.
-    #[error("{0} failed: no answer in time")]
-    Timeout(&'static str),
+    /// The API server has refused a call, or does not answer.
+    #[error("{0}")]
+    Call(#[from] api_call::Error),
     /// The checkpoint of an earlier operator cannot be read.
     #[error("{0}")]
     Checkpoint(#[from] crate::checkpoint::Error),
@@ -65,16 +72,34 @@ pub enum Error {
     Build(#[from] serde_json::Error),
 }
 
+impl Error {
+    /// What a reconcile that ends with it is counted as.
+    fn counted(&self) -> Reconciled {
+        match self {
+            Self::Call(api_call::Error::Timeout(_)) => Reconciled::Timeout,
+            Self::Call(_) => Reconciled::Api,
+            Self::Checkpoint(_) => Reconciled::Checkpoint,
+            Self::Incomplete(_) | Self::Build(_) => Reconciled::Object,
+        }
+    }
+}
+
 /// What each reconcile is given.
 pub struct Context {
     client: Client,
     settings: Settings,
     armies: Arc<Armies>,
+    /// Only who leads may write.
+    standing: watch::Receiver<Standing>,
     /// The certificate that runners check the coordinator with.
     authority: String,
+    /// What is allowed where.
+    limits: Limits,
+    /// All runs of the cluster, once they are listed.
+    runs: OnceLock<Store<DeserializeGuard<BotRun>>>,
     recorder: Recorder,
-    /// How often a run has failed in a row.
-    failures: Mutex<HashMap<ObjectRef<DeserializeGuard<BotRun>>, u32>>,
+    metrics: Arc<Metrics>,
+    backoff: Backoff,
 }
 
 impl std::fmt::Debug for Context {
@@ -85,34 +110,75 @@ impl std::fmt::Debug for Context {
 
 impl Context {
     /// The context of a controller.
-    pub fn new(client: Client, settings: Settings, armies: Arc<Armies>, authority: String) -> Self {
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        armies: Arc<Armies>,
+        standing: watch::Receiver<Standing>,
+        authority: String,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let recorder = Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER));
-        Self { client, settings, armies, authority, recorder, failures: Mutex::default() }
+        let (runs, backoff) = (OnceLock::new(), Backoff::default());
+        Self { client, settings, armies, standing, authority, limits, runs, recorder, metrics, backoff }
+    }
+
+    /// Forgets that a run has failed.
+    fn recovered(&self, uid: &str) {
+        self.backoff.forget(uid);
+        self.metrics.back_off(self.backoff.len());
+    }
+
+    /// Takes note of what went wrong outside of reconciles.
+    fn note(&self, error: &controller::Error<Error, watcher::Error>) {
+        tracing::debug!("{error}");
+        if matches!(error, controller::Error::QueueError(_)) {
+            self.metrics.queue_failed();
+        }
+    }
+
+    /// Whether a run is there no more, though a reconcile of it goes on; another one may have its name.
+    fn is_gone(&self, run: &DeserializeGuard<BotRun>, uid: &str) -> bool {
+        let found = self.runs.get().map(|store| store.get(&ObjectRef::from_obj(run)));
+        found.is_some_and(|found| found.and_then(|found| found.uid()).as_deref() != Some(uid))
+    }
+
+    /// Takes a run out of memory.
+    fn forget(&self, uid: &str) {
+        self.armies.lock().remove(uid);
+        self.recovered(uid);
     }
 }
 
 /// The deletion mark of an object: a predicate on the generation alone can miss it.
 #[expect(clippy::unnecessary_wraps, reason = "the form of a predicate")]
-fn deletion_mark<K: Resource>(object: &K) -> Option<u64> {
+pub(crate) fn deletion_mark<K: Resource>(object: &K) -> Option<u64> {
     Some(u64::from(object.meta().deletion_timestamp.is_some()))
 }
 
-/// Runs the loop until the process is told to end; tells `readiness` when it knows all runs.
-pub async fn run(context: Arc<Context>, readiness: Arc<Readiness>) {
+/// Runs the loop until `ended`; tells `readiness` when it knows all runs.
+pub async fn run(
+    context: Arc<Context>,
+    readiness: Arc<Readiness>,
+    ended: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     use kube::runtime::{Predicate, PredicateConfig};
     let runs: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
     let jobs: Api<Job> = Api::all(context.client.clone());
     let (reader, writer) = reflector::store::<DeserializeGuard<BotRun>>();
-    let (store, armies) = (reader.clone(), context.armies.clone());
+    // Set once: the loop runs once.
+    drop(context.runs.set(reader.clone()));
+    let (store, followed, noted) = (reader.clone(), context.clone(), context.clone());
     let follow = move |event: &Event<DeserializeGuard<BotRun>>| match event {
         // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
         Event::InitDone => {
             readiness.listed();
             let known: HashSet<String> = store.state().iter().filter_map(|run| run.uid()).collect();
-            armies.lock().retain(|uid, _| known.contains(uid));
+            followed.armies.lock().retain(|uid, _| known.contains(uid));
         }
-        // No reconcile sees a run that is gone. Its runners are told so by being unknown, and leave.
-        Event::Delete(run) => drop(run.uid().and_then(|uid| armies.lock().remove(&uid))),
+        // No reconcile begins with a run that is gone. Its runners are told so by being unknown, and leave.
+        Event::Delete(run) => followed.forget(&run.uid().unwrap_or_default()),
         _ => {}
     };
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
@@ -127,18 +193,30 @@ pub async fn run(context: Arc<Context>, readiness: Arc<Readiness>) {
     Controller::for_stream(main, reader)
         .owns_stream(owned_jobs)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .shutdown_on_signal()
+        .graceful_shutdown_on(ended)
         .run(reconcile, on_error, context)
-        .for_each(|result| async move {
+        .for_each(|result| {
             if let Err(error) = result {
-                tracing::debug!("{error}");
+                noted.note(&error);
             }
+            std::future::ready(())
         })
         .await;
 }
 
 /// One run, once.
 async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>) -> Result<Action, Error> {
+    let begun = Instant::now();
+    let done = look_at(&guarded, &context).await;
+    if let (Ok(_), Some(uid)) = (&done, guarded.uid()) {
+        context.recovered(&uid);
+    }
+    let counted = done.as_ref().map_or_else(Error::counted, |_| Reconciled::Ok);
+    context.metrics.reconciled(begun.elapsed(), counted);
+    done
+}
+
+async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Result<Action, Error> {
     let run = match &guarded.0 {
         Ok(run) => run,
         Err(invalid) => {
@@ -146,19 +224,46 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
             return Ok(Action::await_change());
         }
     };
+    if !context.standing.borrow().leads() {
+        return Ok(Action::requeue(LOOK));
+    }
     let uid = run.uid().ok_or(Error::Incomplete("UID"))?;
     if run.meta().deletion_timestamp.is_some() {
-        context.armies.lock().remove(&uid);
+        context.forget(&uid);
         return Ok(Action::await_change());
     }
-    let mut found = dereference::dereference(&context, run, &uid).await?;
-    let action = if is_over(run) {
-        after_the_end(&context, run, &uid, &mut found).await?
+    let done = Box::pin(follow(context, guarded, run, &uid)).await;
+    // Whoever was deleted in the meantime may have been entered anew, and what failed for it is of no interest.
+    if context.is_gone(guarded, &uid) {
+        context.forget(&uid);
+        return Ok(Action::await_change());
+    }
+    done
+}
+
+/// The first step of the pipeline, and those that its outcome asks for.
+async fn follow(
+    context: &Context,
+    guarded: &DeserializeGuard<BotRun>,
+    run: &BotRun,
+    uid: &str,
+) -> Result<Action, Error> {
+    let mut found = dereference::dereference(context, run, uid).await?;
+    // The API server was asked, which takes its time: nothing is made for a run that was deleted since.
+    if context.is_gone(guarded, uid) {
+        return Ok(Action::await_change());
+    }
+    if found.namespace_ends {
+        if let Some(job) = &found.evidence.job {
+            apply::discard(context, job).await?;
+        }
+        return Ok(Action::requeue(AGAIN));
+    }
+    if is_over(run) {
+        after_the_end(context, run, uid, &mut found).await
     } else {
-        at_work(&context, run, &uid, &mut found).await?
-    };
-    context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&ObjectRef::from_obj(&*guarded));
-    Ok(action)
+        at_work(context, run, uid, &mut found).await
+    }
 }
 
 fn is_over(run: &BotRun) -> bool {
@@ -170,8 +275,12 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
     let mut again = LOOK;
     let observed = match validate::validate(context, run, uid, found) {
         Ok(accepted) => {
+            if let Some(cause) = queue::wait(context, run, uid, &accepted) {
+                status::write(context, run, observe::queued(run, &cause)).await?;
+                return Ok(Action::requeue(QUEUED));
+            }
             let objects = build::build(context, run, uid, &accepted)?;
-            let delayed = match apply::apply(context, run, objects).await? {
+            let delayed = match apply::apply(context, run, uid, objects).await? {
                 Applied::Known | Applied::Scheduled => None,
                 Applied::Delayed(cause) => {
                     again = AGAIN;
@@ -179,20 +288,21 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
                 }
                 Applied::Refused(finding) => {
                     context.armies.lock().remove(uid);
-                    status::write(context, run, observe::refused(run, &[finding])).await?;
+                    status::write(context, run, observe::invalid(run, &[finding])).await?;
                     return Ok(Action::requeue(again));
                 }
             };
+            apply::release_silent(context, run, uid).await?;
             let seen = observe::conclude(context, run, uid, &found.evidence, delayed);
             observe::observe(context, run, uid, seen)
         }
-        Err(refused) => observe::refused(run, &refused),
+        Err(refused) => observe::invalid(run, &refused),
     };
     status::write(context, run, observed).await?;
     Ok(Action::requeue(again))
 }
 
-/// A run that is over is looked at until its pods are gone.
+/// A run that is over is looked at until its pods are gone, and until it is to be deleted.
 async fn after_the_end(
     context: &Context,
     run: &BotRun,
@@ -203,11 +313,11 @@ async fn after_the_end(
     if let Some(job) = found.left_over(run, uid) {
         apply::discard(context, job).await?;
         context.armies.lock().remove(uid);
-        return Ok(Action::await_change());
+        return until_deleted(context, run, uid).await;
     }
-    if found.runners_are_gone() {
+    if found.runners_are_gone(uid) {
         context.armies.lock().remove(uid);
-        return Ok(Action::await_change());
+        return until_deleted(context, run, uid).await;
     }
     // A runner that has not heard yet that its measures are safe must still be answered.
     if let Err(refused) = validate::validate(context, run, uid, found) {
@@ -216,22 +326,32 @@ async fn after_the_end(
     Ok(Action::requeue(LOOK))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]
-/// Each run backs off on its own, twice as long after each failure in a row.
-fn on_error(run: Arc<DeserializeGuard<BotRun>>, error: &Error, context: Arc<Context>) -> Action {
-    tracing::warn!("{}/{}: {error}", run.namespace().unwrap_or_default(), run.name_any());
-    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = failures.entry(ObjectRef::from_obj(&*run)).or_default();
-    let wait = FIRST_BACKOFF.saturating_mul(1 << (*count).min(10)).min(LONGEST_BACKOFF);
-    *count += 1;
-    Action::requeue(wait)
+/// Deletes a run when its time is over; a run that is kept for ever is not looked at again.
+async fn until_deleted(context: &Context, run: &BotRun, uid: &str) -> Result<Action, Error> {
+    let status = run.status.as_ref();
+    let ended = status.and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
+    let refused =
+        || status.and_then(|s| Some(conditions::find(s, conditions::COMPLETE)?.last_transition_time.0));
+    let ttl = run.spec.run.operation.ttl_seconds_after_finished.as_ref();
+    match policy::ttl::remaining(
+        ttl,
+        status.and_then(|s| s.outcome),
+        ended.or_else(refused),
+        Timestamp::now(),
+    ) {
+        None => Ok(Action::await_change()),
+        Some(Duration::ZERO) => {
+            apply::delete(context, run, uid).await?;
+            Ok(Action::await_change())
+        }
+        Some(rest) => Ok(Action::requeue(rest)),
+    }
 }
 
-/// How long a call to the API server may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A call to the API server, with an end.
-async fn call<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
-    let answer = tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|_| Error::Timeout(what))?;
-    answer.map_err(|e| Error::Api(what, e))
+#[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]
+fn on_error(run: Arc<DeserializeGuard<BotRun>>, error: &Error, context: Arc<Context>) -> Action {
+    tracing::warn!("{}/{}: {error}", run.namespace().unwrap_or_default(), run.name_any());
+    let wait = context.backoff.failed(&run.uid().unwrap_or_default());
+    context.metrics.back_off(context.backoff.len());
+    Action::requeue(wait)
 }

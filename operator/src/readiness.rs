@@ -1,5 +1,7 @@
-//! Whether runners can be served: the lists of the API server are here, and the coordinator answers.
+//! Whether runners can be served: the coordinator answers, and whoever leads has the lists of the API server. Being
+//! ready is not being the leader: one that follows is ready to take over.
 
+use crate::election::Standing;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,9 +75,9 @@ impl Readiness {
     }
 
     /// Asks as a runner would, up to the end of the handshake.
-    pub async fn check(&self) -> Result<(), Error> {
+    pub async fn check(&self, standing: Standing) -> Result<(), Error> {
         let (at, host, settings) = self.coordinator.get().ok_or(Error::Starting)?;
-        if !self.listed.load(Ordering::Relaxed) {
+        if standing.leads() && !self.listed.load(Ordering::Relaxed) {
             return Err(Error::Unlisted);
         }
         let connector = TlsConnector::from(settings.0.clone());
@@ -111,17 +113,22 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let readiness = Readiness::default();
-        assert!(matches!(readiness.check().await, Err(Error::Starting)));
+        let leads = Standing::Leads(1);
+        assert!(matches!(readiness.check(leads).await, Err(Error::Starting)));
         readiness.listening(at, HOST, &authority.certificate).unwrap();
-        assert!(matches!(readiness.check().await, Err(Error::Unlisted)));
+        assert!(matches!(readiness.check(leads).await, Err(Error::Unlisted)));
+        assert!(matches!(readiness.check(Standing::Follows).await, Err(Error::Timeout)), "nobody accepts");
         readiness.listed();
-        assert!(matches!(readiness.check().await, Err(Error::Timeout)), "it listens, but nobody accepts");
+        assert!(
+            matches!(readiness.check(leads).await, Err(Error::Timeout)),
+            "it listens, but nobody accepts"
+        );
         let tls = authority.server(vec![HOST.to_owned()]).unwrap();
-        let server = tokio::spawn(coordinator::serve(listener, tls, Router::new()));
-        readiness.check().await.unwrap();
+        let server = tokio::spawn(coordinator::serve(listener, tls, Router::new(), Arc::default()));
+        readiness.check(leads).await.unwrap();
         server.abort();
         drop(server.await);
-        assert!(matches!(readiness.check().await, Err(Error::Listener(_))));
+        assert!(matches!(readiness.check(leads).await, Err(Error::Listener(_))));
     }
 
     #[tokio::test]
@@ -133,8 +140,8 @@ mod tests {
             readiness.listening(listener.local_addr().unwrap(), HOST, &ours.certificate).unwrap();
             readiness.listed();
             let tls = authority.server(vec![name.to_owned()]).unwrap();
-            tokio::spawn(coordinator::serve(listener, tls, Router::new()));
-            assert!(matches!(readiness.check().await, Err(Error::Listener(_))), "{name}");
+            tokio::spawn(coordinator::serve(listener, tls, Router::new(), Arc::default()));
+            assert!(matches!(readiness.check(Standing::Leads(1)).await, Err(Error::Listener(_))), "{name}");
         }
     }
 }

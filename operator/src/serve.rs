@@ -2,16 +2,30 @@
 
 use crate::armies::Armies;
 use crate::certificates::{self, Authority};
+use crate::checkpoint::Keeper;
+use crate::controller::Limits;
 use crate::coordinator::{self, Coordinator, Reviewer};
+use crate::election::{self, Candidate, Standing};
+use crate::metrics::{self, Metrics};
 use crate::readiness::{self, Readiness};
-use crate::{Settings, checkpoint, controller};
+use crate::{Settings, controller, endpoint, schedules};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use kube::Client;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long writing the last checkpoints may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+/// Between two tries to lead runners here.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -28,65 +42,191 @@ pub enum Error {
     /// An address is taken.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// The limits cannot be read.
+    #[error("the limits in {0} cannot be read: {1}; correct the value limits of the chart")]
+    Limits(PathBuf, String),
+    /// Signals cannot be heard.
+    #[error("signals cannot be heard: {0}")]
+    Signals(std::io::Error),
+    /// Another operator leads.
+    #[error("{0}")]
+    Election(#[from] election::Error),
+    /// A part of the operator has died.
+    #[error("a part of the operator has died: {0}; it begins anew")]
+    Died(#[from] tokio::task::JoinError),
 }
 
-/// Runs the operator.
+/// Runs the operator until the process is told to end. It listens from the start, and does the rest once it leads.
 pub async fn serve(settings: Settings) -> Result<(), Error> {
-    let client = Client::try_default().await.map_err(Box::new)?;
+    let ended = terminations()?;
+    raise_open_files();
+    let limits = settings.limits.as_deref().map(read_limits).transpose()?.unwrap_or_default();
+    let metrics = Arc::new(Metrics::default());
+    let client = metrics::client(metrics.clone()).await.map_err(Box::new)?;
     let health = listen(settings.health).await?;
     let runners = listen(settings.listen).await?;
     let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
-    tokio::spawn(tell_health(health, armies.clone(), readiness.clone()));
-    let authority = Authority::load(client.clone(), &settings.namespace, &settings.ca_secret).await?;
+    let Settings { namespace, lease, pod, .. } = &settings;
+    let (candidate, standing) = Candidate::new(client.clone(), namespace, lease, pod, &process());
+    let shown = metrics::routes(metrics.clone(), armies.clone());
+    tokio::spawn(tell_health(health, readiness.clone(), standing.clone(), shown));
+    tokio::spawn(follow_standing(standing.clone(), metrics.clone()));
+    let authority = Authority::load(client.clone(), namespace, &settings.ca_secret).await?;
     let host = settings.coordinator_host();
     let tls = authority.server(vec![host.clone(), format!("{host}.cluster.local")])?;
     readiness.listening(settings.listen, &host, &authority.certificate)?;
 
+    let (resign, resigned) = watch::channel(false);
+    let election = tokio::spawn(candidate.stand(told(resigned)));
+
+    let keeper = Arc::new(Keeper::new(client.clone(), armies.clone(), standing.clone(), metrics.clone()));
     let reviewer = Arc::new(Reviewer::new(client.clone()));
-    let routes = coordinator::routes(Coordinator { armies: armies.clone(), reviewer });
-    tokio::spawn(coordinator::serve(runners, tls, routes));
-    tokio::spawn(checkpoint::keep(client.clone(), armies.clone()));
-    let context = controller::Context::new(client, settings, armies, authority.certificate);
-    controller::run(Arc::new(context), readiness).await;
+    let coordinator =
+        Coordinator::new(armies.clone(), reviewer, keeper.clone(), standing.clone(), metrics.clone());
+    tokio::spawn(coordinator::serve(runners, tls, coordinator::routes(coordinator), metrics.clone()));
+    let context = controller::Context::new(
+        client.clone(),
+        settings.clone(),
+        armies,
+        standing.clone(),
+        authority.certificate,
+        limits,
+        metrics,
+    );
+    let lead = lead(client, settings, Arc::new(context), keeper, standing, readiness, ended);
+
+    let mut election = std::pin::pin!(election);
+    tokio::select! {
+        lost = &mut election => lost??,
+        () = lead => {
+            resign.send_replace(true);
+            election.await??;
+        }
+    }
     Ok(())
+}
+
+/// Waits for the leadership, and does its work until the process is told to end.
+async fn lead(
+    client: Client,
+    settings: Settings,
+    context: Arc<controller::Context>,
+    keeper: Arc<Keeper>,
+    mut standing: watch::Receiver<Standing>,
+    readiness: Arc<Readiness>,
+    ended: watch::Receiver<bool>,
+) {
+    let elected = async {
+        // The candidate outlives this wait.
+        let _ = standing.wait_for(|standing| standing.epoch().is_some()).await;
+        while let Err(error) =
+            endpoint::lead_to(client.clone(), &settings.namespace, &settings.service, settings.reached_at())
+                .await
+        {
+            tracing::error!("runners cannot be led here: {error}");
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::select! {
+        () = told(ended.clone()) => return,
+        () = elected => {}
+    }
+    let keeping = tokio::spawn({
+        let keeper = keeper.clone();
+        async move { keeper.keep().await }
+    });
+    // Not as tasks of their own: a crash of one must end the process.
+    tokio::join!(
+        controller::run(context, readiness, told(ended.clone())),
+        schedules::run(client, told(ended)),
+    );
+    keeping.abort();
+    if tokio::time::timeout(LAST_WRITES, keeper.last()).await.is_err() {
+        tracing::warn!(
+            "the last checkpoints were not written in time; runners send again what is not in them"
+        );
+    }
+}
+
+/// Each runner has a connection, and what is allowed at first may be few.
+fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!("no more than {current:?} files can be open: {error}");
+    }
+}
+
+/// What tells this process from others of the same pod, before and after it.
+fn process() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}", since.as_nanos())
+}
+
+/// Becomes true when the process is told to end.
+fn terminations() -> Result<watch::Receiver<bool>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tell.send_replace(true);
+        // Kept, so that nobody takes its end for a signal.
+        std::future::pending::<()>().await;
+    });
+    Ok(told)
+}
+
+/// Comes when something was told.
+async fn told(mut told: watch::Receiver<bool>) {
+    if told.wait_for(|told| *told).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn read_limits(path: &Path) -> Result<Limits, Error> {
+    let failed = |why: &dyn std::fmt::Display| Error::Limits(path.to_owned(), why.to_string());
+    let text = std::fs::read_to_string(path).map_err(|e| failed(&e))?;
+    Limits::read(&text).map_err(|e| failed(&e))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))
 }
 
-async fn tell_health(listener: TcpListener, armies: Arc<Armies>, readiness: Arc<Readiness>) {
+async fn tell_health(
+    listener: TcpListener,
+    readiness: Arc<Readiness>,
+    standing: watch::Receiver<Standing>,
+    metrics: Router,
+) {
     let ready = move || {
-        let readiness = readiness.clone();
+        let (readiness, standing) = (readiness.clone(), *standing.borrow());
         async move {
-            match readiness.check().await {
+            match readiness.check(standing).await {
                 Ok(()) => (StatusCode::OK, "ok".to_owned()),
                 Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             }
         }
     };
-    let metrics = move || {
-        let armies = armies.clone();
-        async move { metrics(&armies) }
-    };
-    let routes = Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics));
+    let routes =
+        Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready)).merge(metrics);
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!("health cannot be told any more: {error}");
     }
 }
 
-/// In Prometheus' text format.
-fn metrics(armies: &Armies) -> String {
-    let armies = armies.lock();
-    let bots: u64 = armies.values().map(|a| u64::from(a.alive())).sum();
-    let requests: u64 = armies.values().map(|a| a.totals().requests).sum();
-    format!(
-        "# HELP botarmy_runs Runs at work.\n# TYPE botarmy_runs gauge\nbotarmy_runs {}\n\
-         # HELP botarmy_bots Bots alive over all runs at work.\n# TYPE botarmy_bots gauge\nbotarmy_bots {bots}\n\
-         # HELP botarmy_run_requests Requests sent by the runs at work.\n# TYPE botarmy_run_requests gauge\nbotarmy_run_requests {requests}\n",
-        armies.len()
-    )
+/// Shows in the metrics whether this operator leads.
+async fn follow_standing(mut standing: watch::Receiver<Standing>, metrics: Arc<Metrics>) {
+    loop {
+        let now = *standing.borrow_and_update();
+        metrics.lead(now.leads(), now.epoch().unwrap_or_default());
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the one who installs the operator decides.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Schedules armies of bots and merges what they measure.
@@ -10,6 +11,15 @@ pub struct Settings {
     /// The namespace that the operator runs in.
     #[arg(long, env = "POD_NAMESPACE", default_value = "botarmy")]
     pub namespace: String,
+    /// The name of the pod that the operator runs in, by which it stands for election.
+    #[arg(long, env = "POD_NAME", default_value = "operator")]
+    pub pod: String,
+    /// The address at which runners reach this operator when it leads. Without it, that of `--listen`.
+    #[arg(long, env = "POD_IP")]
+    pub address: Option<IpAddr>,
+    /// The Lease that the operator holds that leads.
+    #[arg(long, env = "LEASE", default_value = "botarmy-operator")]
+    pub lease: String,
     /// The image of the runners.
     #[arg(long)]
     pub image: String,
@@ -25,6 +35,10 @@ pub struct Settings {
     /// How long a run may wait for its runners, such as 5m; then it ends and tells why they did not come.
     #[arg(long, env = "START_DEADLINE", default_value = "5m", value_parser = botarmy_tree::duration::parse)]
     pub start_deadline: Duration,
+    /// A file that says what is allowed in which namespaces: targets, bots, runners, runs at the same time. Without
+    /// it, everything is.
+    #[arg(long, env = "LIMITS")]
+    pub limits: Option<PathBuf>,
     /// Where runners are listened to.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub listen: SocketAddr,
@@ -37,6 +51,11 @@ impl Settings {
     /// The DNS name by which runners find the coordinator.
     pub fn coordinator_host(&self) -> String {
         format!("{}.{}.svc", self.service, self.namespace)
+    }
+
+    /// Where runners reach this operator.
+    pub fn reached_at(&self) -> SocketAddr {
+        SocketAddr::new(self.address.unwrap_or(self.listen.ip()), self.listen.port())
     }
 
     /// The address by which runners find the coordinator.

@@ -12,14 +12,15 @@ pub use identity::Identity;
 
 use crate::bot_log::{self, BotLog, Sink};
 use crate::data;
-use crate::engine::{self, Army, Done, Share, Start};
+use crate::engine::{self, Army, Done, Pause, Share, Start};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
-use botarmy_protocol::{self as protocol, Orders, Plan, Stage, env};
+use crate::sources;
+use botarmy_protocol::{self as protocol, Mistake, Orders, Plan, Refusal, Stage, env};
 use botarmy_report::Totals;
-use botarmy_spec::{Part, Run};
+use botarmy_spec::{Part, Run, Secrets};
 use botarmy_tree::{Actions, Context, Finding, Path};
 use contact::{Contact, INTERVAL, LEASE};
 use std::sync::Arc;
@@ -94,10 +95,11 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     let army = Army::start(Start {
         share,
         done: resume.map_or_else(Done::default, |resume| Done {
-            since: start.elapsed(),
+            since: load_time(start, &orders.pauses, Instant::now()),
             iterations: resume.iterations,
         }),
         at: start,
+        pauses: pauses(start, &orders.pauses),
         context: values(&orders),
         together: agent.contact.together.clone(),
         log: agent.sink.clone(),
@@ -140,13 +142,38 @@ async fn told(mut terminated: watch::Receiver<bool>) {
     }
 }
 
+/// The times in which the load stands still, by this runner's clock.
+fn pauses(start: Instant, told: &[(u64, Option<u64>)]) -> Vec<Pause> {
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    told.iter().map(|(from, until)| (at(*from), until.map(at))).collect()
+}
+
+/// How long the load goes on already.
+fn load_time(start: Instant, told: &[(u64, Option<u64>)], now: Instant) -> Duration {
+    let still = |(from, until): Pause| until.unwrap_or(now).min(now).saturating_duration_since(from);
+    let stood_still: Duration = pauses(start, told).into_iter().map(still).sum();
+    now.saturating_duration_since(start).saturating_sub(stood_still)
+}
+
 /// The values that setup has left.
 fn values(orders: &Orders) -> Context {
     orders.context.clone().into_iter().collect()
 }
 
-fn written(findings: &[Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+/// Most mistakes that are told of a plan.
+const MAX_MISTAKES: usize = 100;
+
+fn refusal(findings: &[Finding], invalid: bool) -> Refusal {
+    let mistake = |f: &Finding| Mistake { place: f.path.to_string(), message: f.message.clone() };
+    Refusal { invalid, mistakes: findings.iter().take(MAX_MISTAKES).map(mistake).collect() }
+}
+
+/// What is told leaves this pod.
+fn hide(mut refusal: Refusal, secrets: &Secrets) -> Refusal {
+    for mistake in &mut refusal.mistakes {
+        mistake.message = secrets.hide(&mistake.message).into_owned();
+    }
+    refusal
 }
 
 struct Agent {
@@ -197,8 +224,7 @@ impl Agent {
         };
         match self.read(&plan) {
             Ok(run) => Ok(Some((run, plan))),
-            Err(findings) => {
-                let refusal = written(&findings);
+            Err(refusal) => {
                 tracing::error!("the plan cannot be run here: {refusal}");
                 self.contact.refusal = Some(refusal);
                 while self.contact.check_in(Stage::Preparing, 0).await.is_none()
@@ -211,10 +237,31 @@ impl Agent {
         }
     }
 
-    fn read(&self, plan: &Plan) -> Result<Run, Vec<Finding>> {
+    /// What the plan comes to where this runner is.
+    fn read(&mut self, plan: &Plan) -> Result<Run, Refusal> {
         let path = Path::top().field("spec");
-        let mut run = Run::check(&plan.spec, &self.contact.identity.run.name, &path, &Actions::built_in())?;
-        data::load(&mut run, &path, data::Place::Pod)?;
+        let mut spec = plan.spec.clone();
+        let here = |findings: Vec<Finding>| refusal(&findings, false);
+        let secrets =
+            botarmy_spec::env::resolve(&mut spec, &path, |wanted| std::env::var(wanted.carrier()).ok());
+        let secrets = secrets.map_err(here)?;
+        crate::command::hide(&secrets);
+        let hidden = |refused: Refusal| hide(refused, &secrets);
+        let (origins, digest) =
+            sources::load(&mut spec, &path, sources::Place::Pod).map_err(|f| hidden(refusal(&f, true)))?;
+        let checked = Run::check(&spec, &self.contact.identity.run.name, &path, &Actions::built_in());
+        let complete = checked.and_then(|run| match run.missing_target(&path) {
+            Some(finding) => Err(vec![finding]),
+            None => Ok(run),
+        });
+        let mut run = complete.map_err(|mut findings| {
+            origins.name_files(&mut findings, &path);
+            hidden(refusal(&findings, true))
+        })?;
+        data::load(&mut run, &path, data::Place::Pod).map_err(|f| hidden(refusal(&f, false)))?;
+        run.allowed.clone_from(&plan.allowed);
+        run.secrets = secrets;
+        self.contact.sources = digest;
         Ok(run)
     }
 
@@ -289,7 +336,7 @@ impl Agent {
     /// Reports each second until the run is over, then until everything is durable and nothing is left to do.
     async fn work(&mut self, run: &Run, army: &Army, start: Instant, begin: Orders) -> Result<(), Error> {
         let mut seconds = Seconds::since(start);
-        let mut course = Course::default();
+        let mut course = Course::knowing(start, &begin);
         course.obey(army, &begin);
         let mut alive = 0;
         loop {
@@ -365,17 +412,47 @@ enum Ending {
 }
 
 /// How far the army of this runner is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Course {
+    start: Instant,
     ending: Ending,
     terminated: bool,
     /// All of its bots have ended.
     finished: bool,
     /// The rates that it was told.
     rates: Vec<(u64, f64)>,
+    /// The times in which its load stands still that it was told.
+    pauses: Vec<(u64, Option<u64>)>,
 }
 
 impl Course {
+    /// The course of an army that has begun with these orders.
+    fn knowing(start: Instant, begin: &Orders) -> Self {
+        Self {
+            start,
+            ending: Ending::No,
+            terminated: false,
+            finished: false,
+            rates: Vec::new(),
+            pauses: begin.pauses.clone(),
+        }
+    }
+
+    /// Tells what is new of the times in which the load stands still.
+    fn stand_still(&mut self, army: &Army, told: &[(u64, Option<u64>)]) {
+        let known = pauses(self.start, &self.pauses);
+        for (i, (from, until)) in pauses(self.start, told).into_iter().enumerate() {
+            let before = known.get(i);
+            if before.is_none() {
+                army.suspend(from);
+            }
+            if let (Some(until), None) = (until, before.and_then(|(_, until)| *until)) {
+                army.resume(until);
+            }
+        }
+        self.pauses = told.to_vec();
+    }
+
     fn end(&mut self, army: &Army) {
         if self.ending == Ending::No {
             self.ending = Ending::Told;
@@ -386,6 +463,9 @@ impl Course {
     /// Does what the coordinator says. A run that was stopped before it began starts no bot.
     fn obey(&mut self, army: &Army, orders: &Orders) {
         army.set_bots(orders.bots);
+        if orders.pauses != self.pauses {
+            self.stand_still(army, &orders.pauses);
+        }
         if orders.rates != self.rates {
             self.rates.clone_from(&orders.rates);
             let rates = self.rates.iter().map(|(at, rate)| (Duration::from_millis(*at), *rate));

@@ -3,18 +3,18 @@
 mod agent;
 mod completions;
 mod input;
-mod output;
 mod progress;
-mod result_file;
 mod run;
 mod runtime;
 mod schema;
-mod screen;
 mod summary;
 mod target;
 mod trace;
 mod validate;
 
+use botarmy_console::{output, result_file, screen};
+use botarmy_report::Exit;
+use botarmy_spec::Secrets;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,23 +48,6 @@ enum Command {
     Agent,
 }
 
-/// How a command ended, as its exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// All went well.
-    Passed = 0,
-    /// The input is wrong; nothing was started.
-    Invalid = 1,
-    /// The run could not do what it was meant to: setup or teardown failed.
-    Errored = 3,
-    /// All went well, but what came of it could not be written.
-    Unwritten = 4,
-    /// The run was made, and a threshold does not hold.
-    ThresholdsFailed = 99,
-    /// A second interrupt ended it at once.
-    Interrupted = 130,
-}
-
 /// Reads the command line and does what it says. A wrong command line ends with exit code 2.
 pub fn main() -> ExitCode {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
@@ -79,7 +62,12 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::completions(&args),
         Command::Agent => agent::agent(),
     };
-    ExitCode::from(exit as u8)
+    exit.into()
+}
+
+/// Keeps texts out of all that this program says from now on.
+pub(crate) fn hide(secrets: &Secrets) {
+    screen::hide(secrets);
 }
 
 /// A file that is given on the command line.

@@ -1,6 +1,6 @@
 //! The rows of a run, read from where they lie.
 
-use crate::pipe;
+use botarmy_console::pipe;
 use botarmy_protocol::path;
 use botarmy_spec::data::{MAX_BYTES, Source};
 use botarmy_spec::{Run, Table};

@@ -11,6 +11,7 @@ mod bot;
 mod clock;
 mod health;
 mod journal;
+mod load_clock;
 mod once;
 mod pacer;
 mod refill;
@@ -21,5 +22,6 @@ mod worker;
 
 pub use army::{Army, Done, Error, Snapshot, Start};
 pub use botarmy_report::{ITERATION, LATENESS};
+pub use load_clock::Pause;
 pub use once::{Performed, perform};
 pub use share::Share;

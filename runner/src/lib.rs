@@ -11,6 +11,6 @@ pub mod engine;
 mod limits;
 mod metrics;
 mod otlp;
-mod pipe;
 mod seconds;
+mod sources;
 pub mod target;

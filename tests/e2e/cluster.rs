@@ -71,8 +71,9 @@ impl Namespace {
                 return found;
             }
             if Instant::now() > deadline {
-                let state = self.try_kubectl(&["get", "botruns,jobs,pods,events", "-o", "wide"], None);
-                let status = self.try_kubectl(&["get", "botruns", "-o", "yaml"], None);
+                let state = self
+                    .try_kubectl(&["get", "botrunschedules,botruns,jobs,pods,events", "-o", "wide"], None);
+                let status = self.try_kubectl(&["get", "botrunschedules,botruns", "-o", "yaml"], None);
                 panic!(
                     "never: {what}\n{}\n{}",
                     String::from_utf8_lossy(&state.stdout),

@@ -23,7 +23,7 @@ fn with_tree(spec: &str) -> String {
 fn the_api_server_refuses_what_the_schema_forbids() {
     let namespace = Namespace::new("schema");
     for (spec, part) in [
-        ("bots: 1", "spec.trees: Required value"),
+        ("bots: 1", "there is no tree; give trees, or sources that hold them"),
         ("trees: [1]", "spec.trees in body must be of type object"),
         ("trees: none", "spec.trees in body must be of type object"),
     ] {

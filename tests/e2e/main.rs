@@ -3,12 +3,16 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 mod cluster;
+mod corpus;
 mod faults;
 mod input;
 mod loads;
 mod losses;
 mod observed;
 mod once;
+mod operation;
+mod plugin;
+mod schedules;
 mod startup;
 mod template;
 mod together;

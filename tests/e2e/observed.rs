@@ -1,8 +1,21 @@
 //! What can be seen and changed of a run while it goes on: rates, names, the bot log, the generator's health.
 
-use super::cluster::{Namespace, condition};
+use super::cluster::{Namespace, condition, kubectl};
 use super::loads::run;
 use serde_json::{Value, json};
+
+/// What the operators tell to Prometheus, one after the other.
+fn told_by_operators() -> Option<String> {
+    let operators = "app.kubernetes.io/component=operator";
+    let pods = kubectl(&["--namespace", "botarmy", "get", "pods", "-l", operators, "-o", "json"], None);
+    let pods: Value = serde_json::from_slice(&pods.stdout).ok()?;
+    let names = pods["items"].as_array()?.iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+    let told = names.map(|name| {
+        let path = format!("/api/v1/namespaces/botarmy/pods/{name}:8081/proxy/metrics");
+        String::from_utf8(kubectl(&["get", "--raw", &path], None).stdout).ok()
+    });
+    told.collect()
+}
 
 #[test]
 fn another_rate_of_arrivals_takes_effect_on_all_runners() {
@@ -31,6 +44,24 @@ fn another_rate_of_arrivals_takes_effect_on_all_runners() {
         None,
     );
     assert!(!longer.status.success());
+    // The operator tells the whole, and how it came by it.
+    let of_run = format!("botarmy_requests_total{{namespace=\"{}\",run=\"faster\"}} ", namespace.name());
+    let samples = [
+        of_run.as_str(),
+        "botarmy_operator_check_ins_total{result=\"accepted\"} ",
+        "botarmy_operator_checkpoint_writes_total{result=\"ok\"} ",
+        "botarmy_operator_api_calls_total{result=\"ok\"} ",
+        "botarmy_operator_reconciles_total{result=\"ok\"} ",
+        "botarmy_operator_status_writes_total ",
+    ];
+    namespace.eventually("the operator tells of the run and of itself", |_| {
+        let told = told_by_operators()?;
+        let counts = |sample: &str| {
+            let mut numbers = told.lines().filter_map(|line| line.strip_prefix(sample)?.parse::<f64>().ok());
+            numbers.any(|number| number > 0.0)
+        };
+        samples.iter().all(|sample| counts(sample)).then_some(())
+    });
     let ended = namespace.wait_complete("faster");
     let result = &ended["status"]["result"];
     assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");

@@ -36,9 +36,9 @@ fn ends_for(namespace: &Namespace, run: &str, wanted: &str, part: &str) {
     assert!(status.get("startTime").is_none(), "it never began: {status}");
 }
 
-/// The events about a run that have this reason.
-fn events(namespace: &Namespace, run: &str, reason: &str) -> usize {
-    let which = format!("regarding.name={run},reason={reason}");
+/// The events about an object that have this reason.
+pub(crate) fn events(namespace: &Namespace, name: &str, reason: &str) -> usize {
+    let which = format!("regarding.name={name},reason={reason}");
     let events =
         namespace.kubectl(&["get", "events.v1.events.k8s.io", "--field-selector", &which, "-o", "name"]);
     events.lines().count()

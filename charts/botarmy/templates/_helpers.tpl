@@ -13,6 +13,10 @@
 {{ include "botarmy.fullname" . }}-coordinator
 {{- end -}}
 
+{{- define "botarmy.metrics" -}}
+{{ include "botarmy.fullname" . }}-metrics
+{{- end -}}
+
 {{- /* The Secret with the key by which the operator signs certificates. */ -}}
 {{- define "botarmy.authority" -}}
 {{ include "botarmy.fullname" . }}-ca

@@ -1,7 +1,7 @@
 //! What a runner says, and its orders. Pure.
 
 use super::{Army, Pod};
-use botarmy_protocol::{CheckIn, Orders, Plan, Stage, TogetherOrders, VERSION};
+use botarmy_protocol::{CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, TogetherOrders, VERSION};
 use botarmy_report::{MergeError, Presence};
 use botarmy_spec::Part;
 use serde_json::Map;
@@ -9,6 +9,10 @@ use std::collections::BTreeMap;
 
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
+
+/// What is wrong when two runners have read different trees.
+const CHANGED: &str =
+    "not all runners have read the same; leave the sources as they are while a run begins, and apply it anew";
 
 /// Why a check-in is refused.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,9 @@ pub enum Refusal {
     /// No such runner.
     #[error("the run has {1} runners, so that there is none with index {0}")]
     Index(u32, u32),
+    /// Nobody takes the place of a lost runner of this run.
+    #[error("runner {0} was lost, and by the run's lossPolicy no other takes its place")]
+    Gone(u32),
     /// A number was left out.
     #[error("delta {0} came before {1}; resend from {1}")]
     Missing(u64, u64),
@@ -40,10 +47,14 @@ impl Pod {
             changes: super::Changes::default(),
             heard_ms: now_ms,
             measured_until: 0,
+            requests: 0,
             passes: BTreeMap::new(),
             bots: 0,
             left: false,
             replaced: false,
+            excused: false,
+            written: false,
+            why: None,
         }
     }
 
@@ -70,24 +81,47 @@ impl Army {
         if said.index >= self.run.runners {
             return Err(Refusal::Index(said.index, self.run.runners));
         }
+        if self.gone.contains(&said.index) && !self.state.pods.contains_key(&said.pod_uid) {
+            return Err(Refusal::Gone(said.index));
+        }
+        if self.since_ms == 0 {
+            self.since_ms = now_ms;
+        }
         self.replace_lost(said, now_ms);
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or_else(|| Pod::new(said, now_ms));
         self.apply(&mut pod, said)?;
         self.abort_if_it_fails(now_ms);
         pod.hear(said, now_ms);
+        pod.excused |= said.left && self.suspension.takes_pods();
         let together = self.shared.check_in(said, &mut pod.changes, now_ms);
         self.state.pods.insert(said.pod_uid.clone(), pod.clone());
         self.heard_ms = now_ms;
+        self.hear_of_sources(said);
         if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
             self.state.refusal = Some(refusal.clone());
             self.stop = true;
         }
-        if self.state.ended_at_ms.is_none() && self.indices(Pod::is_done) == self.run.runners {
+        let ended = self.indices_of(Pod::is_done).union(&self.gone).count();
+        if self.state.ended_at_ms.is_none() && ended == self.runners() {
             self.state.ended_at_ms = Some(now_ms);
         }
         let perform = self.perform(said, now_ms);
         self.set_start(now_ms);
         Ok(self.orders(said, &pod, perform, together, now_ms))
+    }
+
+    /// All runners must have read the same trees.
+    fn hear_of_sources(&mut self, said: &CheckIn) {
+        let Some(read) = &said.sources else { return };
+        match &self.state.sources {
+            None => self.state.sources = Some(read.clone()),
+            Some(known) if known != read && self.state.refusal.is_none() => {
+                let mistake = Mistake { place: "spec.sources".to_owned(), message: CHANGED.to_owned() };
+                self.state.refusal = Some(Refused { invalid: false, mistakes: vec![mistake] });
+                self.stop = true;
+            }
+            Some(_) => {}
+        }
     }
 
     /// Adds what a pod has measured since it was last heard.
@@ -100,6 +134,7 @@ impl Army {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
+            self.sum_up();
             for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {
                 self.state.timeline.add(slice.second, &slice.totals);
                 pod.presence.tell(&mut self.state.timeline, slice.second, delta.alive);
@@ -122,20 +157,23 @@ impl Army {
         let plan = || Plan {
             spec: self.state.spec.clone(),
             runners: self.run.runners,
+            allowed: self.run.allowed.clone(),
             resume: self.resume(said.index),
         };
-        let begins = said.stage <= Stage::Ready && self.state.start_at_ms.is_some();
+        let start_at_ms = self.start.told(&self.state).filter(|_| pod.written);
+        let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
         Orders {
             protocol: VERSION,
-            epoch: 1,
+            epoch: self.state.epoch,
             now_ms,
             applied: pod.applied,
             durable: pod.durable,
             plan: (said.stage == Stage::Preparing).then(plan),
-            start_at_ms: self.state.start_at_ms,
+            start_at_ms,
             bots: self.bots,
-            stop: self.stop,
+            stop: self.stop && (self.written.aborted || !self.state.aborted),
             rates: self.state.rates.clone(),
+            pauses: self.state.pauses.clone(),
             context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
             stay: self.wants_teardown() && !self.state.teardown.is_over() && !said.left,
             perform,

@@ -4,9 +4,13 @@
 use super::{Army, Pod};
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
+use botarmy_spec::LossPolicy;
+use std::collections::BTreeSet;
 
 /// A runner that was not heard for so long may be gone, in milliseconds: it checks in each second.
 const SILENCE_MS: u64 = 10_000;
+/// For how long after a loss the cluster is asked why, in milliseconds.
+const EXPLAIN_MS: u64 = 60_000;
 /// Most gaps that are kept; of what is lost beyond them only the number is.
 const MAX_GAPS: usize = 1_000;
 
@@ -16,6 +20,9 @@ const SILENT: &str = "its pod was lost";
 impl Pod {
     /// Counts what may not be done again by whoever takes its place.
     pub(super) fn count(&mut self, delta: &Delta) {
+        for slice in &delta.slices {
+            self.requests = self.requests.saturating_add(slice.totals.requests);
+        }
         for slice in delta.slices.iter().filter(|slice| !slice.apart) {
             self.measured_until = self.measured_until.max(slice.second.saturating_add(1));
             for (scenario, passes) in slice.totals.passes() {
@@ -25,14 +32,14 @@ impl Pod {
         }
     }
 
-    /// Whether it was heard lately.
-    pub(super) fn is_fresh(&self, now_ms: u64) -> bool {
-        self.heard_ms.saturating_add(SILENCE_MS) >= now_ms
-    }
-
     /// Whether its part is done: all of its measures were handed over, and nobody takes its place.
     pub(super) fn is_done(&self) -> bool {
         self.stage == Stage::Finished && !self.left
+    }
+
+    /// Whether it was told to end, and all that it has measured is safe.
+    fn has_handed_over(&self) -> bool {
+        self.left && self.stage == Stage::Finished && self.durable == self.applied
     }
 
     /// Whether it had bots that did not come to their end.
@@ -47,9 +54,15 @@ impl Pod {
             from: self.measured_until,
             until: until.max(self.measured_until),
             bots: self.bots,
-            reason: if self.left { LEFT } else { SILENT }.to_owned(),
+            reason: self.why.clone().unwrap_or_else(|| if self.left { LEFT } else { SILENT }.to_owned()),
         }
     }
+}
+
+/// How many of the bots of an army are those of one runner.
+fn share(bots: u32, index: u32, runners: u32) -> u32 {
+    let runners = runners.max(1);
+    bots / runners + u32::from(index < bots % runners)
 }
 
 impl Army {
@@ -57,6 +70,7 @@ impl Army {
     /// known of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
         let others = |uid: &str, pod: &Pod| uid != said.pod_uid && pod.index == said.index;
+        self.take_for_begun(said, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
             self.state.pods.retain(|uid, pod| !others(uid, pod) || pod.stage >= Stage::Running);
         }
@@ -67,10 +81,24 @@ impl Army {
         let lost =
             self.state.pods.iter_mut().filter(|(uid, p)| others(uid, p) && !p.replaced && p.was_at_work());
         for (uid, pod) in lost {
-            if self.state.gaps.len() < MAX_GAPS {
+            if self.state.gaps.len() < MAX_GAPS && !pod.excused {
                 self.state.gaps.push(pod.gap(uid, until));
             }
             (pod.replaced, pod.alive) = (true, 0);
+        }
+    }
+
+    /// A pod that was told when to begin may have done so, though it was not heard any more.
+    fn take_for_begun(&mut self, said: &CheckIn, now_ms: u64) {
+        if self.start_told().is_none_or(|start| start > now_ms) {
+            return;
+        }
+        let bots = share(self.bots, said.index, self.run.runners);
+        let silent = self.state.pods.iter_mut().filter(|(uid, p)| {
+            **uid != said.pod_uid && p.index == said.index && p.stage == Stage::Ready && p.written
+        });
+        for (_, pod) in silent {
+            (pod.stage, pod.bots) = (Stage::Running, bots);
         }
     }
 
@@ -89,13 +117,77 @@ impl Army {
     /// Runners that were lost while their bots were at work.
     pub fn lost(&self) -> u32 {
         let lost = self.state.pods.values().filter(|p| p.replaced || (p.was_at_work() && !self.is_heard(p)));
+        let lost = lost.filter(|p| !(p.excused || self.given_up && self.only_ends(p)));
         u32::try_from(lost.count()).unwrap_or(u32::MAX)
     }
 
     /// Runners whose place another one has taken.
     pub fn replaced(&self) -> u32 {
-        let replaced = self.state.pods.values().filter(|p| p.replaced);
+        let replaced = self.state.pods.values().filter(|p| p.replaced && !p.excused);
         u32::try_from(replaced.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What is done about a lost runner.
+    pub fn loss_policy(&self) -> LossPolicy {
+        self.state.spec.operation.loss_policy.unwrap_or_default()
+    }
+
+    /// The run is given up, because of these runners if there are any; the others are told to end.
+    pub fn give_up(&mut self, failed: &BTreeSet<u32>) {
+        self.given_up = true;
+        self.failed.extend(failed);
+    }
+
+    /// Whether a pod has ended because the run ends, and has handed over all that there was.
+    fn only_ends(&self, pod: &Pod) -> bool {
+        pod.has_handed_over() && !self.failed.contains(&pod.index)
+    }
+
+    /// The others go on without these runners.
+    pub fn go_on_without(&mut self, gone: &BTreeSet<u32>) {
+        self.gone.extend(gone);
+    }
+
+    /// Whether no runner is left that could do anything.
+    pub fn lacks_everybody(&self) -> bool {
+        self.gone.len() == self.runners()
+    }
+
+    /// Takes note of why a pod was lost, in the cluster's own words. Unless they tell more than that its container has
+    /// ended, those of a pod that was told to end are not taken: it has done as it was told.
+    pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool) {
+        let Some(pod) = self.state.pods.get_mut(pod_uid).filter(|p| p.was_at_work() && p.why.is_none())
+        else {
+            return;
+        };
+        let why = if pod.left && !tells { LEFT } else { why };
+        pod.why = Some(why.to_owned());
+        for gap in self.state.gaps.iter_mut().filter(|gap| gap.pod_uid == pod_uid) {
+            why.clone_into(&mut gap.reason);
+        }
+    }
+
+    /// Whether a pod was lost a short while ago, and it is not known why.
+    pub fn has_unexplained_loss(&self, now_ms: u64) -> bool {
+        let lately = |p: &Pod| p.heard_ms.saturating_add(EXPLAIN_MS) >= now_ms;
+        let is_lost = |p: &Pod| p.was_at_work() && (p.replaced || p.left || !self.is_fresh(p, now_ms));
+        self.state.pods.values().any(|p| p.why.is_none() && lately(p) && is_lost(p))
+    }
+
+    /// Pods of which nothing was heard for so long, though their part is not done.
+    pub fn silent(&self, now_ms: u64, limit_ms: u64) -> BTreeSet<String> {
+        let is_silent = |p: &Pod| {
+            p.was_at_work() && !p.replaced && p.heard_ms.max(self.since_ms).saturating_add(limit_ms) < now_ms
+        };
+        self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Whether nothing more is to be expected of a run that is being given up: whoever is left has handed over all, or
+    /// is silent.
+    pub fn is_settled(&self, now_ms: u64) -> bool {
+        let is_settled =
+            |p: &Pod| (p.stage == Stage::Finished && p.durable == p.applied) || !self.is_fresh(p, now_ms);
+        self.state.pods.values().all(is_settled)
     }
 
     /// What is not known: of those whose place was taken, and of those whose place nobody will take any more.
@@ -105,12 +197,19 @@ impl Army {
             .state
             .pods
             .iter()
-            .filter(|(_, p)| p.was_at_work() && !p.replaced && self.given_up && !self.is_heard(p));
+            .filter(|(_, p)| p.was_at_work() && !p.replaced && !self.is_heard(p))
+            // Whoever is told to end because the run ends has handed over all that there was.
+            .filter(|(_, p)| self.gone.contains(&p.index) || (self.given_up && !self.only_ends(p)));
         self.state.gaps.iter().cloned().chain(open.map(|(uid, pod)| pod.gap(uid, until))).collect()
     }
 
     fn is_heard(&self, pod: &Pod) -> bool {
-        !pod.left && pod.is_fresh(self.heard_ms)
+        !pod.left && self.is_fresh(pod, self.heard_ms)
+    }
+
+    /// Whether a pod was heard lately. An operator that has just come to it could not hear it before.
+    pub(super) fn is_fresh(&self, pod: &Pod, now_ms: u64) -> bool {
+        pod.heard_ms.max(self.since_ms).saturating_add(SILENCE_MS) >= now_ms
     }
 
     /// The second of the run, rounded up: a gap is rather too long than too short.

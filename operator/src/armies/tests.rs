@@ -9,7 +9,7 @@ fn army(runners: i32) -> Army {
     }))
     .unwrap();
     let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
-    Army::new("ns", "r", &spec, run)
+    Army::new("ns", "r", &spec, run, 1)
 }
 
 fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
@@ -32,6 +32,7 @@ fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         deltas: sequences.iter().map(delta).collect(),
         left: false,
         refusal: None,
+        sources: None,
         performed: None,
         together: botarmy_protocol::Together::default(),
     }
@@ -48,9 +49,94 @@ fn the_start_waits_for_all_runners_and_the_slowest_of_them() {
     assert_eq!((preparing.start_at_ms, preparing.plan.map(|p| p.runners)), (None, Some(2)));
     slow.stage = Stage::Ready;
     let second = army.check_in(&slow, 2_000).unwrap();
-    assert_eq!((second.start_at_ms, second.plan), (Some(2_500), None));
-    let again = army.check_in(&said(0, Stage::Ready, &[]), 2_100).unwrap();
-    assert_eq!(again.start_at_ms, Some(2_500), "set once");
+    assert_eq!((second.start_at_ms, second.plan), (None, None), "not before it is written");
+    assert!(army.is_urgent());
+    write(&mut army);
+    for at in [2_100, 9_000] {
+        let again = army.check_in(&said(0, Stage::Ready, &[]), at).unwrap();
+        assert_eq!(again.start_at_ms, Some(2_700), "set once");
+    }
+}
+
+#[test]
+fn a_start_that_was_not_written_in_time_is_a_later_one() {
+    let mut army = army(1);
+    let ready = said(0, Stage::Ready, &[]);
+    army.check_in(&ready, 1_000).unwrap();
+    let slow = army.checkpoint();
+    assert_eq!(slow.start_at_ms, Some(1_540));
+    // By now there is no time left to tell it.
+    army.check_in(&ready, 1_300).unwrap();
+    army.written(&slow);
+    let orders = army.check_in(&ready, 1_310).unwrap();
+    assert_eq!((orders.start_at_ms, army.start_at_ms(), army.is_urgent()), (None, Some(2_040), true));
+    write(&mut army);
+    assert_eq!(army.check_in(&ready, 1_400).unwrap().start_at_ms, Some(2_040));
+}
+
+#[test]
+fn an_operator_that_takes_over_begins_no_run_twice_and_leaves_none_unbegun() {
+    let mut before = army(2);
+    for index in [0, 1] {
+        before.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+    }
+    let written = write(&mut before);
+    let take_over = || Army::restore("ns", "r", before.run.clone(), written.clone(), 2);
+    // One was told: it holds for the other too.
+    let mut after = take_over();
+    assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 9_000).unwrap().start_at_ms, None, "it may be");
+    after.check_in(&said(1, Stage::Running, &[]), 9_100).unwrap();
+    assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 9_200).unwrap().start_at_ms, written.start_at_ms);
+    // Nobody was told: all begin together, later.
+    let mut after = take_over();
+    for index in [0, 1] {
+        let orders = after.check_in(&said(index, Stage::Ready, &[]), 9_000).unwrap();
+        assert_eq!((orders.start_at_ms, orders.epoch), (None, 2));
+    }
+    write(&mut after);
+    assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 9_050).unwrap().start_at_ms, Some(9_540));
+}
+
+#[test]
+fn an_epoch_is_never_one_that_was_before() {
+    let mut before = army(1);
+    let written = write(&mut before);
+    for (epoch, expected) in [(1, 2), (2, 2), (7, 7)] {
+        let mut after = Army::restore("ns", "r", before.run.clone(), written.clone(), epoch);
+        assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 1).unwrap().epoch, expected, "{epoch}");
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_summed_and_no_count_is_lost() {
+    let row = |name: &str, times: u64| {
+        let info = botarmy_report::RowInfo { name: name.into(), measured: true, ..Default::default() };
+        let mut recorder = botarmy_report::Recorder::new(vec![info].into(), 1_000);
+        (0..times).for_each(|_| recorder.record(0, botarmy_report::Outcome::Succeed, 5));
+        recorder.drain()
+    };
+    let delta = |sequence, rows: &[(&str, u64)]| {
+        let mut totals = Totals::default();
+        for (name, times) in rows {
+            totals.merge(&row(name, *times)).unwrap();
+        }
+        let slice = Slice { second: sequence, totals, warmup: false, apart: false };
+        Delta { sequence, slices: vec![slice], alive: 1 }
+    };
+    let mut army = army(1);
+    let said = |delta| CheckIn { deltas: vec![delta], ..said(0, Stage::Running, &[]) };
+    army.check_in(&said(delta(1, &[("a", 3), ("b", 2), ("c", 1)])), 1).unwrap();
+    army.keep_largest_rows(1);
+    army.check_in(&said(delta(2, &[("a", 1), ("b", 9), ("d", 1)])), 2).unwrap();
+    let counts = |army: &Army| -> Vec<(String, u64)> {
+        let rows = army.totals().rows.iter();
+        rows.map(|(name, row)| (name.clone(), row.whole().measured_count())).collect()
+    };
+    let expected = [("(other)", 12), ("a", 4), ("d", 1)].map(|(name, n)| (name.to_owned(), n)).to_vec();
+    assert_eq!((counts(&army), army.summed_rows()), (expected.clone(), 2), "a name that was summed stays so");
+    let checkpoint = write(&mut army);
+    let after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2);
+    assert_eq!((counts(&after), after.summed_rows()), (expected, 2));
 }
 
 #[test]
@@ -81,7 +167,7 @@ fn an_operator_that_comes_back_goes_on_from_the_checkpoint() {
     before.check_in(&said(0, Stage::Running, &[1]), 1).unwrap();
     let checkpoint = before.checkpoint();
     before.check_in(&said(0, Stage::Running, &[2]), 2).unwrap();
-    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint);
+    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint, 1);
     let orders = after.check_in(&said(0, Stage::Running, &[2, 3]), 3).unwrap();
     assert_eq!((orders.applied, orders.durable, after.totals().requests), (3, 1, 30));
     let series = after.result(4).series.unwrap();
@@ -106,7 +192,7 @@ fn army_with(fields: &serde_json::Value) -> Army {
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let spec: BotRunSpec = serde_json::from_value(spec).unwrap();
     let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
-    Army::new("ns", "r", &spec, run)
+    Army::new("ns", "r", &spec, run, 1)
 }
 
 fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> CheckIn {
@@ -134,7 +220,8 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
     assert_eq!(army.check_in(&ready(0), 4).unwrap().perform, Some(Part::Setup));
     assert_eq!(army.check_in(&ready(1), 5).unwrap().start_at_ms, None);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, None), 6).unwrap();
-    assert!(told.start_at_ms.is_some() && told.perform.is_none());
+    assert!(army.start_at_ms().is_some() && told.perform.is_none());
+    write(&mut army);
     for index in [0, 1] {
         assert_eq!(army.check_in(&ready(index), 7).unwrap().context["token"], "t");
     }
@@ -158,8 +245,8 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     }
     write(&mut army);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, Some("no")), 2).unwrap();
-    assert!(told.stop && told.start_at_ms.is_some());
-    assert_eq!(army.fault(), Some((Fault::Setup, "no")));
+    assert!(told.stop && army.start_at_ms().is_some());
+    assert_eq!(army.fault(), Some((Fault::Setup, "no".to_owned())));
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Finished, &[]), 3).unwrap();
     }
@@ -178,7 +265,7 @@ fn a_setup_whose_outcome_is_lost_is_not_repeated() {
     }
     let checkpoint = write(&mut army);
     // Another operator tells the same pod only.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint);
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1);
     assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 2).unwrap().perform, Some(Part::Setup));
     let mut replaced = said(0, Stage::Preparing, &[]);
     replaced.pod_uid = "another".into();
@@ -191,9 +278,10 @@ fn a_setup_whose_outcome_is_lost_is_not_repeated() {
 fn a_runner_that_cannot_do_its_part_ends_the_run() {
     let mut army = army_with(&serde_json::json!({"teardown": {"tree": "T"}}));
     let mut refusing = said(1, Stage::Preparing, &[]);
-    refusing.refusal = Some("spec.data.file: no".into());
+    let mistake = Mistake { place: "spec.data.file".into(), message: "no".into() };
+    refusing.refusal = Some(Refused { invalid: false, mistakes: vec![mistake] });
     assert!(army.check_in(&refusing, 1).unwrap().stop);
-    assert_eq!(army.fault(), Some((Fault::Refused, "spec.data.file: no")));
+    assert_eq!(army.fault(), Some((Fault::Refused, "spec.data.file: no".to_owned())));
 }
 
 #[test]
@@ -235,7 +323,7 @@ fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
     let checkpoint = write(&mut army);
     army.check_in(&says(1, together(&[pop(1)], 0, 0)), 4).unwrap();
     // An operator that does not know of the last one gives its item to nobody before it is told.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint);
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1);
     let hungry = says(0, together(&[pop(4)], 3, 3));
     let orders = after.check_in(&hungry, 10).unwrap().together;
     assert_eq!((orders.answers, orders.applied, orders.news.anew), (vec![], 3, true));
@@ -254,7 +342,7 @@ fn an_operator_that_came_back_does_not_wait_for_ever() {
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
     }
-    let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint());
+    let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1);
     let change = CheckIn {
         together: Together { changes: vec![(1, Change::Add("n".into(), 1.into()))], ..Together::default() },
         ..said(0, Stage::Running, &[])
@@ -282,7 +370,7 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
     write(&mut army);
     assert!(!army.is_urgent());
     // One that knows only that setup was given away takes no change before all is repeated.
-    let mut after = Army::restore("ns", "r", army.run.clone(), early);
+    let mut after = Army::restore("ns", "r", army.run.clone(), early, 1);
     let pop = Together { changes: vec![(1, Change::Pop("l".into()))], ..Together::default() };
     let orders = after.check_in(&CheckIn { together: pop, ..said(1, Stage::Running, &[]) }, 3).unwrap();
     assert_eq!(orders.together.answers, []);
@@ -315,7 +403,9 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
         army.check_in(&said_by(pod, index, Stage::Ready, vec![]), at).unwrap()
     };
     begin(&mut army, "a", 0, 1_000);
-    let start = begin(&mut army, "b", 1, 1_000).start_at_ms.unwrap();
+    begin(&mut army, "b", 1, 1_000);
+    write(&mut army);
+    let start = army.start_at_ms().unwrap();
     army.check_in(&said_by("a", 0, Stage::Running, vec![passes(1, 0, 7), passes(2, 1, 8)]), start + 2_100)
         .unwrap();
     army.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 9)]), start + 12_000).unwrap();
@@ -341,8 +431,33 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     // The next one knows of both, and the gap survives the operator.
     let next = army.check_in(&said_by("d", 0, Stage::Preparing, vec![]), start + 16_000).unwrap();
     assert_eq!(next.plan.unwrap().resume.unwrap().iterations, [(String::new(), 35)].into());
-    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint());
+    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1);
     assert_eq!(restored.result(start + 16_000).gaps, [gap]);
+}
+
+#[test]
+fn who_was_told_when_to_begin_may_have_done_so() {
+    let mut army = army(2);
+    for (index, pod) in [(0, "a"), (1, "b")] {
+        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
+    }
+    let checkpoint = write(&mut army);
+    let start = army.start_at_ms().unwrap();
+    // It is killed before it was heard again, and the operator with it.
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2);
+    after.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 1)]), start + 9_000).unwrap();
+    let plan =
+        after.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 9_500).unwrap().plan.unwrap();
+    assert!(plan.resume.is_some(), "it goes on where the other may have been");
+    let orders = after.check_in(&said_by("c", 0, Stage::Ready, vec![]), start + 9_600).unwrap();
+    assert!(orders.start_at_ms.is_none() && after.is_urgent(), "nobody would know of it");
+    write(&mut after);
+    let orders = after.check_in(&said_by("c", 0, Stage::Ready, vec![]), start + 9_700).unwrap();
+    assert_eq!(orders.start_at_ms, Some(start));
+    after.check_in(&said_by("c", 0, Stage::Running, vec![]), start + 10_500).unwrap();
+    let gaps = after.result(start + 10_500).gaps;
+    let told: Vec<_> = gaps.iter().map(|g| (g.index, g.pod_uid.as_str(), g.from, g.until, g.bots)).collect();
+    assert_eq!(told, [(0, "a", 0, 11, 5)]);
 }
 
 #[test]
@@ -386,6 +501,37 @@ fn a_runner_that_is_gone_before_the_start_is_waited_for() {
     // Its successor is not ready yet.
     army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), 2_000).unwrap();
     assert_eq!(army.check_in(&said_by("b", 1, Stage::Ready, vec![]), 2_100).unwrap().start_at_ms, None);
-    assert!(army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 2_200).unwrap().start_at_ms.is_some());
+    army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 2_200).unwrap();
+    assert!(army.start_at_ms().is_some());
     assert!(army.result(2_200).gaps.is_empty());
+}
+
+#[test]
+fn who_watches_sees_silent_runners_and_old_checkpoints() {
+    let mut army = army(3);
+    assert_eq!((army.figures(5).silence_ms, army.figures(5).unkept_ms), (None, None));
+    for (pod, index) in [("a", 0), ("b", 1), ("c", 2)] {
+        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
+        army.check_in(&said_by(pod, index, Stage::Running, vec![passes(1, 0, 1)]), 2_000).unwrap();
+    }
+    army.check_in(&said_by("b", 1, Stage::Running, vec![]), 9_000).unwrap();
+    army.check_in(&said_by("c", 2, Stage::Finished, vec![]), 9_000).unwrap();
+    army.kept_ms = Some(7_500);
+    let figures = army.figures(9_500);
+    assert_eq!(
+        (figures.silence_ms, figures.unkept_ms),
+        (Some(7_500), Some(2_000)),
+        "of the first, who is at work"
+    );
+    let runners = Runners { desired: 3, ready: 3, finished: 0, lost: 0, replaced: 0 };
+    assert_eq!((figures.runners, figures.alive, figures.target), (runners, 15, Some(10)));
+    assert_eq!(figures.totals.iterations, 3);
+    assert!(figures.totals.rows.is_empty(), "whole passes are no measured action");
+    // Another one takes the place of the first, whose silence is a gap then and no lag.
+    for stage in [Stage::Preparing, Stage::Running] {
+        army.check_in(&said_by("d", 0, stage, vec![]), 20_000).unwrap();
+    }
+    army.check_in(&said_by("b", 1, Stage::Running, vec![]), 20_400).unwrap();
+    let figures = army.figures(20_500);
+    assert_eq!((figures.silence_ms, figures.gaps, figures.runners.replaced), (Some(500), 1, 1));
 }

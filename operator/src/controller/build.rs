@@ -1,10 +1,10 @@
 //! Step 3: the objects of a run; no client needed, the same every time.
 
+use super::policy::loss;
 use super::validate::Accepted;
 use super::{Context, Error, template};
 use crate::checkpoint;
-use crate::coordinator::RUN_UID_LABEL;
-use botarmy_crds::BotRun;
+use botarmy_crds::{BotRun, RUN_LABEL, RUN_UID_LABEL};
 use botarmy_protocol::path;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Resource, ResourceExt};
@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 
 /// The label by which the objects of this operator are known.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "botarmy-operator");
-const RUN_LABEL: &str = "botarmy.dev/run";
-/// How often one runner may be lost before the run is given up.
-const LOSSES: i32 = 3;
 
 /// The objects of a run.
 pub(super) struct Objects {
@@ -76,18 +73,16 @@ fn trust_name(run: &BotRun) -> String {
 }
 
 fn job(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted, metadata: &Value) -> Value {
-    json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
-        "spec": {
-            "completionMode": "Indexed",
-            "completions": accepted.runners,
-            "parallelism": accepted.runners,
-            "backoffLimitPerIndex": LOSSES,
-            // Without it the Job would go on with the others, which wait for the lost one for ever.
-            "maxFailedIndexes": 0,
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]},
-            "template": template::template(context, run, uid, &trust_name(run), &accepted.template),
-        },
-    })
+    let mut spec = json!({
+        "completionMode": "Indexed",
+        "completions": accepted.runners,
+        "parallelism": accepted.runners,
+        "podReplacementPolicy": "Failed",
+        "template": template::template(context, run, uid, &trust_name(run), &accepted.template),
+    });
+    let losses = loss::job_fields(accepted.loss_policy, accepted.runners);
+    if let (Value::Object(spec), Value::Object(losses)) = (&mut spec, losses) {
+        spec.extend(losses);
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }

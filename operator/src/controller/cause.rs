@@ -1,7 +1,9 @@
 //! Why runners do not start or were lost: what the cluster says of their pods, as one reason. Pure.
 
+use botarmy_protocol::{Mistake, exit};
+use botarmy_tree::{Finding, Path, action};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,6 +12,8 @@ use std::fmt;
 
 /// Longest message, in bytes: an event takes no more than a kilobyte.
 const MAX_MESSAGE: usize = 1000;
+/// Longest reason of a gap, in bytes: there may be many.
+const MAX_LOSS: usize = 200;
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 /// What the cluster shows of runners that have not begun, or were lost.
@@ -26,7 +30,7 @@ pub(super) struct Evidence {
 /// The reasons; of several the first one is told: what a person has to mend comes before what may
 /// pass by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// The template refers to what is not there, or the container cannot be made from it.
     ConfigError,
     /// The image cannot be had.
@@ -35,6 +39,8 @@ pub(super) enum Reason {
     StartError,
     /// A container needed more memory than it may have.
     OOMKilled,
+    /// A runner has not reached the coordinator for too long.
+    CoordinatorUnreachable,
     /// A container ended with a failure.
     CrashLoop,
     /// The pod was taken from its node.
@@ -63,6 +69,14 @@ pub(super) enum Reason {
     SetupFailed,
     /// Teardown failed after the load.
     TeardownFailed,
+    /// Runners were lost, and none takes their place.
+    RunnerLost,
+    /// The run was not over in time.
+    DeadlineExceeded,
+    /// It waits for other runs.
+    Queued,
+    /// It stands still, because somebody has said so.
+    Suspended,
 }
 
 impl fmt::Display for Reason {
@@ -73,9 +87,9 @@ impl fmt::Display for Reason {
 
 /// A reason, with the cluster's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cause {
-    pub(super) reason: Reason,
-    pub(super) message: String,
+pub(crate) struct Cause {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
 }
 
 impl Cause {
@@ -84,7 +98,7 @@ impl Cause {
     }
 
     /// Why the API server did not take an object.
-    pub(super) fn of_refusal(said: &str) -> Self {
+    pub(crate) fn of_refusal(said: &str) -> Self {
         let reason = match said {
             _ if said.contains("exceeded quota") => Reason::Quota,
             _ if said.contains("forbidden") || said.contains("denied") => Reason::Forbidden,
@@ -95,7 +109,7 @@ impl Cause {
 }
 
 /// A text with an end.
-pub(super) fn bounded(text: &str, bytes: usize) -> String {
+pub(crate) fn bounded(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }
@@ -134,6 +148,38 @@ pub(super) fn of_failure(evidence: &Evidence) -> Option<Cause> {
     })
 }
 
+/// Why pods were lost, by their UIDs; false with what only says that a container has ended.
+pub(super) fn of_lost(evidence: &Evidence) -> impl Iterator<Item = (String, String, bool)> {
+    let ended = |pod: &&Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Failed"));
+    evidence.pods.iter().filter(ended).filter_map(|pod| {
+        let cause = of_pod(pod, &[])?;
+        let tells = !matches!(cause.reason, Reason::CrashLoop | Reason::PodFailed);
+        Some((pod.uid()?, format!("{}: {}", cause.reason, bounded(&cause.message, MAX_LOSS)), tells))
+    })
+}
+
+/// Why a run is refused, as one word.
+pub(super) fn of_findings(findings: &[Finding]) -> &'static str {
+    let trees = Path::top().field("spec").field("trees");
+    let messages = findings.iter().map(|f| &*f.message);
+    of_mistaken(messages, findings.iter().any(|finding| finding.path.is_within(&trees)))
+}
+
+/// The same, of what a runner has found.
+pub(super) fn of_mistakes(mistakes: &[Mistake]) -> &'static str {
+    let in_tree =
+        mistakes.iter().any(|m| m.place.starts_with("spec.trees") || m.place.starts_with("spec.sources"));
+    of_mistaken(mistakes.iter().map(|m| &*m.message), in_tree)
+}
+
+fn of_mistaken<'m>(mut messages: impl Iterator<Item = &'m str>, in_tree: bool) -> &'static str {
+    match in_tree {
+        _ if messages.any(action::is_unknown) => "ActionUnknown",
+        true => "InvalidTree",
+        false => "Invalid",
+    }
+}
+
 /// Whether no pod of the Job will come back.
 pub(super) fn has_ended(job: &Job) -> bool {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
@@ -159,10 +205,12 @@ fn of_container(status: &ContainerStatus) -> Option<(Reason, String)> {
     let name = &status.name;
     let text = |text: &Option<String>| text.as_deref().unwrap_or("no reason is given").trim().to_owned();
     let ended = |state: Option<&ContainerState>| {
-        let ended = state?.terminated.as_ref().filter(|t| t.exit_code != 0)?;
+        // One that was told to end has done nothing wrong.
+        let ended = state?.terminated.as_ref().filter(|t| ![0, exit::LEFT].contains(&t.exit_code))?;
         let reason = match ended.reason.as_deref() {
             Some("OOMKilled") => Reason::OOMKilled,
             Some("StartError" | "ContainerCannotRun") => Reason::StartError,
+            _ if ended.exit_code == exit::NO_COORDINATOR => Reason::CoordinatorUnreachable,
             _ => Reason::CrashLoop,
         };
         let said = text(&ended.message.clone().filter(|m| !m.is_empty()).or(ended.reason.clone()));
@@ -203,10 +251,19 @@ fn of_pod_itself(pod: &Pod) -> Option<(Reason, String)> {
         (Some("Failed"), None, _) if status.reason.as_deref() == Some("Evicted") => {
             Some((Reason::Evicted, said(&status.reason, &status.message)))
         }
+        (Some("Failed"), None, _) if was_told_to_end(status) => None,
         (Some("Failed"), None, _) => Some((Reason::PodFailed, said(&status.reason, &status.message))),
         (_, _, Some(c)) => Some((Reason::Unschedulable, said(&c.reason, &c.message))),
         _ => None,
     }
+}
+
+/// Whether the runner has ended because it was told to.
+fn was_told_to_end(status: &PodStatus) -> bool {
+    let containers = status.container_statuses.iter().flatten();
+    let ended =
+        |c: &ContainerStatus| c.state.as_ref().and_then(|s| s.terminated.as_ref()).map(|t| t.exit_code);
+    containers.filter_map(ended).any(|code| code == exit::LEFT)
 }
 
 /// What only the kubelet's events tell of a pod.

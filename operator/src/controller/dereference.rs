@@ -1,13 +1,15 @@
 //! Step 1: reads what there is already of the run.
 
-use super::cause::{self, Evidence};
-use super::{Context, Error, call};
+use super::cause::{self, Evidence, Reason};
+use super::conditions;
+use super::{Context, Error};
+use crate::api_call::call;
 use crate::armies::Checkpoint;
 use crate::checkpoint;
-use crate::coordinator::RUN_UID_LABEL;
-use botarmy_crds::BotRun;
+use crate::coordinator::now_ms;
+use botarmy_crds::{BotRun, RUN_UID_LABEL};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -21,20 +23,25 @@ const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 pub(super) struct Found {
     /// What an earlier operator wrote, if this one does not know the run.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Its namespace is being deleted.
+    pub(super) namespace_ends: bool,
     /// The run's Job; of a run that waits for its runners or has lost them, also what tells why.
     pub(super) evidence: Evidence,
 }
 
 impl Found {
-    /// Whether no runner will check in any more.
-    pub(super) fn runners_are_gone(&self) -> bool {
-        self.evidence.job.as_ref().is_none_or(cause::has_ended)
+    /// Whether no runner will check in any more. Those of somebody else's Job never will.
+    pub(super) fn runners_are_gone(&self, uid: &str) -> bool {
+        self.evidence.job.as_ref().is_none_or(|job| cause::has_ended(job) || !is_owned(job, uid))
     }
 
-    /// The Job that is still there of a run that is over without having begun.
+    /// The Job that is still there of a run that is over without having begun, or that was not over in time.
     pub(super) fn left_over(&self, run: &BotRun, uid: &str) -> Option<&Job> {
         let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
-        self.evidence.job.as_ref().filter(|job| !begun && is_owned(job, uid) && !cause::has_ended(job))
+        let failed = run.status.as_ref().and_then(|s| conditions::find(s, conditions::FAILED));
+        let overdue = failed.is_some_and(|c| c.reason == Reason::DeadlineExceeded.to_string());
+        let job = self.evidence.job.as_ref();
+        job.filter(|job| (!begun || overdue) && is_owned(job, uid) && !cause::has_ended(job))
     }
 }
 
@@ -54,11 +61,24 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     };
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
     let mut evidence = Evidence { job, ..Evidence::default() };
-    let lost = cause::of_failure(&evidence).is_some();
+    let unexplained = context.armies.lock().get(uid).is_some_and(|army| army.has_unexplained_loss(now_ms()));
+    let lost = cause::of_failure(&evidence).is_some() || unexplained;
     if lost || (start.is_none() && !super::is_over(run)) {
         gather(context, &namespace, uid, &mut evidence).await?;
     }
-    Ok(Found { checkpoint, evidence })
+    // A Job whose pods go with their namespace holds on to them, since it cannot make others: the one would wait for the
+    // other for ever.
+    let lacks_pods = evidence.job.as_ref().is_none_or(|job| cause::lacks_pods(job) && !cause::has_ended(job));
+    let namespace_ends =
+        start.is_some() && lacks_pods && !super::is_over(run) && is_ending(context, &namespace).await?;
+    Ok(Found { checkpoint, namespace_ends, evidence })
+}
+
+/// Whether a namespace is being deleted.
+async fn is_ending(context: &Context, namespace: &str) -> Result<bool, Error> {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let found = call("reading the namespace", namespaces.get_metadata_opt(namespace)).await?;
+    Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
 /// Reads the pods that do not run, and events where pods are lacking or say nothing themselves.

@@ -2,41 +2,67 @@
 
 use super::Context;
 use super::cause::{self, Cause, Evidence, Reason};
-use super::deadline;
+use super::conditions::{self, clear, finish, progress, set};
+use super::figures::{self, time};
+use super::policy::{deadline, loss};
 use super::validate::digest;
-use crate::armies::{Army, Fault};
+use crate::armies::{Army, Fault, Suspension};
+use crate::conditions::lines;
 use crate::coordinator::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
-use botarmy_report::{RunOutcome, RunResult};
-use botarmy_spec::rate;
+use botarmy_report::RunOutcome;
+use botarmy_spec::{LossPolicy, rate};
 use botarmy_tree::Finding;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// Longest message of a condition, in bytes.
-const MAX_MESSAGE: usize = 8_000;
+/// How long after its grace period a run that was told to end may take to hand over its measures.
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// The reason of a run that waits for its runners, and nothing keeps them.
-pub(super) const SCHEDULED: &str = "Scheduled";
+pub(super) const STARTING: &str = "Scheduled";
 
 /// What a change comes to that no rule of the API server refuses.
 const KEPT: &str = "what was changed has no effect: the run keeps the plan with which it was accepted; apply it anew under another name";
 
 /// A run that is refused is at its end.
-pub(super) fn refused(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
+pub(super) fn invalid(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
+    refused(run, cause::of_findings(findings), findings.iter().map(ToString::to_string))
+}
+
+fn refused(run: &BotRun, reason: &str, mistakes: impl Iterator<Item = String>) -> BotRunStatus {
     let mut status = begin(run);
-    let mut message = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    if message.len() > MAX_MESSAGE {
-        let end = message.floor_char_boundary(MAX_MESSAGE);
-        message.truncate(end);
-        message.push_str("\n… and more");
-    }
+    let message = lines(mistakes);
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
-    set(&mut status, run, "Accepted", false, "Invalid", &message);
+    set(&mut status, run, conditions::ACCEPTED, false, reason, &message);
     let cure = "the run was refused; correct it, delete it and apply it anew";
     finish(&mut status, run, RunOutcome::Errored, RunOutcome::Errored.name(), cure);
+    progress(&mut status, run, true, Some((reason, cure)));
     status
+}
+
+/// A run that may not begin yet.
+pub(super) fn queued(run: &BotRun, cause: &Cause) -> BotRunStatus {
+    let mut status = begin(run);
+    status.phase = Phase::Pending;
+    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
+    set(&mut status, run, conditions::RUNNING, false, &cause.reason.to_string(), &cause.message);
+    progress(&mut status, run, false, None);
+    status
+}
+
+const VALID: &str = "the trees and the settings make sense";
+
+/// Whether a run takes longer than it may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Overdue {
+    #[default]
+    No,
+    Yes,
+    /// It had the time to hand over its measures as well.
+    ByFar,
 }
 
 /// What was seen of the pods besides what the runners say themselves.
@@ -48,6 +74,14 @@ pub(super) struct Seen {
     kept: Option<Cause>,
     /// They had the time to.
     late: bool,
+    /// Whether the run had the time to come to its end.
+    overdue: Overdue,
+    /// There is a Job.
+    scheduled: bool,
+    /// Runners that are gone for good, where the others go on.
+    gone: BTreeSet<u32>,
+    /// Runners for which the Job makes no pods any more.
+    failed: BTreeSet<u32>,
 }
 
 /// Draws the conclusions from the evidence; `delayed` tells why there is no Job yet.
@@ -58,14 +92,33 @@ pub(super) fn conclude(
     evidence: &Evidence,
     delayed: Option<Cause>,
 ) -> Seen {
-    let armies = context.armies.lock();
-    let is_well = |index| armies.get(uid).is_some_and(|army| army.has_checked_in(index));
+    let mut armies = context.armies.lock();
+    let Some(army) = armies.get_mut(uid) else { return Seen::default() };
+    for (pod, why, tells) in cause::of_lost(evidence) {
+        army.explain(&pod, &why, tells);
+    }
     let created = run.metadata.creation_timestamp.as_ref().map(|t| t.0);
-    let (job, limit) = (evidence.job.as_ref(), context.settings.start_deadline);
+    let (job, now) = (evidence.job.as_ref(), Timestamp::now());
+    let start_limit = army.run.start_deadline.unwrap_or(context.settings.start_deadline);
+    let patience = army.run.grace_period + HAND_OVER;
+    // It takes no time while it stands still.
+    let limit = army.run.deadline.map(|limit| limit + army.stood_still(now_ms()));
     Seen {
-        given_up: cause::of_failure(evidence),
-        kept: delayed.or_else(|| cause::of_waiting(evidence, is_well)),
-        late: deadline::is_over(job, created, Timestamp::now(), limit),
+        given_up: cause::of_failure(evidence).map(|cause| match (army.loss_policy(), cause.reason) {
+            // The Job has ended because the run's policy says so.
+            (LossPolicy::Fail, Reason::JobFailed) => Cause { reason: Reason::RunnerLost, ..cause },
+            _ => cause,
+        }),
+        kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.has_checked_in(index))),
+        late: deadline::start_is_late(job, created, now, start_limit),
+        overdue: match () {
+            () if deadline::is_exceeded(job, now, limit.map(|limit| limit + patience)) => Overdue::ByFar,
+            () if deadline::is_exceeded(job, now, limit) => Overdue::Yes,
+            () => Overdue::No,
+        },
+        scheduled: job.is_some(),
+        gone: loss::gone(army.loss_policy(), job),
+        failed: loss::failed(job),
     }
 }
 
@@ -74,20 +127,145 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     let mut status = begin(run);
     let mut armies = context.armies.lock();
     let Some(army) = armies.get_mut(uid) else { return status };
+    if seen.given_up.is_some() {
+        army.give_up(&seen.failed);
+    }
+    army.stop |= seen.overdue != Overdue::No;
+    army.go_on_without(&seen.gone);
+    if let (Some(mistakes), None) = (army.invalid(), army.start_at_ms()) {
+        let (reason, lines) =
+            (cause::of_mistakes(mistakes), mistakes.iter().map(|m| format!("{}: {}", m.place, m.message)));
+        return refused(run, reason, lines);
+    }
+    if army.is_to_be_read() {
+        conditions::unknown(
+            &mut status,
+            run,
+            conditions::ACCEPTED,
+            "ReadingSources",
+            "a runner reads the trees from their sources",
+        );
+    } else {
+        set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    }
+    status.sources_digest = army.sources().map(str::to_owned);
+    changes(&mut status, run);
+    if seen.scheduled {
+        set(&mut status, run, conditions::SCHEDULED, true, "JobCreated", "the Job of the runners is there");
+    } else if let Some(cause) = &seen.kept {
+        set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
+    }
+    count(&mut status, army);
+    stand(context, &mut status, run, army, seen);
+    let over = status.phase == Phase::Finished;
+    let kept = conditions::find(&status, conditions::RUNNING)
+        .filter(|c| !over && c.status == "False" && !USUAL.contains(&c.reason.as_str()));
+    let kept = kept.map(|c| (c.reason.clone(), c.message.clone()));
+    progress(&mut status, run, over, kept.as_ref().map(|(reason, message)| (&**reason, &**message)));
+    status
+}
+
+const SETTING_UP: &str = "SettingUp";
+/// Reasons for which bots are not at work that pass by themselves, or that somebody has wanted.
+const USUAL: [&str; 3] = [STARTING, SETTING_UP, "Suspended"];
+
+/// Where the run stands.
+fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, seen: Seen) {
     let now = now_ms();
-    army.given_up |= seen.given_up.is_some();
-    set(&mut status, run, "Accepted", true, "Valid", "the trees and the settings make sense");
+    let overdue = (seen.overdue != Overdue::No).then(|| overdue(army));
+    match army.start_at_ms() {
+        start if let Some(cause) = overdue => {
+            if army.is_over() || army.is_settled(now) || seen.overdue == Overdue::ByFar || start.is_none() {
+                fail(status, run, army, now, start, &cause);
+            } else {
+                ending(status, run, army, &cause);
+            }
+        }
+        start if army.lacks_everybody() => {
+            let message = "all runners were lost; result.gaps tells what is not known of them";
+            fail(status, run, army, now, start, &Cause::new(Reason::RunnerLost, message));
+        }
+        _ if army.is_over() => at_work(status, run, army, now),
+        start if let Some(cause) = seen.given_up => {
+            // Those that live hand over what they have; it belongs to the result.
+            if army.is_settled(now) || start.is_none() {
+                fail(status, run, army, now, start, &cause);
+            } else {
+                ending(status, run, army, &cause);
+            }
+        }
+        None if let Some((Fault::Refused, refusal)) = army.fault() => {
+            fail(status, run, army, now, None, &Cause::new(Reason::RunnerRefused, &refusal));
+        }
+        None if !seen.gone.is_empty() => {
+            let message = "a runner was lost before the bots began, and the run's lossPolicy takes no other in its place";
+            let cause = seen.kept.unwrap_or_else(|| Cause::new(Reason::RunnerLost, message));
+            fail(status, run, army, now, None, &cause);
+        }
+        None if army.is_setting_up() => {
+            status.phase = Phase::Scheduled;
+            let message = "setup is being performed; then the bots begin";
+            set(status, run, conditions::RUNNING, false, SETTING_UP, message);
+        }
+        None if seen.late => {
+            let cause = seen.kept.unwrap_or_else(|| silent(context, army));
+            fail(status, run, army, now, None, &cause);
+        }
+        start if let Some(why) = suspended(army) => {
+            if start.is_some_and(|start| start <= now) {
+                at_work(status, run, army, now);
+            } else {
+                status.phase = Phase::Scheduled;
+            }
+            set(status, run, conditions::RUNNING, false, &Reason::Suspended.to_string(), why);
+        }
+        Some(start) if start <= now => at_work(status, run, army, now),
+        _ => {
+            status.phase = Phase::Scheduled;
+            let (reason, message) = match seen.kept {
+                Some(cause) => (cause.reason.to_string(), cause.message),
+                None => (STARTING.to_owned(), "runners are being started".to_owned()),
+            };
+            set(status, run, conditions::RUNNING, false, &reason, &message);
+        }
+    }
+}
+
+/// Why the run stands still, if it does.
+fn suspended(army: &Army) -> Option<&'static str> {
+    match army.suspension() {
+        Suspension::No => None,
+        Suspension::Spec => Some("suspend is true: the bots stay where they are"),
+        Suspension::Job => {
+            Some("the Job is suspended: its pods are taken away, and others go on when it is resumed")
+        }
+        Suspension::PodsComing => Some("the Job was suspended; not all runners are back"),
+    }
+}
+
+fn overdue(army: &Army) -> Cause {
+    let limit = army.run.deadline.unwrap_or_default();
+    let message = format!("the run was not over within its deadline of {limit:?}");
+    Cause::new(Reason::DeadlineExceeded, &message)
+}
+
+/// What was changed since the run was accepted.
+fn changes(status: &mut BotRunStatus, run: &BotRun) {
     let now_written = digest(&run.spec.run);
     let rate = run.spec.run.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
     let changed = status.plan_digest.get_or_insert_with(|| now_written.clone()) != &now_written;
     if let Some(Err(error)) = rate {
         let told = format!("spec.arrivalRate: {error}; the run goes on at the rate it had");
-        set(&mut status, run, "SpecChanged", true, "InvalidRate", &told);
+        set(status, run, conditions::SPEC_CHANGED, true, "InvalidRate", &told);
     } else if changed {
-        set(&mut status, run, "SpecChanged", true, "Kept", KEPT);
-    } else if status.conditions.iter().any(|c| c.type_ == "SpecChanged") {
-        set(&mut status, run, "SpecChanged", false, "Same", "the run is as it was accepted");
+        set(status, run, conditions::SPEC_CHANGED, true, "Kept", KEPT);
+    } else {
+        clear(status, run, conditions::SPEC_CHANGED, "Same", "the run is as it was accepted");
     }
+}
+
+fn count(status: &mut BotRunStatus, army: &Army) {
+    status.bots_target = army.run.live_bots().and_then(|_| i32::try_from(army.bots).ok());
     let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
         desired: runners(army.run.runners),
@@ -96,39 +274,6 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
         lost: runners(army.lost()),
         replaced: runners(army.replaced()),
     });
-    match army.start_at_ms() {
-        _ if army.is_over() => at_work(&mut status, run, army, now),
-        start if let Some(cause) = seen.given_up => fail(&mut status, run, army, now, start, &cause),
-        None if let Some((Fault::Refused, refusal)) = army.fault() => {
-            let cause = Cause::new(Reason::RunnerRefused, refusal);
-            fail(&mut status, run, army, now, None, &cause);
-        }
-        None if army.is_setting_up() => {
-            status.phase = Phase::Scheduled;
-            set(
-                &mut status,
-                run,
-                "Running",
-                false,
-                "SettingUp",
-                "setup is being performed; then the bots begin",
-            );
-        }
-        None if seen.late => {
-            let cause = seen.kept.unwrap_or_else(|| silent(context, army));
-            fail(&mut status, run, army, now, None, &cause);
-        }
-        Some(start) if start <= now => at_work(&mut status, run, army, now),
-        _ => {
-            status.phase = Phase::Scheduled;
-            let (reason, message) = match seen.kept {
-                Some(cause) => (cause.reason.to_string(), cause.message),
-                None => (SCHEDULED.to_owned(), "runners are being started".to_owned()),
-            };
-            set(&mut status, run, "Running", false, &reason, &message);
-        }
-    }
-    status
 }
 
 /// The pods do well, as far as the cluster can tell.
@@ -142,16 +287,25 @@ fn silent(context: &Context, army: &Army) -> Cause {
     Cause::new(Reason::NoCheckIn, &message)
 }
 
+/// A run that is being ended before its time.
+fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
+    figures::write(status, &army.result(now_ms()));
+    status.phase = Phase::Running;
+    let message = format!("the bots are being ended; {}", cause.message);
+    set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+}
+
 /// Ends a run whose runners cannot do their work; what was measured is kept.
 fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: Option<u64>, cause: &Cause) {
     let mut result = army.result(now);
     result.outcome = RunOutcome::Errored;
-    figures(status, &result);
+    figures::write(status, &result);
+    status.start_time = start.map(time);
     status.result = start.map(|_| result.bounded());
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     status.completion_time = Some(time(now));
     let reason = cause.reason.to_string();
-    set(status, run, "Running", false, &reason, &cause.message);
+    set(status, run, conditions::RUNNING, false, &reason, &cause.message);
     finish(status, run, RunOutcome::Errored, &reason, &cause.message);
 }
 
@@ -159,36 +313,28 @@ fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: O
 fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     status.start_time = army.start_at_ms().map(time);
     let result = army.result(now);
-    figures(status, &result);
-    saturation(status, run, &result);
-    if army.is_over() {
-        status.phase = Phase::Finished;
-        status.outcome = Some(result.outcome);
-        status.completion_time = Some(time(army.heard_ms));
-        set(status, run, "Running", false, "Finished", "all runners have handed over their measures");
-        if let (RunOutcome::Errored, Some(cause)) = (result.outcome, fault(army)) {
-            finish(status, run, result.outcome, &cause.reason.to_string(), &cause.message);
-            status.result = Some(result.bounded());
-            return;
-        }
-        let failed = result.thresholds.iter().filter(|t| !t.passed);
-        let failed: Vec<String> = failed.map(|t| format!("{} is {}", t.expect, t.value)).collect();
-        let message = if failed.is_empty() { "all thresholds hold".into() } else { failed.join("; ") };
-        finish(status, run, result.outcome, result.outcome.name(), &message);
-    } else {
+    figures::write(status, &result);
+    figures::judge(status, run, &result, army.summed_rows());
+    if !army.is_over() {
         status.phase = Phase::Running;
-        if army.is_tearing_down() {
-            set(
-                status,
-                run,
-                "Running",
-                true,
-                "TearingDown",
-                "the bots have ended; teardown is being performed",
-            );
+        let (reason, message) = if army.is_tearing_down() {
+            ("TearingDown", "the bots have ended; teardown is being performed")
         } else {
-            set(status, run, "Running", true, "BotsAtWork", "the bots are at work");
-        }
+            ("BotsAtWork", "the bots are at work")
+        };
+        set(status, run, conditions::RUNNING, true, reason, message);
+        status.result = Some(result.bounded());
+        return;
+    }
+    status.phase = Phase::Finished;
+    status.outcome = Some(result.outcome);
+    status.completion_time = Some(time(army.heard_ms));
+    set(status, run, conditions::RUNNING, false, "Finished", "all runners have handed over their measures");
+    if let (RunOutcome::Errored, Some(cause)) = (result.outcome, fault(army)) {
+        finish(status, run, result.outcome, &cause.reason.to_string(), &cause.message);
+    } else {
+        let message = figures::verdict(&result);
+        finish(status, run, result.outcome, result.outcome.name(), &message);
     }
     status.result = Some(result.bounded());
 }
@@ -201,70 +347,9 @@ fn fault(army: &Army) -> Option<Cause> {
         Fault::Setup => Reason::SetupFailed,
         Fault::Teardown => Reason::TeardownFailed,
     };
-    Some(Cause::new(reason, message))
-}
-
-/// Tells whether the figures are suspect, once they have been.
-fn saturation(status: &mut BotRunStatus, run: &BotRun, result: &RunResult) {
-    const KIND: &str = "GeneratorSaturated";
-    match result.generator.and_then(|generator| generator.warning()) {
-        Some(warning) => set(status, run, KIND, true, "CannotKeepUp", &warning.join(": ")),
-        None if status.conditions.iter().any(|c| c.type_ == KIND) => {
-            set(status, run, KIND, false, "KeepsUp", "the generator keeps up");
-        }
-        None => {}
-    }
+    Some(Cause::new(reason, &message))
 }
 
 fn begin(run: &BotRun) -> BotRunStatus {
     BotRunStatus { observed_generation: run.metadata.generation, ..run.status.clone().unwrap_or_default() }
-}
-
-fn figures(status: &mut BotRunStatus, result: &RunResult) {
-    let total = &result.total;
-    status.bots = i32::try_from(result.bots.alive).ok();
-    let per_second = total.count.saturating_mul(1000).checked_div(result.measured_ms());
-    status.actions_per_second = per_second.and_then(|n| i64::try_from(n).ok());
-    status.p95 = total.p95_us.map(|us| format!("{}.{}ms", us / 1000, us % 1000 / 100));
-    let hundredths = total.failures().saturating_mul(10_000).checked_div(total.count);
-    status.errors = hundredths.map(|n| format!("{}.{:02}%", n / 100, n % 100));
-}
-
-/// The reason of `Complete` is the outcome, which pipelines read; that of `Failed` is the cause.
-fn finish(status: &mut BotRunStatus, run: &BotRun, outcome: RunOutcome, reason: &str, message: &str) {
-    let told = if reason == outcome.name() { message.to_owned() } else { format!("{reason}: {message}") };
-    set(status, run, "Complete", true, outcome.name(), &told);
-    if outcome != RunOutcome::Passed {
-        set(status, run, "Failed", true, reason, message);
-    }
-}
-
-/// The one setter of conditions: it owns the time of transition and the generation.
-fn set(status: &mut BotRunStatus, run: &BotRun, kind: &str, holds: bool, reason: &str, message: &str) {
-    let state = if holds { "True" } else { "False" };
-    let condition = Condition {
-        type_: kind.to_owned(),
-        status: state.to_owned(),
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        observed_generation: run.metadata.generation,
-        last_transition_time: Time(Timestamp::now()),
-    };
-    match status.conditions.iter_mut().find(|c| c.type_ == kind) {
-        Some(known) => {
-            let since = if known.status == state {
-                known.last_transition_time.clone()
-            } else {
-                condition.last_transition_time.clone()
-            };
-            *known = Condition { last_transition_time: since, ..condition };
-        }
-        None => status.conditions.push(condition),
-    }
-    tracing::debug!("{}: {kind} is {state}", run.name_any());
-}
-
-fn time(ms: u64) -> Time {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    Time(Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH))
 }

@@ -1,10 +1,12 @@
 //! Step 6: the one write of a reconcile, only if something changed.
 
-use super::cause::bounded;
-use super::observe::SCHEDULED;
-use super::{Context, Error, FIELD_MANAGER, call};
+use super::conditions;
+use super::observe::STARTING;
+use super::{Context, Error, FIELD_MANAGER};
+use crate::api_call::call;
 use botarmy_crds::{BotRun, BotRunStatus, Phase};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
@@ -13,8 +15,6 @@ use std::time::Duration;
 
 /// Between two writes that tell nothing but newer figures.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
-/// Longest note of an event that the API server takes, in bytes.
-const MAX_NOTE: usize = 1024;
 
 /// Writes a status if it tells something new. Figures alone are new every five seconds.
 pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus) -> Result<(), Error> {
@@ -24,6 +24,11 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
         return Ok(());
     }
     patch(context, run, &status).await?;
+    if let (Phase::Finished, Some(outcome)) = (status.phase, status.outcome)
+        && before.phase != Phase::Finished
+    {
+        context.metrics.ended(outcome);
+    }
     tell(context, run, &before, &status).await;
     Ok(())
 }
@@ -46,9 +51,9 @@ async fn patch(context: &Context, run: &BotRun, status: &BotRunStatus) -> Result
     let runs: Api<BotRun> = Api::namespaced(context.client.clone(), &namespace);
     let body = json!({"apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()), "status": status});
     let manager = PatchParams::apply(FIELD_MANAGER).force();
-    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body)))
-        .await
-        .map(drop)
+    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body))).await?;
+    context.metrics.status_written();
+    Ok(())
 }
 
 fn without_figures(status: &BotRunStatus) -> BotRunStatus {
@@ -57,9 +62,19 @@ fn without_figures(status: &BotRunStatus) -> BotRunStatus {
         actions_per_second: None,
         p95: None,
         errors: None,
+        top_errors: Vec::new(),
         result: None,
+        conditions: status.conditions.iter().cloned().map(without_value).collect(),
         ..status.clone()
     }
+}
+
+/// Some conditions tell figures in their messages.
+fn without_value(mut condition: Condition) -> Condition {
+    if [conditions::THRESHOLDS_MET, conditions::GENERATOR_SATURATED].contains(&condition.type_.as_str()) {
+        condition.message.clear();
+    }
+    condition
 }
 
 /// The last write is known from the managed fields, so that a new operator keeps the rhythm.
@@ -84,19 +99,30 @@ async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &B
     };
     let running = told(status, "Running");
     let stuck = status.phase == Phase::Scheduled
-        && running.as_ref().is_some_and(|(reason, _)| reason != SCHEDULED)
+        && running.as_ref().is_some_and(|(reason, _)| reason != STARTING)
         && running.as_ref().map(|r| &r.0) != told(before, "Running").as_ref().map(|r| &r.0);
+    let lost = |status: &BotRunStatus| status.runners.as_ref().map_or(0, |r| r.lost);
+    if lost(status) > lost(before) {
+        let why = status.result.iter().flat_map(|r| &r.gaps).last().map(|gap| gap.reason.clone());
+        let note = format!("{} runners were lost so far; {}", lost(status), why.unwrap_or_default());
+        super::apply::tell(context, run, EventType::Warning, "RunnerLost", note).await;
+    }
     let (event, bad) = match status.phase {
         Phase::Finished if before.phase != Phase::Finished => {
             let failed = told(status, "Failed");
             (failed.clone().or(told(status, "Complete")), failed.is_some())
         }
         Phase::Scheduled if stuck => (running, true),
+        Phase::Pending
+            if running.as_ref().map(|r| &r.0) != told(before, "Running").as_ref().map(|r| &r.0) =>
+        {
+            (running, false)
+        }
         // That it was scheduled is told with the Job.
         Phase::Running if before.phase != Phase::Running => (running, false),
         _ => return,
     };
     let Some((reason, message)) = event else { return };
     let kind = if bad { EventType::Warning } else { EventType::Normal };
-    super::apply::tell(context, run, kind, &reason, bounded(&message, MAX_NOTE)).await;
+    super::apply::tell(context, run, kind, &reason, message).await;
 }

@@ -2,18 +2,19 @@
 
 use super::Context;
 use super::build::run_labels;
-use botarmy_crds::BotRun;
-use botarmy_protocol::{AUDIENCE, METRICS_PORT, env, path};
+use botarmy_crds::{BotRun, RUNNER_CONTAINER as RUNNER};
+use botarmy_protocol::{AUDIENCE, METRICS_PORT, env as variable, path};
+use botarmy_spec::env;
 use botarmy_tree::{Finding, Path};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-/// The name of the container that runs the bots.
-const RUNNER: &str = "runner";
 const TOKEN_VOLUME: &str = "botarmy-token";
 const TRUST_VOLUME: &str = "botarmy-trust";
 /// Volumes with rows, a number behind it.
 const DATA_VOLUMES: &str = "botarmy-data-";
+/// Volumes with trees, the source's name behind it.
+const SOURCE_VOLUMES: &str = "botarmy-source-";
 /// A runner's measures are handed over within this time after it was told to end.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
@@ -21,8 +22,17 @@ const TERMINATION_GRACE_SECONDS: i64 = 60;
 const POD_FIELDS: [&str; 3] = ["restartPolicy", "automountServiceAccountToken", "hostname"];
 /// Fields of the runner's container that a user's template may not set.
 const RUNNER_FIELDS: [&str; 2] = ["command", "args"];
-const VARIABLES: [&str; 6] =
-    [env::COORDINATOR, env::NAMESPACE, env::NAME, env::RUN_UID, env::POD_UID, env::INDEX];
+const VARIABLES: [&str; 6] = [
+    variable::COORDINATOR,
+    variable::NAMESPACE,
+    variable::NAME,
+    variable::RUN_UID,
+    variable::POD_UID,
+    variable::INDEX,
+];
+
+/// How the names of variables begin that carry values into the pods.
+const CARRIERS: &str = "BOTARMY_ENV_";
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -99,7 +109,9 @@ impl Check {
     fn pod(&mut self, pod: &Map<String, Value>, path: &Path) {
         self.fields(pod, &POD_FIELDS, path);
         for (place, name, _) in self.named(pod, "volumes", path) {
-            if [TOKEN_VOLUME, TRUST_VOLUME].contains(&name) || name.starts_with(DATA_VOLUMES) {
+            if [TOKEN_VOLUME, TRUST_VOLUME].contains(&name)
+                || [DATA_VOLUMES, SOURCE_VOLUMES].iter().any(|ours| name.starts_with(ours))
+            {
                 self.note(&place, &Error::Volume(name.to_owned()));
             }
         }
@@ -113,14 +125,14 @@ impl Check {
     fn runner(&mut self, container: &Map<String, Value>, path: &Path) {
         self.fields(container, &RUNNER_FIELDS, path);
         for (place, name, _) in self.named(container, "env", path) {
-            if VARIABLES.contains(&name) {
+            if VARIABLES.contains(&name) || name.starts_with(CARRIERS) {
                 self.note(&place, &Error::Variable(name.to_owned()));
             }
         }
         for (place, _, mount) in self.named(container, "volumeMounts", path) {
             let at = mount.get("mountPath").and_then(Value::as_str).unwrap_or_default();
             let covers = |folder: &str| format!("{at}/").starts_with(&format!("{folder}/"));
-            let ours = [path::TOKEN_FOLDER, path::CA_FOLDER, path::DATA_FOLDER];
+            let ours = [path::TOKEN_FOLDER, path::CA_FOLDER, path::DATA_FOLDER, path::SOURCES_FOLDER];
             if let Some(folder) = ours.into_iter().find(|f| covers(f)) {
                 self.note(&place, &Error::Mount(folder));
             }
@@ -149,7 +161,7 @@ pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, 
                 },
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
                 "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
-                "env": [{"name": env::METRICS_LISTEN, "value": format!("0.0.0.0:{METRICS_PORT}")}],
+                "env": [{"name": variable::METRICS_LISTEN, "value": format!("0.0.0.0:{METRICS_PORT}")}],
                 // What a runner says before it gives up is then part of its pod's status, where the
                 // run's own status takes it from.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -159,6 +171,8 @@ pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, 
     overlay(&mut template, theirs);
     overlay(&mut template, &imposed(context, run, uid, trust));
     overlay(&mut template, &data(run));
+    overlay(&mut template, &values(run));
+    overlay(&mut template, &sources(run));
     template
 }
 
@@ -184,9 +198,45 @@ fn data(run: &BotRun) -> Value {
     json!({"spec": {"volumes": volumes, "containers": [{"name": RUNNER, "volumeMounts": mounts}]}})
 }
 
+/// The trees that lie elsewhere, mounted by the kubelet.
+fn sources(run: &BotRun) -> Value {
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for source in &run.spec.run.sources {
+        let name = format!("{SOURCE_VOLUMES}{}", source.name);
+        let mut volume = json!({"name": name});
+        if let Some(map) = &source.config_map {
+            volume["configMap"] = json!({"name": map.name});
+        } else if let Some(secret) = &source.secret {
+            volume["secret"] = json!({"secretName": secret.name});
+        } else if let Some(claim) = &source.persistent_volume_claim {
+            volume["persistentVolumeClaim"] = json!({"claimName": claim.claim_name, "readOnly": true});
+        } else if let Some(image) = &source.image {
+            volume["image"] = json!(image);
+        }
+        volumes.push(volume);
+        let path = format!("{}/{}", path::SOURCES_FOLDER, source.name);
+        mounts.push(json!({"name": name, "mountPath": path, "readOnly": true}));
+    }
+    if volumes.is_empty() {
+        return json!({});
+    }
+    json!({"spec": {"volumes": volumes, "containers": [{"name": RUNNER, "volumeMounts": mounts}]}})
+}
+
+/// Values of `env` that the kubelet puts into the pods: the operator does not see them.
+fn values(run: &BotRun) -> Value {
+    let variable =
+        |wanted: env::Wanted<'_>| json!({"name": wanted.carrier(), "valueFrom": wanted.variable.value_from});
+    let variables: Vec<Value> = env::wanted(&run.spec.run).map(variable).collect();
+    if variables.is_empty() {
+        return json!({});
+    }
+    json!({"spec": {"containers": [{"name": RUNNER, "env": variables}]}})
+}
+
 /// What no template may change.
 fn imposed(context: &Context, run: &BotRun, uid: &str, trust: &str) -> Value {
-    let variable = |name: &str, value: String| json!({"name": name, "value": value});
+    let set = |name: &str, value: String| json!({"name": name, "value": value});
     json!({
         "metadata": {"labels": run_labels(run, uid)},
         "spec": {
@@ -196,11 +246,11 @@ fn imposed(context: &Context, run: &BotRun, uid: &str, trust: &str) -> Value {
                 "name": RUNNER,
                 "command": ["/runner", "agent"],
                 "env": [
-                    variable(env::COORDINATOR, context.settings.coordinator_address()),
-                    variable(env::NAMESPACE, run.namespace().unwrap_or_default()),
-                    variable(env::NAME, run.name_any()),
-                    variable(env::RUN_UID, uid.to_owned()),
-                    {"name": env::POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+                    set(variable::COORDINATOR, context.settings.coordinator_address()),
+                    set(variable::NAMESPACE, run.namespace().unwrap_or_default()),
+                    set(variable::NAME, run.name_any()),
+                    set(variable::RUN_UID, uid.to_owned()),
+                    {"name": variable::POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
                 ],
                 "volumeMounts": [
                     {"name": TOKEN_VOLUME, "mountPath": path::TOKEN_FOLDER, "readOnly": true},

@@ -9,11 +9,12 @@ use base64::Engine;
 use botarmy_crds::BotRun;
 use botarmy_spec::data::Source;
 use botarmy_spec::file::MAX_RUN_NAME;
-use botarmy_spec::{BotRunSpec, LoadSpec, Run, rate};
+use botarmy_spec::{BotRunSpec, LoadSpec, LossPolicy, OperationSpec, Run, rate};
+use botarmy_tree::yaml::MAX_NESTING;
 use botarmy_tree::{Actions, Finding, Path};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 /// A run that can be scheduled.
@@ -22,6 +23,8 @@ pub(super) struct Accepted {
     pub(super) has_job: bool,
     /// The runners, as it was accepted.
     pub(super) runners: u32,
+    /// What is done about a lost runner.
+    pub(super) loss_policy: LossPolicy,
     /// The pod template of the spec, as it was accepted.
     pub(super) template: Value,
 }
@@ -38,6 +41,10 @@ enum Error {
         "{0:?} lies beside the run's file, where a pod finds nothing; put the rows into a ConfigMap and write configMap: {{name: NAME, key: KEY}}, or mount a volume by the template and write the absolute path"
     )]
     RelativeFile(String),
+    #[error(
+        "nested deeper than {MAX_NESTING} levels; make it flatter, a tree by moving its inner part into one of its own and calling it with subtree"
+    )]
+    TooDeep,
 }
 
 /// Accepts the run, making its army if it has none, or tells all that is wrong.
@@ -53,7 +60,8 @@ pub(super) fn validate(
     let mut armies = context.armies.lock();
     if let Some(army) = armies.get_mut(uid) {
         // The plan is frozen; live are the number of bots, the rate of arrivals and the stop.
-        army.bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
+        let bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
+        army.bots = bots.min(context.limits.most_bots(&army.namespace).unwrap_or(u32::MAX));
         let rate = spec.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
         match rate {
             Some(Ok(rate)) => army.set_rate(rate, now_ms()),
@@ -61,27 +69,30 @@ pub(super) fn validate(
             None => {}
         }
         army.stop |= spec.stop;
+        let job_is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend).unwrap_or_default();
+        army.suspend(spec.operation.suspend, job_is_suspended, now_ms());
         return Ok(accepted(job, army.run.runners, spec));
     }
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
-    let plan_of = |spec: &BotRunSpec| Run::check(spec, &name, &path, &Actions::built_in());
-    let mut findings = check_objects(run, uid, &spec, job, &path);
+    let mut findings = check_objects(run, uid, job);
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
-    let plan = plan_of(accepted_spec).map_err(|f| findings.extend(f)).ok();
-    findings.extend(plan.as_ref().and_then(|plan| plan.missing_target(&path)));
-    findings.extend(plan.iter().flat_map(|plan| relative_files(plan, &path)));
-    let Some(plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
+    let plan = check_spec(accepted_spec, &name, &path).map_err(|f| findings.extend(f)).ok();
+    findings.extend(plan.iter().flat_map(|plan| context.limits.check(plan, &namespace, &path)));
+    let Some(mut plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
+    plan.allowed = context.limits.targets(&namespace);
     let runners = plan.runners;
+    let epoch = context.standing.borrow().epoch().unwrap_or_default();
     let army = match found.checkpoint.take() {
-        Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint),
-        None => Army::new(&namespace, &name, &spec, plan),
+        Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch),
+        None => Army::new(&namespace, &name, &spec, plan, epoch),
     };
     armies.insert(uid.to_owned(), army);
     Ok(accepted(job, runners, spec))
 }
 
 fn accepted(job: Option<&Job>, runners: u32, spec: BotRunSpec) -> Accepted {
-    Accepted { has_job: job.is_some(), runners, template: Value::Object(spec.template) }
+    let loss_policy = spec.operation.loss_policy.unwrap_or_default();
+    Accepted { has_job: job.is_some(), runners, loss_policy, template: Value::Object(spec.template) }
 }
 
 /// The spec in the form that a file has after it was read.
@@ -95,6 +106,38 @@ pub fn canonical(spec: &BotRunSpec) -> BotRunSpec {
         }
     }
     spec
+}
+
+/// What a spec that lies at `path` says, or all that is wrong with it on a cluster.
+pub fn check_spec(spec: &BotRunSpec, name: &str, path: &Path) -> Result<Run, Vec<Finding>> {
+    let mut findings = too_deep(spec, path);
+    if !findings.is_empty() {
+        // What lies deepest may have been cut off when it was read, so that nothing more can be said.
+        return Err(findings);
+    }
+    findings.extend(template::check(&spec.template, &path.field("template")));
+    let plan = Run::check(spec, name, path, &Actions::built_in()).map_err(|f| findings.extend(f)).ok();
+    findings.extend(plan.as_ref().and_then(|plan| plan.missing_target(path)));
+    findings.extend(plan.iter().flat_map(|plan| relative_files(plan, path)));
+    plan.filter(|_| findings.is_empty()).ok_or(findings)
+}
+
+/// What is open may be as deep as in a file: whoever reads it further goes no deeper.
+fn too_deep(spec: &BotRunSpec, path: &Path) -> Vec<Finding> {
+    // Around an entry lie its field, the spec and the object.
+    let deepest = |map: &Map<String, Value>| 3 + map.values().map(levels).max().unwrap_or_default();
+    let open = [("trees", &spec.trees), ("custom", &spec.custom), ("template", &spec.template)];
+    let deep = open.into_iter().filter(|(_, map)| deepest(map) > MAX_NESTING);
+    deep.map(|(field, _)| Finding::new(&path.field(field), &Error::TooDeep)).collect()
+}
+
+fn levels(value: &Value) -> usize {
+    let deepest = match value {
+        Value::Array(items) => items.iter().map(levels).max(),
+        Value::Object(fields) => fields.values().map(levels).max(),
+        _ => return 0,
+    };
+    1 + deepest.unwrap_or_default()
 }
 
 /// A pod has no files beside the spec.
@@ -112,23 +155,33 @@ fn relative_files(plan: &Run, path: &Path) -> Vec<Finding> {
     findings
 }
 
-fn check_objects(run: &BotRun, uid: &str, spec: &BotRunSpec, job: Option<&Job>, path: &Path) -> Vec<Finding> {
+fn check_objects(run: &BotRun, uid: &str, job: Option<&Job>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = run.name_any();
     if name.len() > MAX_RUN_NAME || name.contains('.') {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::Name));
     }
     if job.is_some_and(|job| !is_owned(job, uid)) {
-        findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::ForeignJob));
+        findings.push(foreign_job());
     }
-    findings.extend(template::check(&spec.template, &path.field("template")));
     findings
+}
+
+/// What is wrong with a run whose name somebody else's Job has.
+pub(super) fn foreign_job() -> Finding {
+    Finding::new(&Path::top().field("metadata").field("name"), &Error::ForeignJob)
 }
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
     let live = LoadSpec { bots: None, arrival_rate: None, ..spec.load.clone() };
-    let frozen = BotRunSpec { load: live, stop: false, ..spec.clone() };
+    let operation = OperationSpec {
+        suspend: false,
+        target_policy: None,
+        ttl_seconds_after_finished: None,
+        ..spec.operation.clone()
+    };
+    let frozen = BotRunSpec { load: live, operation, stop: false, ..spec.clone() };
     let json = serde_json::to_vec(&frozen).unwrap_or_default();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

@@ -1,6 +1,8 @@
 //! Who a caller is: its token is reviewed by the API server and bound to a pod of the run.
 
+use crate::metrics::CheckedIn;
 use axum::http::StatusCode;
+use botarmy_crds::RUN_UID_LABEL;
 use botarmy_protocol::{AUDIENCE, CheckIn};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,16 +10,21 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
-/// How long a review holds.
+/// How long a review holds before the API server is asked again.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// Most reviews that are remembered.
+/// How long a runner is taken for who it was while the API server does not answer.
+const STALE: Duration = Duration::from_secs(900);
+/// How long a token that was refused is refused without a question.
+const REFUSED: Duration = Duration::from_secs(30);
+/// Most reviews that are remembered, of each kind.
 const MAX_REMEMBERED: usize = 10_000;
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The label by which the pods of a run are known.
-pub const RUN_UID_LABEL: &str = "botarmy.dev/run-uid";
+/// Most questions to the API server at the same time: whoever has no token must not keep it from its work.
+const MAX_QUESTIONS: usize = 32;
+const TIMEOUT: Duration = Duration::from_secs(8);
 const INDEX_ANNOTATION: &str = "batch.kubernetes.io/job-completion-index";
 
 /// Why a caller is refused.
@@ -46,22 +53,94 @@ impl Error {
             Self::Api(_) | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
+
+    /// What it is counted as.
+    pub fn counted(&self) -> CheckedIn {
+        match self {
+            Self::Token => CheckedIn::Token,
+            Self::NotThatRunner(_) => CheckedIn::NotThatRunner,
+            Self::Api(_) | Self::Timeout => CheckedIn::Api,
+        }
+    }
 }
 
 /// Who a token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Runner {
+pub struct Runner {
     namespace: String,
     pod_uid: String,
     run_uid: String,
     index: u32,
 }
 
+impl Runner {
+    /// Checks that this is the runner that somebody says to be.
+    pub fn is(&self, said: &CheckIn) -> Result<(), Error> {
+        let claimed = (&said.run.namespace, &said.pod_uid, &said.run.uid, said.index);
+        let own = (&self.namespace, &self.pod_uid, &self.run_uid, self.index);
+        if claimed == own { Ok(()) } else { Err(Error::NotThatRunner(said.index)) }
+    }
+}
+
+/// What is known of tokens, by their hashes: tokens themselves are not kept.
+#[derive(Debug, Default)]
+struct Memory {
+    known: HashMap<[u8; 32], (Instant, Runner)>,
+    refused: HashMap<[u8; 32], Instant>,
+}
+
+/// What is remembered of a token.
+enum Remembered {
+    /// It was reviewed a short while ago.
+    Fresh(Runner),
+    /// It was reviewed a while ago: it holds, and is reviewed again meanwhile.
+    Stale(Runner),
+    Refused,
+    Nothing,
+}
+
+impl Memory {
+    fn recall(&self, key: &[u8; 32]) -> Remembered {
+        if self.refused.get(key).is_some_and(|at| at.elapsed() < REFUSED) {
+            return Remembered::Refused;
+        }
+        match self.known.get(key) {
+            Some((at, runner)) if at.elapsed() < LIFETIME => Remembered::Fresh(runner.clone()),
+            Some((at, runner)) if at.elapsed() < STALE => Remembered::Stale(runner.clone()),
+            _ => Remembered::Nothing,
+        }
+    }
+
+    fn learn(&mut self, key: [u8; 32], reviewed: &Result<Runner, Error>) {
+        match reviewed {
+            Ok(runner) => {
+                if self.known.len() >= MAX_REMEMBERED {
+                    self.known.retain(|_, (at, _)| at.elapsed() < LIFETIME);
+                }
+                if self.known.len() < MAX_REMEMBERED || self.known.contains_key(&key) {
+                    self.known.insert(key, (Instant::now(), runner.clone()));
+                }
+            }
+            Err(Error::Token) => {
+                self.known.remove(&key);
+                if self.refused.len() >= MAX_REMEMBERED {
+                    self.refused.retain(|_, at| at.elapsed() < REFUSED);
+                }
+                if self.refused.len() < MAX_REMEMBERED {
+                    self.refused.insert(key, Instant::now());
+                }
+            }
+            // Nothing was learned.
+            Err(_) => {}
+        }
+    }
+}
+
 /// Reviews tokens, each once in a while.
 pub struct Reviewer {
     client: Client,
-    /// By the hash of the token: tokens themselves are not kept.
-    remembered: Mutex<HashMap<[u8; 32], (Instant, Runner)>>,
+    memory: Mutex<Memory>,
+    questions: Semaphore,
 }
 
 impl std::fmt::Debug for Reviewer {
@@ -73,38 +152,43 @@ impl std::fmt::Debug for Reviewer {
 impl Reviewer {
     /// A reviewer that asks this API server.
     pub fn new(client: Client) -> Self {
-        Self { client, remembered: Mutex::default() }
+        Self { client, memory: Mutex::default(), questions: Semaphore::new(MAX_QUESTIONS) }
     }
 
-    /// Checks that a caller is the runner it says it is.
-    pub async fn check(&self, token: &str, said: &CheckIn) -> Result<(), Error> {
+    /// Tells which runner a token belongs to. One that is known is answered for at once, also while the API server is
+    /// away.
+    pub async fn identify(self: &Arc<Self>, token: &str) -> Result<Runner, Error> {
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known =
-            self.remembered().get(&key).filter(|(at, _)| at.elapsed() < LIFETIME).map(|(_, r)| r.clone());
-        let runner = match known {
-            Some(runner) => runner,
-            None => {
-                let review = tokio::time::timeout(TIMEOUT, self.review(token)).await;
-                let runner = review.map_err(|_| Error::Timeout)??;
-                let mut remembered = self.remembered();
-                if remembered.len() >= MAX_REMEMBERED {
-                    remembered.retain(|_, (at, _)| at.elapsed() < LIFETIME);
-                }
-                remembered.insert(key, (Instant::now(), runner.clone()));
-                runner
+        let remembered = self.memory().recall(&key);
+        match remembered {
+            Remembered::Fresh(runner) => Ok(runner),
+            Remembered::Stale(runner) => {
+                let (reviewer, token) = (self.clone(), token.to_owned());
+                tokio::spawn(async move {
+                    // Whoever finds it stale in the meantime asks as well, but no more than so many at a time.
+                    let Ok(_question) = reviewer.questions.try_acquire() else { return };
+                    let reviewed = reviewer.ask(&token).await;
+                    reviewer.memory().learn(key, &reviewed);
+                });
+                Ok(runner)
             }
-        };
-        let claimed = Runner {
-            namespace: said.run.namespace.clone(),
-            pod_uid: said.pod_uid.clone(),
-            run_uid: said.run.uid.clone(),
-            index: said.index,
-        };
-        if runner == claimed { Ok(()) } else { Err(Error::NotThatRunner(said.index)) }
+            Remembered::Refused => Err(Error::Token),
+            Remembered::Nothing => {
+                let question = tokio::time::timeout(TIMEOUT, self.questions.acquire()).await;
+                let _question = question.map_err(|_| Error::Timeout)?.map_err(|_| Error::Timeout)?;
+                let reviewed = self.ask(token).await;
+                self.memory().learn(key, &reviewed);
+                reviewed
+            }
+        }
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Instant, Runner)>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn ask(&self, token: &str) -> Result<Runner, Error> {
+        tokio::time::timeout(TIMEOUT, self.review(token)).await.map_err(|_| Error::Timeout)?
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn review(&self, token: &str) -> Result<Runner, Error> {
@@ -139,6 +223,23 @@ fn bound_pod(user: &UserInfo) -> Option<(String, String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_learned_of_a_token_holds_for_a_while() {
+        let runner = Runner { namespace: "n".into(), pod_uid: "p".into(), run_uid: "r".into(), index: 1 };
+        let mut memory = Memory::default();
+        let key = [7; 32];
+        assert!(matches!(memory.recall(&key), Remembered::Nothing));
+        memory.learn(key, &Ok(runner.clone()));
+        assert!(matches!(memory.recall(&key), Remembered::Fresh(found) if found == runner));
+        let Some(old) = Instant::now().checked_sub(LIFETIME) else { panic!("a young machine") };
+        memory.known.insert(key, (old, runner));
+        assert!(matches!(memory.recall(&key), Remembered::Stale(_)));
+        memory.learn(key, &Err(Error::Timeout));
+        assert!(matches!(memory.recall(&key), Remembered::Stale(_)), "the API server is away");
+        memory.learn(key, &Err(Error::Token));
+        assert!(matches!(memory.recall(&key), Remembered::Refused));
+    }
 
     #[test]
     fn only_a_token_of_a_pod_names_one() {

@@ -18,6 +18,7 @@ pub(crate) use traffic::Traffic;
 use crate::http1::Buffers;
 use crate::seen::Seen;
 use botarmy_report::{FailureClass, Part};
+use botarmy_spec::Targets;
 use names::Names;
 use rustls::pki_types::ServerName;
 use smallvec::SmallVec;
@@ -56,6 +57,9 @@ pub enum Error {
     /// This machine's TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
+    /// Whoever has installed the operator does not allow it.
+    #[error("{0} may not be loaded here, only {1}; ask whoever has installed the operator")]
+    NotAllowed(String, Targets),
     /// The roots that are added here cannot be used.
     #[error("{0}")]
     Roots(#[from] roots::Error),
@@ -68,7 +72,9 @@ impl Error {
             Self::Resolve(..) => FailureClass::Dns,
             Self::Connect(..) => FailureClass::Connect,
             Self::Tls(..) => FailureClass::Tls,
-            Self::Address(_) | Self::Local(..) | Self::Setup(_) | Self::Roots(_) => FailureClass::Local,
+            Self::Address(_) | Self::Local(..) | Self::NotAllowed(..) | Self::Setup(_) | Self::Roots(_) => {
+                FailureClass::Local
+            }
         }
     }
 }
@@ -84,6 +90,8 @@ fn is_local(error: &std::io::Error) -> bool {
 pub struct Network {
     tls: TlsConnector,
     names: Rc<Names>,
+    /// Whom one may talk to; anybody if it is not said.
+    allowed: Option<Rc<Targets>>,
     /// Requests that were sent, to be taken by the worker.
     sent: Rc<Cell<u64>>,
     pub(crate) buffers: Buffers,
@@ -111,9 +119,16 @@ impl Network {
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
             names: Rc::new(names),
+            allowed: None,
             sent: Rc::default(),
             buffers: Buffers::default(),
         })
+    }
+
+    /// The same, which talks to nobody else than these.
+    #[must_use]
+    pub fn allowing(self, allowed: Option<&Targets>) -> Self {
+        Self { allowed: allowed.cloned().map(Rc::new), ..self }
     }
 
     /// How many requests were sent since this was last asked.
@@ -128,6 +143,11 @@ impl Network {
 
     /// Opens a connection, timing each step.
     pub(crate) async fn connect(&self, origin: &Origin, seen: &Seen) -> Result<Connection, Error> {
+        if let Some(allowed) =
+            self.allowed.as_ref().filter(|allowed| !allowed.allow(&origin.host, origin.port))
+        {
+            return Err(Error::NotAllowed(origin.authority(), Targets::clone(allowed)));
+        }
         let addresses = self.resolve(origin, seen).await?;
         let begun = Instant::now();
         let stream = open(origin, &addresses).await?;

@@ -8,7 +8,7 @@
 pub mod shared;
 
 use botarmy_report::Delta;
-use botarmy_spec::{BotRunSpec, Part};
+use botarmy_spec::{BotRunSpec, Part, Targets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::{Answer, Change, News};
@@ -24,6 +24,14 @@ pub const AUDIENCE: &str = "botarmy";
 pub const MAX_CHECK_IN_BYTES: usize = 8 << 20;
 /// How often a runner checks in, in milliseconds.
 pub const INTERVAL_MS: u64 = 1000;
+
+/// How the process of a runner ends.
+pub mod exit {
+    /// Its coordinator was away for too long.
+    pub const NO_COORDINATOR: i32 = 5;
+    /// It was told to end before the run was over, and has handed over what it has measured.
+    pub const LEFT: i32 = 6;
+}
 
 /// The port at which a runner shows its measures to a scraper: the usual one of exporters like it.
 pub const METRICS_PORT: u16 = 9464;
@@ -60,6 +68,8 @@ pub mod path {
     pub const CA_FOLDER: &str = "/etc/botarmy";
     /// The certificates' file in that folder.
     pub const CA_FILE: &str = "ca.crt";
+    /// The folder of the trees that lie elsewhere: a folder in it for each source, by its name.
+    pub const SOURCES_FOLDER: &str = "/var/run/botarmy-sources";
     /// The folder of rows that come from `ConfigMaps`: a folder in it for each scenario, by its number from 0.
     pub const DATA_FOLDER: &str = "/var/run/botarmy-data";
     /// The rows' file in such a folder.
@@ -117,13 +127,44 @@ pub struct CheckIn {
     pub left: bool,
     /// Why it cannot do its part: the plan or what belongs to it is wrong where the runner is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<String>,
+    pub refusal: Option<Refusal>,
+    /// A digest of the sources that it has read, where the plan has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<String>,
     /// What came of setup or teardown, which it was told to perform; said again until it leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performed: Option<Performed>,
     /// What its bots do together.
     #[serde(default)]
     pub together: Together,
+}
+
+/// Why a runner cannot do its part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// It is the trees or the settings that make no sense: they could not be read before the runner was there.
+    #[serde(default)]
+    pub invalid: bool,
+    /// What is wrong, a line for each mistake, with its place.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// Where it is.
+    pub place: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, Mistake { place, message }) in self.mistakes.iter().enumerate() {
+            write!(f, "{}{place}: {message}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
 }
 
 /// What came of setup or teardown.
@@ -186,6 +227,10 @@ pub struct Orders {
     /// Other rates of arrival, in the order of their times: milliseconds since the start, bots a second.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<(u64, f64)>,
+    /// Times in which the load stands still, in their order: milliseconds since the start, from and until; the last one
+    /// may have no end yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<(u64, Option<u64>)>,
     /// This runner is to perform a part, once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perform: Option<Part>,
@@ -225,6 +270,9 @@ pub struct Plan {
     pub spec: BotRunSpec,
     /// How many runners there are.
     pub runners: u32,
+    /// Whom the bots may talk to; anybody if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Targets>,
     /// What this runner's part has come to already, if it takes the place of one that was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,

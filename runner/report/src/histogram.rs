@@ -2,9 +2,11 @@
 
 mod counters;
 mod layout;
+mod native;
 mod wire;
 
 use counters::Counters;
+pub use native::{MAX_NATIVE_BUCKETS, Native};
 
 /// Highest latency counted in its own bucket unless a plan says otherwise: an hour, in microseconds.
 pub const DEFAULT_HIGHEST_US: u64 = 3_600_000_000;

@@ -9,6 +9,7 @@
 mod bounded;
 mod delta;
 mod details;
+mod exit;
 mod health;
 mod histogram;
 mod observed;
@@ -26,13 +27,16 @@ mod totals;
 
 pub use delta::{Delta, MAX_SLICES, Slice};
 pub use details::{Details, Least, MAX_SAMPLE_BYTES, MAX_SAMPLES, MAX_STATUSES, Samples, Statuses};
+pub use exit::Exit;
 pub use health::{Health, LATE};
-pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MergeError, QUANTILE_ONE};
+pub use histogram::{DEFAULT_HIGHEST_US, Histogram, MAX_NATIVE_BUCKETS, MergeError, Native, QUANTILE_ONE};
 pub use observed::{Failure, FailureClass, Observed, Part};
 pub use outcome::Outcome;
 pub use recorder::Recorder;
 pub use render::{
-    Exported, Format, PROMETHEUS_BUCKETS, PROMETHEUS_CONTENT_TYPE, exported, prometheus, render,
+    Counters, Distribution, Exported, Exposition, Family, Format, Kind, Label, Metric, Number,
+    PROMETHEUS_BUCKETS, PROMETHEUS_CONTENT_TYPE, Unit, Value, exported, exported_measured, expose_run,
+    expose_sum, prometheus, render,
 };
 pub use result::{
     ActionResult, BotCounts, DetailResult, Dimension, Facts, FailureResult, Figures, Gap, GeneratorResult,

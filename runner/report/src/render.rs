@@ -2,12 +2,17 @@
 
 mod csv;
 mod exported;
+mod exposition;
 mod html;
 mod junit;
 mod prometheus;
 
-pub use exported::{Exported, exported};
-pub use prometheus::{PROMETHEUS_BUCKETS, PROMETHEUS_CONTENT_TYPE, prometheus};
+pub use exported::{Exported, exported, exported_measured};
+pub use exposition::{
+    Distribution, Exposition, Family, Kind, Label, Metric, Number, PROMETHEUS_BUCKETS,
+    PROMETHEUS_CONTENT_TYPE, Unit, Value,
+};
+pub use prometheus::{Counters, expose_run, expose_sum, prometheus};
 
 use crate::result::RunResult;
 use crate::summary::summary;

@@ -10,10 +10,11 @@ use crate::bounded::{self, cut};
 use crate::details::Details;
 use crate::health::Health;
 use crate::histogram::MergeError;
+use crate::outcome::Outcome;
 use crate::series::Series;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most rows with names of their own; what lies beyond is summed.
 pub const MAX_ROWS: usize = 1000;
@@ -96,6 +97,11 @@ impl Row {
         whole
     }
 
+    /// Number of executions that ended with `outcome`, over all stages.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.each_series().fold(0, |sum, series| sum.saturating_add(series.count(outcome)))
+    }
+
     /// Adds what [`Row::whole`] holds.
     pub(crate) fn add_to(&self, sum: &mut Series) {
         sum.absorb(&self.series);
@@ -112,6 +118,11 @@ impl Row {
 
     fn each_series(&self) -> impl Iterator<Item = &Series> {
         self.stages.values().chain([&self.series]).filter(|series| !series.is_empty())
+    }
+
+    fn sample_count(&self) -> u128 {
+        let samples: u128 = self.each_series().map(Series::sample_count).sum();
+        samples.max(self.details.most_samples())
     }
 
     fn is_empty(&self) -> bool {
@@ -258,6 +269,24 @@ impl Totals {
         }
     }
 
+    /// The keys of the rows with the fewest samples, all but `keep` of those that can be summed: not those of whole
+    /// passes and of lateness, and not the sums themselves.
+    pub fn smallest(&self, keep: usize) -> BTreeSet<String> {
+        let named = self.rows.iter().filter(|(key, _)| !RowKey::of(key).name.starts_with('('));
+        let mut rows: Vec<(u128, &String)> = named.map(|(key, row)| (row.sample_count(), key)).collect();
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        rows.into_iter().skip(keep).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Sums the rows with these keys as those beyond [`MAX_ROWS`] are. No count is lost.
+    pub fn sum_up(&mut self, keys: &BTreeSet<String>) {
+        for key in keys {
+            if let Some(row) = self.rows.remove(key) {
+                self.absorb_named(sum_name(row.measured), Cow::Owned(row));
+            }
+        }
+    }
+
     /// Adds the counters beside the rows, for what has been checked.
     fn absorb_counters(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
@@ -300,11 +329,7 @@ impl Totals {
     }
 
     fn sample_count(&self) -> u128 {
-        let row = |row: &Row| {
-            let samples: u128 = row.each_series().map(Series::sample_count).sum();
-            samples.max(row.details.most_samples())
-        };
-        self.rows.values().map(row).sum()
+        self.rows.values().map(Row::sample_count).sum()
     }
 }
 

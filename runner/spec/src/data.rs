@@ -366,6 +366,7 @@ pub(crate) fn unknown_columns(
     data: &RowsFor<'_>,
     leaves: &[botarmy_tree::plan::LeafRecord],
     frames: &[botarmy_tree::plan::FrameRecord],
+    spec: &Path,
 ) -> Vec<Finding> {
     let of_leaves = leaves.iter().flat_map(|leaf| {
         let columns = leaf.call.templates().into_iter().flat_map(|t| t.parts_of("data"));
@@ -373,7 +374,7 @@ pub(crate) fn unknown_columns(
     });
     let of_frames = frames.iter().flat_map(|frame| {
         let columns = frame.with.iter().flat_map(|(_, t)| t.parts_of("data"));
-        columns.map(|column| (Path::top().field("trees").field(&frame.subtree), column))
+        columns.map(|column| (spec.field("trees").field(&frame.subtree), column))
     });
     let mut findings = Vec::new();
     for (path, column) in of_leaves.chain(of_frames) {

@@ -38,6 +38,10 @@ enum Error {
     Empty,
     #[error("the file holds {0} BotRuns; keep one in a file")]
     Several(usize),
+    #[error("the file holds {0} documents; a BotRun that goes to a cluster stands alone in its file")]
+    NotAlone(usize),
+    #[error("an editor project cannot go to a cluster; write a BotRun whose trees do the same")]
+    Project,
     #[error("of {0} documents none is a BotRun; add kind: BotRun to the one to run")]
     NoneOfSeveral(usize),
     #[error(
@@ -94,8 +98,24 @@ pub fn read(text: &str) -> Result<Reading, Vec<Finding>> {
     Ok(Reading { file: File::Run { name: None, spec: Box::new(spec), path: Path::top() }, findings })
 }
 
+/// Reads a file whose run shall go to a cluster: one `BotRun` and nothing beside it, as it stands there. What its spec
+/// says is the cluster's to judge, which may know more fields than this program.
+pub fn read_manifest(text: &str) -> Result<Value, Vec<Finding>> {
+    let documents = documents(text)?;
+    if documents.len() > 1 {
+        return Err(vec![Finding::new(&Path::top(), &Error::NotAlone(documents.len()))]);
+    }
+    let Document { mut value, mut findings } = choose(documents)?;
+    if editor::is_project(&value) {
+        return Err(vec![Finding::new(&Path::top(), &Error::Project)]);
+    }
+    canonical(&mut value);
+    check_head(&value, &mut findings);
+    findings.or(value)
+}
+
 /// The documents of a text. What begins like JSON is read as JSON, unless only YAML can be meant.
-fn documents(text: &str) -> Result<Vec<Document>, Vec<Finding>> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Document>, Vec<Finding>> {
     let text = text.trim_start_matches('\u{feff}');
     let begins_like_json = text.trim_start().starts_with(['{', '[']);
     if !begins_like_json || text.len() > yaml::MAX_BYTES {
@@ -128,6 +148,20 @@ fn choose(mut documents: Vec<Document>) -> Result<Document, Vec<Finding>> {
 }
 
 fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Finding>> {
+    check_head(value, &mut findings);
+    let path = Path::top().field("spec");
+    // Of another kind the spec would be something else.
+    let Some(spec) = value.get("spec").filter(|_| value["kind"] == KIND) else {
+        return Err(findings.into_vec());
+    };
+    let (spec, more) = shape::read(spec, &path);
+    findings.append(more);
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+    Ok(Reading { file: File::Run { name, spec: Box::new(spec), path }, findings })
+}
+
+/// Notes what is wrong around the spec.
+fn check_head(value: &Value, findings: &mut Findings) {
     let top = Path::top();
     let mut note = |path: &Path, error: &Error| findings.later(vec![Finding::new(path, error)]);
     let is_run = value["kind"] == KIND;
@@ -154,21 +188,13 @@ fn manifest(value: &Value, mut findings: Findings) -> Result<Reading, Vec<Findin
     if name.is_some_and(|n| !n.as_str().is_some_and(is_run_name)) {
         note(&top.field("metadata").field("name"), &Error::Name);
     }
-    let path = top.field("spec");
-    let spec = value.get("spec");
-    if spec.is_none() {
+    if value.get("spec").is_none() {
         note(&top, &Error::NoSpec);
     }
-    // Of another kind the spec would be something else.
-    let Some(spec) = spec.filter(|_| is_run) else { return Err(findings.into_vec()) };
-    let (spec, more) = shape::read(spec, &path);
-    findings.append(more);
-    let name = name.and_then(Value::as_str).map(str::to_owned);
-    Ok(Reading { file: File::Run { name, spec: Box::new(spec), path }, findings })
 }
 
-/// A DNS label, as names of pods are made of (RFC 1123).
-fn is_run_name(name: &str) -> bool {
+/// Whether a run may be called so: a DNS label, as names of pods are made of (RFC 1123), of at most [`MAX_RUN_NAME`].
+pub fn is_run_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_RUN_NAME
         && !name.starts_with('-')
@@ -206,6 +232,35 @@ mod tests {
         assert!(matches!(file("{trees: {T: done}}"), Ok(File::Run { .. })));
         assert!(matches!(file(r#"{"data": {"trees": [{"title": "a"}]}}"#), Ok(File::Project(_))));
         assert!(matches!(file(r#"{"trees": [{"title": "a"}]}"#), Ok(File::Project(_))));
+    }
+
+    #[test]
+    fn what_goes_to_a_cluster_is_one_run_as_it_stands() {
+        let head = "apiVersion: botarmy.dev/v1alpha1\nkind: BotRun\n";
+        let whole =
+            format!("{head}metadata: {{generateName: a-}}\nspec: {{bots: 2, later: {{known: 1.0}}}}\n");
+        let read = read_manifest(&format!("---\n{whole}---\n# nothing more\n"));
+        let wanted = serde_json::json!({
+            "apiVersion": API_VERSION, "kind": KIND, "metadata": {"generateName": "a-"},
+            "spec": {"bots": 2, "later": {"known": 1}},
+        });
+        assert_eq!(read, Ok(wanted), "a field that is not known here stays");
+        for (text, part) in [
+            (String::new(), "(top): the file holds nothing"),
+            ("- a".into(), "(top): expected a mapping at the top"),
+            (format!("{whole}---\nkind: Service\n"), "(top): the file holds 2 documents"),
+            (format!("{whole}---\n{whole}"), "(top): the file holds 2 documents"),
+            (r#"{"trees": [{"title": "a"}]}"#.into(), "(top): an editor project cannot go to a cluster"),
+            ("trees: {T: done}".into(), "(top): the field kind is missing"),
+            ("apiVersion: v1\nkind: Pod\nspec: {}".into(), "kind: the kind is \"Pod\""),
+            (head.into(), "(top): the field spec is missing"),
+            (format!("{head}metadata: {{name: A_b}}\nspec: {{}}"), "metadata.name: a name is"),
+            (format!("{head}spec: {{trees: {{T: {{set: {{a: no}}}}}}}}"), "spec.trees.T.set.a: YAML 1.1"),
+        ] {
+            let findings = read_manifest(&text).expect_err(&text);
+            let found = findings.iter().any(|f| f.to_string().starts_with(part));
+            assert!(found, "{text}: {part} is not in {findings:#?}");
+        }
     }
 
     #[test]

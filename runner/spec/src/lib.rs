@@ -5,14 +5,22 @@
 //! documents that people hand to the command line.
 
 pub mod data;
+pub mod env;
 pub mod file;
 pub mod load;
 pub mod profile;
 pub mod rate;
 pub mod run;
 pub mod shape;
+pub mod sources;
+pub mod targets;
 pub mod types;
 
 pub use data::{Data, Table};
+pub use env::Secrets;
 pub use run::{Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
-pub use types::{BotRunSpec, EnvVar, LoadSpec, RefillSpec, RunnersSpec, ThresholdSpec, Time};
+pub use targets::Targets;
+pub use types::{
+    BotRunSpec, EnvVar, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec, TargetPolicy,
+    ThresholdSpec, Time, TtlSpec,
+};

@@ -8,8 +8,11 @@ pub use once::{Once, Part};
 pub use threshold::RunThreshold;
 
 use crate::data::{Data, Error as DataError, RowsFor};
+use crate::env::Secrets;
 use crate::load::{Load, Model, whole};
 use crate::rate;
+use crate::sources;
+use crate::targets::Targets;
 use crate::types::{BotRunSpec, Time};
 use botarmy_report::{Dimension, Facts, RunOutcome, RunResult, ThresholdResult, Totals};
 use botarmy_tree::action::Call;
@@ -46,6 +49,14 @@ pub struct Run {
     pub teardown: Option<Once>,
     /// Addresses of names, in the place of what DNS says.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// How long it may wait for its runners, if it says so itself.
+    pub start_deadline: Option<Duration>,
+    /// How long it may take in all.
+    pub deadline: Option<Duration>,
+    /// Whom its bots may talk to; anybody if it is not said. Not part of a spec: whoever runs it decides.
+    pub allowed: Option<Targets>,
+    /// What none of its logs and reports may show. Not part of a spec: whoever finds the values knows them.
+    pub secrets: Secrets,
 }
 
 /// A population of bots.
@@ -140,6 +151,10 @@ enum Error {
     Twice(String),
     #[error("the name {0:?} is not one of letters, digits and _, beginning with no digit")]
     EnvName(String),
+    #[error("value and valueFrom exclude each other; keep one")]
+    TwoValues,
+    #[error("a value comes from a secretKeyRef, a configMapKeyRef or a fieldRef; give one of them")]
+    ValueSource,
     #[error("{0:?} is not a name of a scenario; write letters, digits, - and _")]
     ScenarioName(String),
     #[error("{0} and scenarios exclude each other; move it into the scenarios")]
@@ -185,11 +200,19 @@ impl Run {
         path: &Path,
         actions: &Actions,
     ) -> Result<Self, Vec<Finding>> {
+        if !spec.sources.is_empty() {
+            // Their trees are not known here.
+            let mut findings = Findings::default();
+            findings.later(sources::check(&spec.sources, path));
+            return Self::with_plans(spec, name, path, findings, false, |_, _| Ok(Some(Plan::default())));
+        }
         let place = path.field("trees");
         let trees = notation::read(&Value::Object(spec.trees.clone()), &place, actions);
         let mut findings = Findings::default();
         let trees = trees.map_err(|f| findings.later(f)).ok();
-        Self::with_plans(spec, name, path, findings, |tree, path| plan_of(spec, trees.as_ref(), tree, path))
+        Self::with_plans(spec, name, path, findings, true, |tree, path| {
+            plan_of(spec, trees.as_ref(), tree, path)
+        })
     }
 
     /// Checks all but the trees, for a plan that comes from elsewhere (an editor project).
@@ -201,15 +224,17 @@ impl Run {
     ) -> Result<Self, Vec<Finding>> {
         let mut findings = Findings::default();
         let plan = plan.map_err(|f| findings.later(f)).ok();
-        Self::with_plans(spec, name, path, findings, |_, _| Ok(plan.clone()))
+        Self::with_plans(spec, name, path, findings, true, |_, _| Ok(plan.clone()))
     }
 
-    /// `plan_of` compiles a tree of a name; none when what is wrong with it has been told.
+    /// `plan_of` compiles a tree of a name; none when what is wrong with it has been told. Thresholds are held against
+    /// the rows of the plans, if these are `known`.
     fn with_plans(
         spec: &BotRunSpec,
         name: &str,
         path: &Path,
         findings: Findings,
+        known: bool,
         plan_of: impl Fn(Option<&str>, &Path) -> Result<Option<Plan>, Vec<Finding>>,
     ) -> Result<Self, Vec<Finding>> {
         let mut check = Check { path, findings };
@@ -229,13 +254,17 @@ impl Run {
         let run = Self {
             name: name.to_owned(),
             runners,
-            thresholds: check.thresholds(spec, whole.then_some(&*scenarios)),
+            thresholds: check.thresholds(spec, whole.then_some(&*scenarios), known),
             warmup: check.warmup(spec, &scenarios),
             grace_period: check
                 .time("gracePeriod", spec.grace_period.as_ref())
                 .unwrap_or(DEFAULT_GRACE_PERIOD),
             max_rate: check.max_rate(spec),
             hosts: check.hosts(spec),
+            start_deadline: check.time_above_zero("startDeadline", spec.operation.start_deadline.as_ref()),
+            deadline: check.time_above_zero("deadline", spec.operation.deadline.as_ref()),
+            allowed: None,
+            secrets: Secrets::default(),
             setup,
             teardown,
             scenarios,
@@ -295,7 +324,7 @@ impl Run {
             }
             let plan = &scenario.plan;
             let rows = RowsFor::Bots(scenario.data.as_ref());
-            findings.extend(crate::data::unknown_columns(&rows, plan.leaves(), plan.frames()));
+            findings.extend(crate::data::unknown_columns(&rows, plan.leaves(), plan.frames(), path));
         }
         findings
     }

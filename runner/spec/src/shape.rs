@@ -17,6 +17,8 @@ enum Error {
     Unknown(String, String),
     #[error("the field {0} is missing; add it")]
     Missing(String),
+    #[error("the field trees is missing; add it, or sources that hold trees")]
+    NoTrees,
     #[error("expected {0}, found {1}")]
     Type(String, String),
     #[error("must be at least {0}, found {1}")]
@@ -44,15 +46,18 @@ pub fn schema() -> &'static Value {
 /// spec holds what fits the schema, so that its meaning can be checked all the same.
 pub fn read(value: &Value, path: &Path) -> (BotRunSpec, Findings) {
     let mut findings = Findings::default();
-    let mut fields = match value {
+    let fields = match value {
         Value::Object(fields) => sound_fields(fields, schema(), path, &mut findings).0,
         other => {
             findings.note_unread(path, &Error::Type(wanted(schema()), kind_of(other)));
             Map::new()
         }
     };
-    // Without trees the other fields are worth a look as well.
-    fields.entry("trees").or_insert_with(|| Value::Object(Map::new()));
+    let given = |field: &str| value.get(field).is_some();
+    if value.is_object() && !given("trees") && !given("sources") {
+        findings.later(vec![Finding::new(path, &Error::NoTrees)]);
+        findings.unread(&path.field("trees"));
+    }
     let spec = serde_json::from_value(Value::Object(fields)).unwrap_or_else(|e| {
         findings.note(path, &Error::Decode(e));
         BotRunSpec::default()

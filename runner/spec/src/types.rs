@@ -3,17 +3,23 @@
 #![allow(clippy::doc_markdown, reason = "kubectl explain shows these texts, where backticks are noise")]
 
 mod data;
+mod env;
 mod load;
+mod operation;
+mod source;
 
 pub use data::{ConfigMapKey, DataFormat, DataSpec, Exhausted};
+pub use env::{EnvSource, EnvVar, FieldRef, KeyRef};
 pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec, load_rules};
+pub use operation::{LossPolicy, OperationSpec, TargetPolicy, TtlSpec};
+pub use source::{ClaimName, ImageSource, ObjectName, SourceSpec};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// What a `BotRun` shall do. Every field has a default or may be left out, but for `trees`.
+/// What a `BotRun` shall do. Every field has a default or may be left out, but for `trees` or `sources`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BotRunSpec {
@@ -24,9 +30,16 @@ pub struct BotRunSpec {
     pub target: Option<String>,
 
     /// Behavior trees by name. The schema leaves them open, because a tree contains trees; the operator checks
-    /// them and tells mistakes in the condition Accepted.
+    /// them and tells mistakes in the condition Accepted. May be left out when there are sources.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "open_mapping")]
     pub trees: Map<String, Value>,
+
+    /// Trees that lie elsewhere: they are added to trees. The first runner checks them before the bots begin, and
+    /// mistakes are told in the condition Accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub sources: Vec<SourceSpec>,
 
     /// The name of the tree that the bots walk. May be left out when there is one tree, or one called root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +110,10 @@ pub struct BotRunSpec {
     /// True ends the run early: bots end, results are kept. It cannot be taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stop: bool,
+
+    /// How it is operated on a cluster.
+    #[serde(flatten)]
+    pub operation: OperationSpec,
 
     /// A pod template (metadata and spec), merged over that of the runner pods.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -179,18 +196,6 @@ pub struct ThresholdSpec {
     /// How long after the start that may happen at the earliest. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_abort: Option<Time>,
-}
-
-/// A named text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct EnvVar {
-    /// The name: letters, digits and underscores, not beginning with a digit.
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
-    pub name: String,
-    /// The text. Default: empty.
-    #[serde(default)]
-    #[schemars(length(max = 32768))]
-    pub value: String,
 }
 
 /// A time as it is written: text such as 250ms or 1m30s, or a whole number of seconds.

@@ -6,7 +6,7 @@ use super::link::{self, Link};
 use super::outbox::Outbox;
 use botarmy_actions::Together;
 use botarmy_actions::together::Request;
-use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Stage, VERSION};
+use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, VERSION};
 use botarmy_report::Delta;
 use botarmy_spec::Part;
 use std::time::{Duration, Instant};
@@ -36,7 +36,9 @@ pub(super) struct Contact {
     /// The coordinator says that it does not know the run.
     pub(super) unknown: bool,
     /// Why this runner cannot do its part.
-    pub(super) refusal: Option<String>,
+    pub(super) refusal: Option<Refusal>,
+    /// A digest of the sources that were read here.
+    pub(super) sources: Option<String>,
     /// The pod was told to end before the run was over.
     pub(super) left: bool,
     /// What came of setup or teardown, the last of them that was performed here.
@@ -64,6 +66,7 @@ impl Contact {
             epoch: 0,
             unknown: false,
             refusal: None,
+            sources: None,
             left: false,
             performed: None,
             together,
@@ -106,6 +109,7 @@ impl Contact {
             deltas,
             left: self.left,
             refusal: self.refusal.clone(),
+            sources: self.sources.clone(),
             performed: self.performed.clone(),
             together: self.ledger.to_say(),
         };

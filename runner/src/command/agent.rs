@@ -13,7 +13,22 @@ pub(super) fn agent() -> Exit {
         Ok(()) => Exit::Passed,
         Err(error) => {
             complain(&error);
-            Exit::Invalid
+            match error {
+                Error::LeaseOver(_) => Exit::NoCoordinator,
+                Error::Left => Exit::Left,
+                _ => Exit::Invalid,
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use botarmy_protocol::exit;
+
+    #[test]
+    fn the_operator_knows_these_codes() {
+        assert_eq!((Exit::NoCoordinator as i32, Exit::Left as i32), (exit::NO_COORDINATOR, exit::LEFT));
     }
 }

@@ -2,11 +2,13 @@
 
 use super::output::one_line;
 use crate::data::{self, Place};
-use crate::pipe;
+use crate::sources;
+use botarmy_console::text;
 use botarmy_spec::file::{self, File, Reading};
-use botarmy_spec::{BotRunSpec, Overrides, Run};
+use botarmy_spec::{BotRunSpec, Overrides, Run, Secrets, env};
 use botarmy_tree::editor::{Options, Project};
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, yaml};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -21,16 +23,6 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.findings.iter().try_for_each(|finding| writeln!(f, "{}: {finding}", self.file))
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("cannot be read: {0}; check the name, and that it is a file that you may read")]
-    Read(#[from] std::io::Error),
-    #[error("is larger than {max} bytes; move data into files of its own", max = yaml::MAX_BYTES)]
-    TooLarge,
-    #[error("is not text in UTF-8: {0}; save it in that encoding")]
-    NoText(#[from] std::string::FromUtf8Error),
 }
 
 /// A file that was read, with the name it goes by in messages.
@@ -49,7 +41,7 @@ impl Input {
     /// Reads a file; all mistakes of its shape are told.
     pub(super) fn read(path: &FilePath) -> Result<Self, Refusal> {
         let shown = one_line(&path.display().to_string());
-        let text = read_text(path)
+        let text = text::read(path, yaml::MAX_BYTES)
             .map_err(|e| Refusal { file: shown.clone(), findings: vec![Finding::new(&Path::top(), &e)] })?;
         let Reading { file, findings } =
             file::read(&text).map_err(|findings| Refusal { file: shown.clone(), findings })?;
@@ -74,10 +66,16 @@ impl Input {
     }
 
     /// Checks all of it: a run with its trees, or every tree of a project that one would start with.
-    pub(super) fn check(self, actions: &Actions) -> Result<(), Refusal> {
+    pub(super) fn check(self, actions: &Actions, given: &Places) -> Result<(), Refusal> {
         let meaning = match &self.file {
             File::Run { name, spec, path } => {
-                let run = Run::check(spec, name.as_deref().unwrap_or(&self.stem), path, actions);
+                let name = name.as_deref().unwrap_or(&self.stem);
+                // Sources that are not here are checked where they are.
+                let run = if spec.sources.iter().any(|source| given.contains_key(&source.name)) {
+                    with_sources(&mut spec.clone(), name, path, given, actions)
+                } else {
+                    Run::check(spec, name, path, actions)
+                };
                 // Rows of a ConfigMap are looked at where they are.
                 run.and_then(|mut run| data::load(&mut run, path, Place::Check(&self.folder)))
             }
@@ -115,7 +113,7 @@ impl Input {
     }
 
     /// Makes a run of it, with what the command line says in its place.
-    pub(super) fn run(self, overrides: Overrides) -> Result<Run, Refusal> {
+    pub(super) fn run(self, overrides: Overrides, given: &Places) -> Result<Run, Refusal> {
         let Self { shown, folder, stem, file, findings } = self;
         let actions = Actions::built_in();
         let mut place = Path::top();
@@ -123,8 +121,12 @@ impl Input {
             File::Run { name, mut spec, path } => {
                 overrides.apply(&mut spec);
                 place = path;
-                let run = Run::check(&spec, name.as_deref().unwrap_or(&stem), &place, &actions);
-                run.and_then(|mut run| data::load(&mut run, &place, Place::Here(&folder)).map(|()| run))
+                let name = name.unwrap_or(stem);
+                values_from_here(&mut spec, &place).and_then(|secrets| {
+                    let mut run = with_sources(&mut spec, &name, &place, given, &actions)?;
+                    run.secrets = secrets;
+                    data::load(&mut run, &place, Place::Here(&folder)).map(|()| run)
+                })
             }
             File::Project(project) => {
                 let plan =
@@ -143,9 +145,36 @@ impl Input {
     }
 }
 
-fn read_text(path: &FilePath) -> Result<String, Error> {
-    let bytes = pipe::read(path, yaml::MAX_BYTES + 1)?;
-    if bytes.len() > yaml::MAX_BYTES { Err(Error::TooLarge) } else { Ok(String::from_utf8(bytes)?) }
+/// Where the sources of trees are, by their names.
+pub(super) type Places = BTreeMap<String, PathBuf>;
+
+/// Reads `NAME=PATH`.
+pub(super) fn source(text: &str) -> Result<(String, PathBuf), String> {
+    let parts = text.split_once('=').filter(|(name, path)| !name.is_empty() && !path.is_empty());
+    let (name, path) = parts.ok_or("write NAME=PATH, with the name that the run's file gives the source")?;
+    Ok((name.to_owned(), path.into()))
+}
+
+/// Checks a spec with the trees of its sources; what is wrong with these is told with their files.
+fn with_sources(
+    spec: &mut BotRunSpec,
+    name: &str,
+    place: &Path,
+    given: &Places,
+    actions: &Actions,
+) -> Result<Run, Vec<Finding>> {
+    let (origins, _) = sources::load(spec, place, sources::Place::Here(given))?;
+    Run::check(spec, name, place, actions).map_err(|mut findings| {
+        origins.name_files(&mut findings, place);
+        findings
+    })
+}
+
+/// Values that a cluster would put into the pods are those of environment variables here.
+fn values_from_here(spec: &mut BotRunSpec, path: &Path) -> Result<Secrets, Vec<Finding>> {
+    let secrets = env::resolve(spec, path, |wanted| std::env::var(&wanted.variable.name).ok())?;
+    super::hide(&secrets);
+    Ok(secrets)
 }
 
 fn check_project(project: &Project, actions: &Actions) -> Result<(), Vec<Finding>> {

@@ -10,7 +10,6 @@ use botarmy_report::Totals;
 use botarmy_report::quantity::{latency, share};
 use botarmy_spec::Run;
 use recent::{Counts, Recent};
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use view::{Phase, View};
@@ -38,14 +37,13 @@ pub(super) struct Progress {
 impl Progress {
     /// Call it in a runtime, which watches the size of the terminal.
     pub(super) fn new(run: Arc<Run>, started: Instant) -> Self {
-        let variable = |name| std::env::var(name).ok();
-        let terminal = can_redraw(std::io::stderr().is_terminal(), variable("TERM").as_deref());
+        let terminal = screen::can_redraw();
         if terminal {
             screen::follow_resizes();
             screen::make_way_for_panics();
         }
         // See <https://no-color.org>.
-        let colours = variable("NO_COLOR").is_none_or(|v| v.is_empty());
+        let colours = std::env::var("NO_COLOR").ok().is_none_or(|v| v.is_empty());
         let mut progress = Self::on(terminal, run, started);
         progress.colours = colours;
         progress
@@ -153,11 +151,6 @@ impl Drop for Progress {
     }
 }
 
-/// Whether lines can be drawn in the place of others.
-fn can_redraw(terminal: bool, kind: Option<&str>) -> bool {
-    terminal && kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,19 +186,6 @@ mod tests {
         let pause = Duration::from_millis(10);
         assert_eq!(lines(false, 3000, pause).len(), 3);
         assert_eq!(lines(true, 3000, pause).len(), 60);
-    }
-
-    #[test]
-    fn only_a_terminal_that_can_is_drawn_on() {
-        for (terminal, kind, can) in [
-            (true, Some("xterm-256color"), true),
-            (true, Some("dumb"), false),
-            (true, Some(""), false),
-            (true, None, false),
-            (false, Some("xterm"), false),
-        ] {
-            assert_eq!(can_redraw(terminal, kind), can, "{terminal} {kind:?}");
-        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! `runner run`: an army here and now.
 
 mod conduct;
-mod interrupts;
 
 use self::conduct::{Conducted, Watchers, conduct};
-use self::interrupts::Interrupts;
 use super::input::Input;
-use super::output::{complain, say};
-use super::result_file::{self, FormatArg, ResultFile};
+use super::output::complain;
+use super::result_file::{self, OutArgs, ResultFile, deliver};
 use super::{Exit, FileArg, runtime};
 use crate::bot_log::{self, BotLog, Layout};
 use crate::engine::Share;
@@ -15,7 +13,8 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::otlp::{Destination, Pusher};
 use crate::target::{Knobs, Shop};
-use botarmy_report::{RunOutcome, RunResult, Totals, summary};
+use botarmy_console::interrupts::Interrupts;
+use botarmy_report::{RunResult, Totals};
 use botarmy_spec::{Overrides, Run};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -54,13 +53,11 @@ pub(super) struct Args {
     /// A file with the rows of data, in the place of where the run's file takes them from.
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
-    /// Write the result into this file, in the form that its suffix stands for: .json, .html, .csv, .xml
-    /// (JUnit) or .txt, else JSON. May be given several times. A run that is cut short leaves it as it was.
-    #[arg(long, value_name = "FILE")]
-    out: Vec<PathBuf>,
-    /// The form of what is written, whatever the suffix.
-    #[arg(long, requires = "out")]
-    format: Option<FormatArg>,
+    /// Where a source of trees is here: a file or a folder. May be given several times.
+    #[arg(long, value_name = "NAME=PATH", value_parser = super::input::source)]
+    source: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    results: OutArgs,
     /// Serve what is measured to a Prometheus scraper, at /metrics of this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
@@ -122,7 +119,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let refused = |r: super::input::Refusal| Error::Refused(r.to_string());
     let input = Input::read(&args.file.file).map_err(refused)?;
     // An output that cannot be written is told before anything starts, not after the run.
-    let outs = ResultFile::check_all(&args.out, args.format, args.log_file.as_deref())?;
+    let outs = ResultFile::check_all(&args.results, args.log_file.as_deref())?;
     let collector = Destination::choose(args.otlp_endpoint.as_deref(), &args.otlp_header, |name| {
         std::env::var(name).ok()
     })?;
@@ -145,7 +142,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     if let Some(metrics) = &metrics {
         complain(&format_args!("metrics at http://{}/metrics", metrics.address()));
     }
-    let run = Arc::new(input.run(overrides).map_err(refused)?);
+    let run = Arc::new(input.run(overrides, &args.source.into_iter().collect()).map_err(refused)?);
     if with_data && run.scenarios.iter().all(|scenario| scenario.data.is_none()) {
         return Err(Error::NoData);
     }
@@ -168,10 +165,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
         }
     };
     let Some(Conducted { result, pusher }) = result else { return Ok(Exit::Interrupted) };
-    let said = say(&summary(&result));
-    // One that cannot be written after all keeps none of the others from being written.
-    let unwritten: Vec<_> = outs.into_iter().filter_map(|out| out.write(&result).err()).collect();
-    unwritten.iter().for_each(complain);
+    let exit = deliver(&result, outs);
     close(log).await?;
     // The result does not wait for a collector, nor does who has seen enough.
     if let Some(pusher) = pusher {
@@ -181,12 +175,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
             () = interrupts.reached(1) => {}
         }
     }
-    Ok(match result.outcome {
-        RunOutcome::Passed if unwritten.is_empty() => said,
-        RunOutcome::Passed => Exit::Unwritten,
-        RunOutcome::Failed | RunOutcome::Aborted => Exit::ThresholdsFailed,
-        RunOutcome::Errored => Exit::Errored,
-    })
+    Ok(exit)
 }
 
 /// A file named on the command line lies in the working directory, not beside the run's file.

@@ -39,6 +39,7 @@ fn spec() -> Value {
     }
     translate(&mut spec);
     spec["properties"]["trees"] = json!({"$ref": "#/$defs/trees"});
+    spec["anyOf"] = json!([{"required": ["trees"]}, {"required": ["sources"]}]);
     spec
 }
 

@@ -1,6 +1,7 @@
 //! The handle of a running army: its threads, its orders, its measures.
 
 use super::health::Watch;
+use super::load_clock::Pause;
 use super::pacer::Pacer;
 use super::refill::Gate;
 use super::rows::{Next, Row, Rows};
@@ -45,6 +46,8 @@ pub struct Start {
     pub threads: usize,
     /// What its times count from; bots begin then, or now if that has passed.
     pub at: Instant,
+    /// Times in which the load stood still already, or stands still.
+    pub pauses: Vec<Pause>,
     /// The values that each bot begins with.
     pub context: Context,
     /// What its bots share.
@@ -62,7 +65,7 @@ pub struct Start {
 /// What was done of a share before it was taken over.
 #[derive(Debug, Clone, Default)]
 pub struct Done {
-    /// How long the load goes on already: what should have arrived in that time is not made up for.
+    /// How long the load goes on already, the times left out in which it stood still: what should have arrived in that time is not made up for.
     pub since: Duration,
     /// Passes that ended, by scenario; the one of a run without scenarios has no name.
     pub iterations: BTreeMap<String, u64>,
@@ -76,6 +79,7 @@ impl Start {
             share: Share::WHOLE,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             at: Instant::now(),
+            pauses: Vec::new(),
             context: Context::new(),
             together: Together::here(),
             own: Own::default(),
@@ -118,6 +122,8 @@ pub(super) struct Common {
     pub(super) start: Instant,
     /// How long the load goes on already, if this share was another's.
     pub(super) since: Duration,
+    /// The times in which it stood still, or stands still.
+    pub(super) pauses: Vec<Pause>,
     /// The values that each bot begins with.
     pub(super) context: Context,
     pub(super) together: Together,
@@ -246,7 +252,8 @@ pub struct Army {
 impl Army {
     /// Begins a run.
     pub async fn start(start: Start) -> Result<Self, Error> {
-        let Start { run, share, threads, at, context, together, own, keeps_ending, log, done } = start;
+        let Start { run, share, threads, at, pauses, context, together, own, keeps_ending, log, done } =
+            start;
         let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share, &done)).collect();
         let since = done.since;
         let ending = keeps_ending.then(Mutex::default);
@@ -258,6 +265,7 @@ impl Army {
             share,
             start: at,
             since,
+            pauses,
             context,
             together,
             own,
@@ -294,6 +302,17 @@ impl Army {
     /// rate beside it. The list is that of all changes since the start.
     pub fn set_rates(&self, changes: &[(Duration, f64)]) {
         self.tell(|| Command::Rates(changes.to_vec()));
+    }
+
+    /// Lets the load stand still from a moment on, which may be over: bots stay where they are, what is done to the target
+    /// comes to its end, and nothing else begins. All that is to come is so much later.
+    pub fn suspend(&self, at: Instant) {
+        self.tell(|| Command::Suspend(at));
+    }
+
+    /// Lets the load go on from a moment on.
+    pub fn resume(&self, at: Instant) {
+        self.tell(|| Command::Resume(at));
     }
 
     /// How the last bot ended, if that was to be known: with the values that it had, or why it failed.

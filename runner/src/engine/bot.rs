@@ -279,6 +279,9 @@ impl Life {
             if self.squad.local.common.pacer.is_some() {
                 Box::pin(self.wait_for_turn(leaf)).await;
             }
+            if self.squad.local.clock.stands_still() {
+                Box::pin(self.stand_still()).await;
+            }
             if self.stop.asked() {
                 return End::Stopped;
             }
@@ -287,6 +290,16 @@ impl Life {
                 Err(end) => return end,
             }
         }
+    }
+
+    /// Waits until the load goes on, or until it is told to stop.
+    pub(super) async fn stand_still(&mut self) {
+        tokio::select! {
+            biased;
+            () = self.stop.reached(Stage::End) => {}
+            () = self.squad.local.clock.goes_on() => {}
+        }
+        self.resume();
     }
 
     /// Waits until a measured leaf may begin, where their rate is capped.

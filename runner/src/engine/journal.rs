@@ -3,7 +3,7 @@
 use crate::bot_log::{Farewell, Level, Lines, Record};
 use botarmy_actions::{Action, Bot, Outcome, Step};
 use botarmy_report::Outcome as Recorded;
-use botarmy_spec::Scenario;
+use botarmy_spec::{Scenario, Secrets};
 use botarmy_tree::Template;
 use botarmy_tree::action::Call;
 use botarmy_tree::draw::Draw;
@@ -68,9 +68,11 @@ impl Journal {
     }
 
     /// The action of a leaf that says something to the log, if there is one.
-    pub(super) fn action(&self, leaf: &LeafRecord) -> Option<Box<dyn Action>> {
+    pub(super) fn action(&self, leaf: &LeafRecord, secrets: &Secrets) -> Option<Box<dyn Action>> {
         match (&self.0, &leaf.call) {
-            (Some(kept), Call::Log(text)) => Some(Box::new(Log { text: text.clone(), kept: kept.clone() })),
+            (Some(kept), Call::Log(text)) => {
+                Some(Box::new(Log { text: text.clone(), kept: kept.clone(), secrets: secrets.clone() }))
+            }
             _ => None,
         }
     }
@@ -87,6 +89,7 @@ impl Kept {
 struct Log {
     text: Template,
     kept: Kept,
+    secrets: Secrets,
 }
 
 impl Action for Log {
@@ -94,6 +97,7 @@ impl Action for Log {
         let mut message = String::new();
         match self.text.render_text(bot.scope, &mut message) {
             Ok(()) => {
+                let message = self.secrets.hide(&message);
                 tracing::info!(bot_id = bot.scope.bot, "{message}");
                 let bot_id = Some(bot.scope.bot);
                 self.kept.write(&Record { message: &message, bot_id, ..Record::default() });

@@ -96,7 +96,7 @@ pub(super) struct Squad {
     alarm: RefCell<Option<Alarm>>,
     /// Rates that were changed, and who has to know.
     rates: RefCell<Option<Profile>>,
-    rates_changed: Notify,
+    nudge: Notify,
     /// Arrivals: all have come.
     all_came: Cell<bool>,
     /// The stage that measures belong to, and when the next one begins.
@@ -113,7 +113,7 @@ impl Squad {
         let journal = Journal::new(local.lines.as_ref(), &local.run.scenarios[scenario]);
         let leaves = local.run.scenarios[scenario].plan.leaves();
         let Common { together, own, .. } = &*local.common;
-        let action = |leaf| match journal.action(leaf) {
+        let action = |leaf| match journal.action(leaf, &local.run.secrets) {
             Some(action) => Ok(action),
             None => botarmy_actions::action(leaf, network, together, own),
         };
@@ -136,7 +136,7 @@ impl Squad {
             retired: Cell::default(),
             alarm: RefCell::new(alarm),
             rates: RefCell::default(),
-            rates_changed: Notify::new(),
+            nudge: Notify::new(),
             all_came: Cell::default(),
             stage: Cell::default(),
         })
@@ -166,8 +166,7 @@ impl Squad {
             Model::Closed(closed) => &closed.bots,
             Model::Open(open) => &open.rate,
         };
-        let begin = self.local.common.start + *start_delay;
-        let time = Instant::now().saturating_duration_since(begin);
+        let time = self.local.clock.since(self.local.clock.start() + *start_delay);
         let (stage, next) = profile.stage(time);
         let until = next.map(|next| now + next.saturating_sub(time));
         if self.stage.replace(Some((stage, until))).is_none_or(|(before, _)| before != stage) {
@@ -259,7 +258,7 @@ impl Squad {
     pub(super) fn set_rates(&self, changes: &[(Duration, f64)]) {
         if let Some(first) = self.local.run.live_rate() {
             self.rates.replace(Some(Profile::steps(first, changes)));
-            self.rates_changed.notify_one();
+            self.nudge.notify_one();
         }
     }
 
@@ -270,14 +269,14 @@ impl Squad {
 
     /// Does what is due, and tells when to look again.
     pub(super) fn tend(self: &Rc<Self>, now: Instant) -> Option<Instant> {
-        let begin = self.local.common.start + self.scenario().start_delay;
+        let begin = self.begin();
         let end = self.scenario().load.duration.map(|d| begin + d);
         if self.phase.get() == Phase::Waiting {
             if now < begin {
                 return Some(begin);
             }
             self.phase.set(Phase::Going);
-            self.let_them_arrive(begin);
+            self.let_them_arrive();
         }
         // Who has come before the end is let in, however late this worker is.
         let is_open = matches!(self.scenario().load.model, Model::Open(_));
@@ -312,6 +311,18 @@ impl Squad {
             _ => return,
         }
         self.alive.borrow().values().for_each(|stop| stop.tell(stage));
+    }
+
+    /// When its load began, if all the time in which it stood still is left out.
+    fn begin(&self) -> Instant {
+        self.local.clock.start() + self.scenario().start_delay
+    }
+
+    /// The load stands still from now on, or goes on.
+    pub(super) fn clock_changed(&self) {
+        // Its end is another moment now.
+        self.stage.set(None);
+        self.nudge.notify_one();
     }
 
     fn is_going(&self) -> bool {
@@ -393,7 +404,7 @@ impl Squad {
     }
 
     /// Starts a bot at each arrival of this worker, whatever becomes of the others.
-    fn let_them_arrive(self: &Rc<Self>, begin: Instant) {
+    fn let_them_arrive(self: &Rc<Self>) {
         let Model::Open(open) = &self.scenario().load.model else { return };
         let worker = Share { index: self.local.share.index, of: self.local.share.of };
         let draw = self.scenario().plan.draw_apart(0, 0);
@@ -407,7 +418,7 @@ impl Squad {
         let (squad, alarm) = (self.clone(), self.alarm.take());
         tokio::task::spawn_local(async move {
             let Some(alarm) = alarm else { return };
-            if let Err(error) = squad.arrive(arrivals, alarm, begin).await {
+            if let Err(error) = squad.arrive(arrivals, alarm).await {
                 tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
             }
             squad.all_came.set(true);
@@ -415,15 +426,12 @@ impl Squad {
         });
     }
 
-    async fn arrive(
-        self: &Rc<Self>,
-        mut arrivals: Arrivals,
-        alarm: Alarm,
-        begin: Instant,
-    ) -> std::io::Result<()> {
+    async fn arrive(self: &Rc<Self>, mut arrivals: Arrivals, alarm: Alarm) -> std::io::Result<()> {
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
         while !self.shared().rows_are_over() && arrivals.number() < iterations {
+            self.local.clock.goes_on().await;
+            let begin = self.begin();
             // One that lies beyond all time never comes.
             let next = arrivals.peek().filter(|(_, time)| *time < duration);
             let next = next.and_then(|(arrival, time)| Some((arrival, begin.checked_add(time)?)));
@@ -444,7 +452,7 @@ impl Squad {
             tokio::select! {
                 biased;
                 due = due => due?,
-                () = self.rates_changed.notified() => {
+                () = self.nudge.notified() => {
                     if let Some(rates) = self.rates.take() {
                         arrivals.set_rate(rates);
                     }
@@ -453,7 +461,7 @@ impl Squad {
             }
             let Some((arrival, scheduled)) = next.filter(|_| self.is_going()) else { break };
             // A worker that is behind by so much will not catch up any more.
-            if begin.elapsed() > duration.saturating_add(MOST_BEHIND) {
+            if self.local.clock.since(begin) > duration.saturating_add(MOST_BEHIND) {
                 let missed = arrivals.skip_until(iterations, duration);
                 self.local.recorder.borrow_mut().dropped(missed);
                 break;
@@ -468,7 +476,7 @@ impl Squad {
 
     /// Whether the present rate of 0 may become another one.
     fn may_go_on(&self, begin: Instant, duration: Duration) -> bool {
-        self.is_going() && self.local.run.live_rate().is_some() && begin.elapsed() < duration
+        self.is_going() && self.local.run.live_rate().is_some() && self.local.clock.since(begin) < duration
     }
 
     /// Starts a bot that has arrived, if there is room and a row for it.

@@ -3,6 +3,7 @@
 use super::army::{Common, Error, Snapshot};
 use super::bot::Stage;
 use super::health::watch_lag;
+use super::load_clock::LoadClock;
 use super::share::Share;
 use super::squad::{Place, Squad};
 use crate::bot_log::Lines;
@@ -27,6 +28,10 @@ pub(super) enum Command {
     Rates(Vec<(Duration, f64)>),
     /// Hand over what was measured since the last time.
     Drain(oneshot::Sender<Drained>),
+    /// The load stands still from then on: bots stay where they are.
+    Suspend(Instant),
+    /// The load goes on from then on.
+    Resume(Instant),
     /// Bots end at their next tick, none is started any more.
     Stop,
 }
@@ -44,6 +49,8 @@ pub(super) struct Local {
     pub(super) run: Arc<Run>,
     pub(super) recorder: RefCell<Recorder>,
     pub(super) common: Arc<Common>,
+    /// The time of the load.
+    pub(super) clock: LoadClock,
     /// This worker among those of the runner.
     pub(super) share: Share,
     /// Something has changed that the supervisor has to look at.
@@ -63,7 +70,7 @@ pub(super) struct Local {
 impl Local {
     /// Ends the warm-up when its time is over; tells when that will be.
     fn warm_up(&self, now: Instant) -> Option<Instant> {
-        let end = self.common.start + self.run.warmup;
+        let end = self.clock.start() + self.run.warmup;
         if self.warm.get() {
             return None;
         }
@@ -102,7 +109,8 @@ impl Worker {
                 hosts.add(name, *address);
             }
         }
-        let network = Network::new(&hosts).map_err(botarmy_actions::Error::from)?;
+        let network =
+            Network::new(&hosts).map_err(botarmy_actions::Error::from)?.allowing(run.allowed.as_ref());
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         for scenario in &run.scenarios {
             places.push(Place::of(scenario, &mut rows));
@@ -115,6 +123,7 @@ impl Worker {
             lag: RefCell::new(Health::no_lag()),
             warmup: RefCell::default(),
             warm: Cell::new(false),
+            clock: LoadClock::new(common.start, &common.pauses),
             network,
             common,
             share,
@@ -149,7 +158,23 @@ impl Worker {
         }
     }
 
+    /// Does what is due, and tells when to look again.
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        let (changed, next_change) = self.local.clock.tick(now);
+        if changed {
+            self.squads.iter().for_each(|squad| squad.clock_changed());
+        }
+        if self.local.clock.stands_still() {
+            return next_change;
+        }
+        let warm = self.local.warm_up(now);
+        let next = self.squads.iter().filter_map(|squad| squad.tend(now));
+        next.chain(warm).chain(next_change).min()
+    }
+
     fn stop(&self, now: Instant) {
+        // Whoever stands still would not hear of it.
+        self.local.clock.give_up();
         self.squads.iter().for_each(|squad| squad.end(now, Stage::End));
     }
 }
@@ -167,8 +192,7 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
     let mut finished = false;
     loop {
         let now = Instant::now();
-        let warm = worker.local.warm_up(now);
-        let next = worker.squads.iter().filter_map(|squad| squad.tend(now)).chain(warm).min();
+        let next = worker.tend(now);
         if worker.finished() != finished {
             finished = !finished;
             worker.local.common.finished.notify_one();
@@ -181,6 +205,8 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
                 Some(Command::Bots(bots)) => worker.squads.iter().for_each(|squad| squad.set_bots(bots)),
                 // Nobody waits for it any more: what was drained is lost with its reader.
                 Some(Command::Drain(reply)) => drop(reply.send(worker.drain())),
+                Some(Command::Suspend(at)) => worker.local.clock.suspend(at),
+                Some(Command::Resume(at)) => worker.local.clock.resume(at),
                 Some(Command::Stop) => worker.stop(Instant::now()),
             },
             () = worker.local.changed.notified() => {}

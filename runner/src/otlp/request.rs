@@ -126,8 +126,7 @@ struct Bounds {
 
 impl Bounds {
     fn new() -> Self {
-        let us: Vec<u64> =
-            PROMETHEUS_BUCKETS.iter().map(|(us, _)| Histogram::highest_equivalent(*us)).collect();
+        let us: Vec<u64> = PROMETHEUS_BUCKETS.iter().map(|us| Histogram::highest_equivalent(*us)).collect();
         Self { seconds: us.iter().copied().map(seconds).collect(), us }
     }
 

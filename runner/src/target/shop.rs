@@ -24,6 +24,11 @@ const OTHER: &str = "(other)";
 /// Most carts that are remembered, and most items in one.
 const MAX_CARTS: usize = 1_000_000;
 const MAX_ITEMS: usize = 100;
+/// The header by which a request says who has sent it.
+const SENDER: &str = "x-sender";
+/// Most senders that are counted apart, and the longest name of one, in bytes.
+const MAX_SENDERS: usize = 10_000;
+const MAX_SENDER: usize = 128;
 /// What is on sale: name and price in cents.
 const GOODS: [(&str, u64); 4] = [("tea", 450), ("mug", 1200), ("kettle", 3900), ("biscuits", 275)];
 
@@ -34,6 +39,8 @@ struct Books {
     customers: AtomicU64,
     carts: Mutex<HashMap<String, Vec<usize>>>,
     served: Mutex<BTreeMap<String, u64>>,
+    /// Requests by who has sent them, if they say it.
+    senders: Mutex<BTreeMap<String, u64>>,
 }
 
 pub(super) fn routes(knobs: Knobs) -> Router {
@@ -42,6 +49,7 @@ pub(super) fn routes(knobs: Knobs) -> Router {
         customers: AtomicU64::new(0),
         carts: Mutex::default(),
         served: Mutex::default(),
+        senders: Mutex::default(),
     });
     Router::new()
         .route("/login", post(log_in))
@@ -75,6 +83,16 @@ async fn count(
         return refused(StatusCode::BAD_REQUEST, "the request is broken, or far too large");
     };
     *locked(&books.served).entry(row(&parts.method, path.as_ref())).or_default() += 1;
+    if let Some(sender) = parts.headers.get(SENDER).and_then(|sender| sender.to_str().ok()) {
+        let mut senders = locked(&books.senders);
+        let is_known = senders.contains_key(sender);
+        let name = if is_known || (senders.len() < MAX_SENDERS && sender.len() <= MAX_SENDER) {
+            sender
+        } else {
+            OTHER
+        };
+        *senders.entry(name.to_owned()).or_default() += 1;
+    }
     if !books.knobs.latency.is_zero() {
         tokio::time::sleep(books.knobs.latency).await;
     }
@@ -120,7 +138,12 @@ fn row(method: &Method, path: Option<&MatchedPath>) -> String {
 
 async fn stats(State(books): State<Arc<Books>>) -> Json<Value> {
     let served = locked(&books.served).clone();
-    Json(json!({"requests": served.values().sum::<u64>(), "routes": served}))
+    let senders = locked(&books.senders).clone();
+    let mut stats = json!({"requests": served.values().sum::<u64>(), "routes": served});
+    if !senders.is_empty() {
+        stats["senders"] = json!(senders);
+    }
+    Json(stats)
 }
 
 async fn log_in(State(books): State<Arc<Books>>) -> Json<Value> {

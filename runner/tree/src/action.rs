@@ -97,11 +97,19 @@ pub enum Wait {
     Rendered(Template),
 }
 
+/// How a finding says that an action is unknown.
+const DOES_NOT_EXIST: &str = "does not exist; built in are";
+
+/// Whether the message of a finding says that an action is unknown.
+pub fn is_unknown(message: &str) -> bool {
+    message.contains(DOES_NOT_EXIST)
+}
+
 /// Why an action cannot be called like that.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// Neither built in nor supplied.
-    #[error("the action {0} does not exist; built in are {known}", known = listed(BUILT_INS.iter().map(|s| s.name)))]
+    #[error("the action {0} {DOES_NOT_EXIST} {known}", known = listed(BUILT_INS.iter().map(|s| s.name)))]
     Unknown(String),
     /// The wrong number of arguments.
     #[error("{0} takes {1}, not {2}")]

@@ -47,10 +47,19 @@ impl Exported {
 /// The rows for other systems: 200 with names of their own, those beyond as one for each kind. Rows whose
 /// names are the same once they are cut are one.
 pub fn exported(totals: &Totals) -> Vec<Exported> {
+    at_most(MAX_ROWS, totals.rows.iter())
+}
+
+/// The measured rows alone: at most so many with names of their own, those beyond as one.
+pub fn exported_measured(totals: &Totals, most: usize) -> Vec<Exported> {
+    at_most(most, totals.rows.iter().filter(|(_, row)| row.measured))
+}
+
+fn at_most<'a>(most: usize, all: impl Iterator<Item = (&'a String, &'a Row)>) -> Vec<Exported> {
     let mut rows: Vec<Exported> = Vec::new();
-    for (key, row) in &totals.rows {
+    for (key, row) in all {
         let mut key = RowKey::of(key);
-        if rows.len() >= MAX_ROWS && !rows.iter().any(|own| own.is_of(key)) {
+        if rows.len() >= most && !rows.iter().any(|own| own.is_of(key)) {
             key = RowKey { name: if row.measured { OTHER } else { OTHER_CONTROL }, scenario: "", group: "" };
         }
         match rows.iter_mut().find(|own| own.is_of(key)) {
@@ -87,6 +96,26 @@ mod tests {
         let told: Vec<_> =
             rows.iter().map(|r| (&*r.scenario, r.name.len(), r.series.measured_count())).collect();
         assert_eq!(told, [("day", MAX_NAME, 3), ("night", MAX_NAME, 2)]);
+    }
+
+    #[test]
+    fn measured_rows_alone_are_bounded_apart() {
+        let row = |n: usize| RowInfo {
+            name: format!("r{n}"),
+            base: "r".into(),
+            measured: !n.is_multiple_of(3),
+            ..RowInfo::default()
+        };
+        let mut recorder = Recorder::new((0..9).map(row).collect(), 1_000);
+        (0..9).for_each(|row| recorder.record(row, Outcome::Succeed, 5));
+        let totals = recorder.drain();
+        let told = |most| -> Vec<(String, u64)> {
+            let rows = exported_measured(&totals, most);
+            rows.into_iter().map(|r| (r.name, r.series.measured_count())).collect()
+        };
+        assert_eq!(told(6).len(), 6, "those that are not measured take no place");
+        let of = |name: &str, count: u64| (name.to_owned(), count);
+        assert_eq!(told(2), [of("r1", 1), of("r2", 1), of(OTHER, 4)]);
     }
 
     #[test]

@@ -1,127 +1,186 @@
-//! What was counted so far in Prometheus' text format 0.0.4, for a scraper.
+//! What was counted of a run, for a Prometheus scraper.
 
 use super::exported::{Exported, exported};
+use super::exposition::{Exposition, Label, Metric, Number, Unit};
 use crate::outcome::Outcome;
-use crate::totals::Totals;
-use std::fmt::Write;
+use crate::result::OTHER_STATUSES;
+use crate::totals::{OTHER, Totals};
 
-/// The content type of [`prometheus`].
-pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The label of an action's name.
+const ACTION: &str = "action";
 
-/// Upper bounds of the buckets of times, in microseconds, and as they are written in seconds.
-pub const PROMETHEUS_BUCKETS: [(u64, &str); 15] = [
-    (1_000, "0.001"),
-    (2_500, "0.0025"),
-    (5_000, "0.005"),
-    (10_000, "0.01"),
-    (25_000, "0.025"),
-    (50_000, "0.05"),
-    (100_000, "0.1"),
-    (250_000, "0.25"),
-    (500_000, "0.5"),
-    (1_000_000, "1"),
-    (2_500_000, "2.5"),
-    (5_000_000, "5"),
-    (10_000_000, "10"),
-    (30_000_000, "30"),
-    (60_000_000, "60"),
-];
+const REQUESTS: Metric = Metric::counter("botarmy_requests_total", "Requests sent.");
+const ITERATIONS: Metric = Metric::counter("botarmy_iterations_total", "Passes of the root that ended.");
+const STARTED: Metric = Metric::counter("botarmy_bots_started_total", "Bots started.");
+const DROPPED: Metric =
+    Metric::counter("botarmy_starts_dropped_total", "Arrivals for which no bot was started.");
+const RECEIVED: Metric = Metric::counter("botarmy_received_bytes_total", "Bytes received.");
+const SENT: Metric = Metric::counter("botarmy_sent_bytes_total", "Bytes sent.");
+const ALIVE: Metric = Metric::gauge("botarmy_bots_alive", "Bots alive.");
+const LOOKED_AT: Metric =
+    Metric::counter("botarmy_generator_seconds_total", "Seconds in which the generator was looked at.");
+const SATURATED: Metric = Metric::counter(
+    "botarmy_generator_saturated_seconds_total",
+    "Seconds in which the generator could not keep up.",
+);
+const SUSPECT: Metric = Metric::gauge(
+    "botarmy_generator_saturated",
+    "1 when so many seconds were saturated that the figures are about the generator.",
+);
+const ACTIONS: Metric = Metric::counter("botarmy_actions_total", "Executions of an action, by outcome.");
+const FAILURES: Metric = Metric::counter("botarmy_action_failures_total", "Failures of an action, by class.");
+const RESPONSES: Metric =
+    Metric::counter("botarmy_action_responses_total", "Answers to an action, by status code.");
+const DURATION: Metric = Metric::histogram(
+    "botarmy_action_duration_seconds",
+    "Times of an action, cancelled executions left out.",
+);
 
-/// Everything counted since the start, and how many bots are alive. Buckets of times are exact but for
-/// values less than a thousandth above a bound, which may be counted in the next one.
+/// Everything counted since the start, and how many bots are alive, in Prometheus' text format 0.0.4.
 pub fn prometheus(totals: &Totals, alive: u32) -> String {
-    let rows = exported(totals);
-    let mut text = String::new();
-    let details = totals.total_details();
-    for (name, what, value) in [
-        ("botarmy_requests_total", "Requests sent.", totals.requests),
-        ("botarmy_iterations_total", "Passes of the root that ended.", totals.iterations),
-        ("botarmy_bots_started_total", "Bots started.", totals.bots_started),
-        ("botarmy_starts_dropped_total", "Arrivals for which no bot was started.", totals.dropped),
-        ("botarmy_received_bytes_total", "Bytes received.", details.bytes_in()),
-        ("botarmy_sent_bytes_total", "Bytes sent.", details.bytes_out()),
-    ] {
-        head(&mut text, name, "counter", what);
-        line(&mut text, name, "", value);
-    }
-    head(&mut text, "botarmy_bots_alive", "gauge", "Bots alive.");
-    line(&mut text, "botarmy_bots_alive", "", u64::from(alive));
-    actions(&mut text, &rows);
-    durations(&mut text, &rows);
-    text
+    let mut exposition = Exposition::classic();
+    expose_run(&mut exposition, &[], totals, alive, &exported(totals));
+    exposition.text()
 }
 
-fn labels(row: &Exported) -> String {
-    let mut labels = label("action", &row.name);
+/// Adds everything counted of a run since its start, and how many bots are alive. All samples have `labels`, and
+/// those of `rows` also what tells their action: at most 5 samples of outcomes, 10 of classes, 65 of status codes
+/// and a histogram each.
+pub fn expose_run(to: &mut Exposition, labels: &[Label], totals: &Totals, alive: u32, rows: &[Exported]) {
+    expose_counters(to, labels, &Counters::of(totals), alive);
+    to.add_count(&SUSPECT, labels, u64::from(totals.health.is_saturated()));
+    for row in rows {
+        expose_row(to, labels, row);
+    }
+}
+
+/// Adds what was counted of several runs together: their actions are one, which has no times.
+pub fn expose_sum(to: &mut Exposition, labels: &[Label], counters: &Counters, alive: u32) {
+    expose_counters(to, labels, counters, alive);
+    expose_outcomes(to, &with(labels, ACTION, OTHER), |outcome| counters.outcomes[outcome.index()]);
+}
+
+/// What was counted of a run, of all measured actions together. It adds up over runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    requests: u64,
+    iterations: u64,
+    started: u64,
+    dropped: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    looked_at: u64,
+    saturated: u64,
+    /// By [`Outcome::index`].
+    outcomes: [u64; 5],
+}
+
+impl Counters {
+    /// Of everything counted; cheap, since no histogram is looked into.
+    pub fn of(totals: &Totals) -> Self {
+        let mut counters = Self {
+            requests: totals.requests,
+            iterations: totals.iterations,
+            started: totals.bots_started,
+            dropped: totals.dropped,
+            looked_at: totals.health.seconds,
+            saturated: totals.health.saturated,
+            ..Self::default()
+        };
+        for row in totals.rows.values().filter(|row| row.measured) {
+            let outcomes = Outcome::ALL.map(|outcome| row.count(outcome));
+            let (bytes_in, bytes_out) = (row.details.bytes_in(), row.details.bytes_out());
+            counters.add(&Self { bytes_in, bytes_out, outcomes, ..Self::default() });
+        }
+        counters
+    }
+
+    /// Adds those of another part.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            requests,
+            iterations,
+            started,
+            dropped,
+            bytes_in,
+            bytes_out,
+            looked_at,
+            saturated,
+            outcomes,
+        } = other;
+        for (sum, part) in [
+            (&mut self.requests, requests),
+            (&mut self.iterations, iterations),
+            (&mut self.started, started),
+            (&mut self.dropped, dropped),
+            (&mut self.bytes_in, bytes_in),
+            (&mut self.bytes_out, bytes_out),
+            (&mut self.looked_at, looked_at),
+            (&mut self.saturated, saturated),
+        ] {
+            *sum = sum.saturating_add(*part);
+        }
+        for (sum, part) in self.outcomes.iter_mut().zip(outcomes) {
+            *sum = sum.saturating_add(*part);
+        }
+    }
+}
+
+fn expose_counters(to: &mut Exposition, labels: &[Label], counters: &Counters, alive: u32) {
+    for (metric, value) in [
+        (&REQUESTS, counters.requests),
+        (&ITERATIONS, counters.iterations),
+        (&STARTED, counters.started),
+        (&DROPPED, counters.dropped),
+        (&RECEIVED, counters.bytes_in),
+        (&SENT, counters.bytes_out),
+        (&ALIVE, u64::from(alive)),
+        (&LOOKED_AT, counters.looked_at),
+        (&SATURATED, counters.saturated),
+    ] {
+        to.add_count(metric, labels, value);
+    }
+}
+
+fn expose_outcomes(to: &mut Exposition, labels: &[Label], count: impl Fn(Outcome) -> u64) {
+    for outcome in Outcome::ALL {
+        let labels = with(labels, "outcome", outcome.name());
+        to.add(&ACTIONS, labels, Number::Whole(count(outcome)));
+    }
+}
+
+fn expose_row(to: &mut Exposition, labels: &[Label], row: &Exported) {
+    let mut labels = with(labels, ACTION, &row.name);
     for (name, value) in [("scenario", &row.scenario), ("group", &row.group)] {
         if !value.is_empty() {
-            labels += &format!(",{}", label(name, value));
+            labels.push((name, value.clone()));
         }
     }
+    expose_outcomes(to, &labels, |outcome| row.series.count(outcome));
+    for (class, samples) in row.details.failures() {
+        to.add(&FAILURES, with(&labels, "class", class.name()), Number::Whole(samples.total()));
+    }
+    let statuses = row.details.statuses();
+    for (status, count) in statuses.counts() {
+        to.add(&RESPONSES, with(&labels, "status", &status.to_string()), Number::Whole(*count));
+    }
+    if statuses.rest() > 0 {
+        to.add(&RESPONSES, with(&labels, "status", OTHER_STATUSES), Number::Whole(statuses.rest()));
+    }
+    to.add_histogram(&DURATION, labels, &row.series.latency(), Unit::Seconds);
+}
+
+fn with(labels: &[Label], name: &'static str, value: &str) -> Vec<Label> {
+    let mut labels = labels.to_vec();
+    labels.push((name, value.to_owned()));
     labels
-}
-
-fn label(name: &str, value: &str) -> String {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("{name}=\"{value}\"")
-}
-
-fn actions(text: &mut String, rows: &[Exported]) {
-    let name = "botarmy_actions_total";
-    head(text, name, "counter", "Executions of an action, by outcome.");
-    for row in rows {
-        for outcome in Outcome::ALL {
-            let labels = format!("{},{}", labels(row), label("outcome", outcome.name()));
-            line(text, name, &labels, row.series.count(outcome));
-        }
-    }
-    let name = "botarmy_action_failures_total";
-    head(text, name, "counter", "Failures of an action, by class.");
-    for row in rows {
-        for (class, samples) in row.details.failures() {
-            let labels = format!("{},{}", labels(row), label("class", class.name()));
-            line(text, name, &labels, samples.total());
-        }
-    }
-}
-
-fn durations(text: &mut String, rows: &[Exported]) {
-    let name = "botarmy_action_duration_seconds";
-    head(text, name, "histogram", "Times of an action, cancelled executions left out.");
-    for row in rows {
-        let (labels, latency) = (&labels(row), row.series.latency());
-        let mut counts = latency.counts_by_value().peekable();
-        let mut below = 0_u64;
-        for (bound, shown) in PROMETHEUS_BUCKETS {
-            while let Some((_, count)) = counts.next_if(|(value, _)| *value <= bound) {
-                below = below.saturating_add(count);
-            }
-            line(text, &format!("{name}_bucket"), &format!("{labels},le=\"{shown}\""), below);
-        }
-        line(text, &format!("{name}_bucket"), &format!("{labels},le=\"+Inf\""), latency.count());
-        let (seconds, micros) = (latency.sum() / 1_000_000, latency.sum() % 1_000_000);
-        line(text, &format!("{name}_sum"), labels, format_args!("{seconds}.{micros:06}"));
-        line(text, &format!("{name}_count"), labels, latency.count());
-    }
-}
-
-fn head(text: &mut String, name: &str, kind: &str, what: &str) {
-    // Writing into a text cannot fail.
-    let _ = writeln!(text, "# HELP {name} {what}\n# TYPE {name} {kind}");
-}
-
-fn line(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
-    let _ = match labels {
-        "" => writeln!(text, "{name} {value}"),
-        labels => writeln!(text, "{name}{{{labels}}} {value}"),
-    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::tests::EVIL;
-    use crate::{FailureClass, OTHER, Observed, Recorder, RowInfo};
+    use crate::{FailureClass, Health, Observed, PROMETHEUS_BUCKETS, Recorder, RowInfo};
     use prometheus_parse::{Scrape, Value};
 
     fn totals(rows: usize) -> Totals {
@@ -202,6 +261,56 @@ mod tests {
             .filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok())
             .sum();
         assert_eq!(sum, 4_500);
+        parsed(&text);
+    }
+
+    #[test]
+    fn status_codes_and_the_generator_are_told_where_there_is_something_to_tell() {
+        let mut totals = totals(2);
+        assert!(!prometheus(&totals, 0).contains("botarmy_action_responses_total"));
+        let info = RowInfo { name: "GET /".into(), base: "GET".into(), measured: true, ..RowInfo::default() };
+        let mut recorder = Recorder::new(vec![info].into(), 3_600_000_000);
+        for status in [200, 200, 503] {
+            let observed = Observed { status: Some(status), ..Observed::default() };
+            recorder.record_observed(0, Outcome::Succeed, 5, &observed);
+        }
+        totals.merge(&recorder.drain()).expect("the same range");
+        totals.health = Health { seconds: 10, saturated: 9, ..Health::default() };
+        let text = prometheus(&totals, 0);
+        for line in [
+            "botarmy_action_responses_total{action=\"GET /\",status=\"200\"} 2",
+            "botarmy_action_responses_total{action=\"GET /\",status=\"503\"} 1",
+            "botarmy_generator_seconds_total 10",
+            "botarmy_generator_saturated_seconds_total 9",
+            "botarmy_generator_saturated 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn runs_stand_beside_each_other_and_a_sum_has_no_names() {
+        let run = |name: &str| vec![("namespace", "shop".to_owned()), ("run", name.to_owned())];
+        let (one, other) = (totals(1), totals(2));
+        let mut exposition = Exposition::classic();
+        expose_run(&mut exposition, &run("a"), &one, 1, &exported(&one));
+        expose_run(&mut exposition, &run("b"), &other, 2, &exported(&other));
+        let mut sum = Counters::of(&one);
+        sum.add(&Counters::of(&other));
+        expose_sum(&mut exposition, &run("(other)"), &sum, 3);
+        let text = exposition.text();
+        assert_eq!(text.matches("# TYPE botarmy_bots_alive gauge\n").count(), 1);
+        for line in [
+            "botarmy_bots_alive{namespace=\"shop\",run=\"a\"} 1",
+            "botarmy_bots_alive{namespace=\"shop\",run=\"b\"} 2",
+            "botarmy_bots_alive{namespace=\"shop\",run=\"(other)\"} 3",
+            "botarmy_received_bytes_total{namespace=\"shop\",run=\"(other)\"} 30",
+            "botarmy_actions_total{namespace=\"shop\",run=\"(other)\",action=\"(other)\",outcome=\"succeed\"} 12",
+            "botarmy_actions_total{namespace=\"shop\",run=\"(other)\",action=\"(other)\",outcome=\"fail\"} 3",
+            "botarmy_action_duration_seconds_count{namespace=\"shop\",run=\"b\",action=\"GET /0001\",group=\"Shop\"} 5",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
         parsed(&text);
     }
 }

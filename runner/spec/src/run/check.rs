@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The bits that tell the draws of one scenario from those of another.
 const SCENARIO_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// What stands for a value that is known only where the run is.
+const UNKNOWN_VALUE: &str = "unknown";
+
 pub(super) struct Check<'p> {
     pub(super) path: &'p Path,
     pub(super) findings: Findings,
@@ -115,7 +118,8 @@ impl Check<'_> {
         }
         let plan = self.plan(plan_of(Some(&once.tree), &place));
         let plan = plan.with_seed(seed(spec)).fold(scope);
-        self.findings.later(crate::data::unknown_columns(&RowsFor::Once, plan.leaves(), plan.frames()));
+        let unknown = crate::data::unknown_columns(&RowsFor::Once, plan.leaves(), plan.frames(), self.path);
+        self.findings.later(unknown);
         Some(Once { plan, scope: scope.clone(), timeout: timeout.unwrap_or(DEFAULT_TIMEOUT) })
     }
 
@@ -159,6 +163,14 @@ impl Check<'_> {
 
     pub(super) fn time(&mut self, field: &str, time: Option<&Time>) -> Option<Duration> {
         self.findings.ok(&self.path.field(field), duration::from_value(&time?.to_value()))
+    }
+
+    pub(super) fn time_above_zero(&mut self, field: &str, time: Option<&Time>) -> Option<Duration> {
+        let time = self.time(field, time)?;
+        if time.is_zero() {
+            self.findings.note(&self.path.field(field), &Error::NoTime);
+        }
+        Some(time)
     }
 
     pub(super) fn warmup(&mut self, spec: &BotRunSpec, scenarios: &[Scenario]) -> Duration {
@@ -221,7 +233,18 @@ impl Check<'_> {
             if !fits {
                 self.findings.note(&place, &Error::EnvName(name.clone()));
             }
-            if env.insert(name.clone(), variable.value.clone()).is_some() {
+            if let Some(source) = &variable.value_from {
+                let place = path.field("env").index(i).field("valueFrom");
+                if !variable.value.is_empty() {
+                    self.findings.note(&place, &Error::TwoValues);
+                }
+                if source.count() != 1 {
+                    self.findings.note(&place, &Error::ValueSource);
+                }
+            }
+            // A value that is elsewhere is not known here, and may be anything.
+            let value = if variable.value_from.is_some() { UNKNOWN_VALUE } else { &variable.value };
+            if env.insert(name.clone(), value.to_owned()).is_some() {
                 self.findings.note(&place, &Error::Twice(name.clone()));
             }
         }

@@ -1,7 +1,6 @@
 //! The course of a run here and now: setup, the load with its measures, teardown.
 
 use super::Error;
-use super::interrupts::Interrupts;
 use crate::bot_log::Sink;
 use crate::command::output::complain;
 use crate::command::progress::Progress;
@@ -10,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
 use botarmy_actions::Together;
+use botarmy_console::interrupts::Interrupts;
 use botarmy_report::{Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{Part, Run};
 use botarmy_tree::Context;

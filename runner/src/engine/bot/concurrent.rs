@@ -205,6 +205,7 @@ fn attempt(life: &mut Life, leaf: LeafId, before: Option<Tick>) -> LocalBoxFutur
         if before.is_some() {
             tokio::time::sleep(BEFORE_AGAIN).await;
         }
+        squad.local.clock.goes_on().await;
         let started = before.unwrap_or_else(Tick::now);
         let run = async {
             let scope = Scope {

@@ -89,6 +89,9 @@ impl Life {
                 return self.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())));
             }
             Box::pin(self.rest(Instant::now() + BEFORE_AGAIN)).await;
+            if self.squad.local.clock.stands_still() {
+                Box::pin(self.stand_still()).await;
+            }
             if self.stop.asked() {
                 return self.finish(leaf, started, Ran::Cancelled);
             }
@@ -174,6 +177,7 @@ impl Life {
         if recorded == Recorded::Fail && observed.failure.is_none() && measured {
             observed = Observed::failed(FailureClass::Action, "the action failed");
         }
+        self.hide_secrets(&mut observed);
         self.tell(leaf, recorded, &result, micros, &observed);
         self.squad.record(leaf.index(), self.now, recorded, micros, &observed);
         result
@@ -189,10 +193,19 @@ impl Life {
             // It is no outcome, and was taken care of before.
             Outcome::Continue => (Recorded::Cancelled, Err(End::Stopped)),
             Outcome::Error(reason) => {
+                let reason = self.squad.local.run.secrets.hide(&reason).into_owned();
                 tracing::warn!(bot_id = self.walk.bot(), "the bot died: {reason}");
                 *observed = Observed::failed(FailureClass::Error, reason);
                 (Recorded::Error, Err(End::Bot(Recorded::Error)))
             }
+        }
+    }
+
+    /// What an action says about a failure may hold what it was given.
+    fn hide_secrets(&self, observed: &mut Observed) {
+        let secrets = &self.squad.local.run.secrets;
+        if let Some(failure) = observed.failure.as_mut().filter(|_| !secrets.is_empty()) {
+            failure.message = secrets.hide(&failure.message).into_owned();
         }
     }
 

@@ -21,7 +21,7 @@ fn totals(rows: usize) -> (Totals, Vec<u64>) {
     };
     let mut recorder = Recorder::new((0..rows).map(row).collect(), 3_600_000_000);
     let times = (0..1_000).map(|n: u64| 1 + n * n * n * 3 + n * 7).chain([3_700_000_000]);
-    let times: Vec<u64> = times.chain(PROMETHEUS_BUCKETS.map(|(us, _)| us)).collect();
+    let times: Vec<u64> = times.chain(PROMETHEUS_BUCKETS).collect();
     for row in 0..rows {
         for (us, status) in times.iter().zip((200..300).cycle()) {
             let seen = Observed { status: Some(status), bytes_in: 10, bytes_out: 3, ..Observed::default() };
@@ -140,7 +140,7 @@ fn histograms_add_up_and_no_value_is_in_a_wrong_bucket() {
 #[test]
 fn bounds_are_next_to_those_for_prometheus() {
     let bounds = Bounds::new();
-    for ((us, _), bound) in PROMETHEUS_BUCKETS.iter().zip(&bounds.seconds) {
+    for (us, bound) in PROMETHEUS_BUCKETS.iter().zip(&bounds.seconds) {
         let nominal = *us as f64 / 1e6;
         assert!((nominal..nominal * 1.001).contains(bound), "{bound} instead of {nominal}");
     }

@@ -1,0 +1,7 @@
+//! The program `kubectl-botarmy`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    botarmy_kubectl::command::main()
+}

@@ -1,0 +1,116 @@
+//! When the bots begin: one moment for all runners. Pure.
+//!
+//! It is proposed when the last runner is ready, written down, and told only then: an operator that takes over after
+//! it was told must know of it, or some runners would begin twice. A moment that was not written in time is proposed
+//! anew, since nobody has heard of it.
+
+use super::{Army, Checkpoint, Pod};
+use botarmy_protocol::Stage;
+
+/// Between the slowest round trip and the start, in milliseconds: every runner asks within that time.
+const MARGIN_MS: u64 = 300;
+/// How long writing it down may take at first, in milliseconds; twice as long each time that it took longer.
+const FIRST_ALLOWANCE_MS: u64 = 200;
+const LONGEST_ALLOWANCE_MS: u64 = 10_000;
+
+/// How far the start is that the checkpoint has.
+#[derive(Debug)]
+pub(super) struct Start {
+    state: State,
+    allowance_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not proposed, or not written yet: nobody knows of it.
+    Untold,
+    /// Written, so that it is told.
+    Told,
+    /// Written by the operator before this one, which may have told it or not.
+    Unsure,
+}
+
+impl Start {
+    pub(super) fn restored(state: &Checkpoint) -> Self {
+        let begun = state.pods.values().any(|p| p.stage >= Stage::Running);
+        let state = match state.start_at_ms {
+            None => State::Untold,
+            Some(_) if begun => State::Told,
+            Some(_) => State::Unsure,
+        };
+        Self { state, allowance_ms: FIRST_ALLOWANCE_MS }
+    }
+
+    /// The start, as runners may know it.
+    pub(super) fn told(&self, state: &Checkpoint) -> Option<u64> {
+        state.start_at_ms.filter(|_| self.state == State::Told)
+    }
+
+    pub(super) fn waits_to_be_written(&self, state: &Checkpoint) -> bool {
+        self.state == State::Untold && state.start_at_ms.is_some()
+    }
+
+    pub(super) fn written(&mut self, state: &Checkpoint, written: &Checkpoint) {
+        if self.state == State::Untold
+            && written.start_at_ms.is_some()
+            && written.start_at_ms == state.start_at_ms
+        {
+            self.state = State::Told;
+        }
+    }
+}
+
+impl Army {
+    /// The start, if runners may know it.
+    pub(super) fn start_told(&self) -> Option<u64> {
+        self.start.told(&self.state)
+    }
+
+    /// Proposes the start when the last runner has got ready: late enough for the slowest.
+    pub(super) fn set_start(&mut self, now_ms: u64) {
+        let earliest = now_ms + self.slowest_round_trip_ms() + MARGIN_MS;
+        match (self.start.state, self.state.start_at_ms) {
+            (State::Told, _) => {}
+            (_, Some(_)) if self.state.pods.values().any(|p| p.stage >= Stage::Running) => {
+                self.start.state = State::Told;
+            }
+            // All of them say that they wait, so that nobody was told.
+            (State::Unsure, _) if self.all_wait(now_ms) => self.propose(earliest),
+            (State::Unsure, _) => {}
+            (State::Untold, None) if self.all_wait(now_ms) => self.propose(earliest),
+            (State::Untold, Some(start)) if start < earliest => {
+                self.start.allowance_ms = (self.start.allowance_ms * 2).min(LONGEST_ALLOWANCE_MS);
+                self.propose(earliest);
+            }
+            (State::Untold, _) => {}
+        }
+    }
+
+    fn propose(&mut self, earliest_ms: u64) {
+        self.start.state = State::Untold;
+        self.state.start_at_ms = Some(earliest_ms + self.start.allowance_ms);
+    }
+
+    /// Whether a pod waits for the start that has come after it was told: one that took another's place.
+    pub(super) fn waits_to_be_known(&self) -> bool {
+        self.start.state == State::Told
+            && self.state.pods.values().any(|p| p.stage == Stage::Ready && !p.written)
+    }
+
+    fn slowest_round_trip_ms(&self) -> u64 {
+        self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0)
+    }
+
+    /// Whether this operator has heard from all runners that they wait for the start, and nothing else is to come
+    /// before it.
+    fn all_wait(&self, now_ms: u64) -> bool {
+        let set_up = match self.run.setup {
+            Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
+            None => true,
+        };
+        let here = |p: &Pod| {
+            p.stage >= Stage::Ready && !p.left && p.heard_ms >= self.since_ms && self.is_fresh(p, now_ms)
+        };
+        set_up && !self.is_suspended() && self.indices(here) == self.run.runners
+    }
+}

@@ -1,0 +1,105 @@
+//! A run that stands still: because its spec says so, or because somebody has suspended its Job. Pure.
+//!
+//! With the spec the pods stay, and the bots with them. With the Job the pods go: they hand over what they have
+//! measured, and what is left is done by those that come when the Job is resumed.
+
+use super::{Army, Pod};
+use botarmy_protocol::Stage;
+use std::time::Duration;
+
+/// How long before it is due a change is told, in milliseconds: all runners hear of it by then.
+const NOTICE_MS: u64 = 1_000;
+/// How long before the suspension of its Job was seen a pod may have been told to end by it, in milliseconds.
+const SEEN_LATE_MS: u64 = 20_000;
+/// Most suspensions of a run; later ones have no effect.
+const MAX_PAUSES: usize = 1_000;
+
+/// Whether a run is to stand still, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Suspension {
+    /// It goes on.
+    #[default]
+    No,
+    /// Its spec says so.
+    Spec,
+    /// Its Job is suspended.
+    Job,
+    /// Its Job was suspended, and not all pods are back yet.
+    PodsComing,
+}
+
+impl Suspension {
+    /// Whether pods are told to end by it.
+    pub(super) fn takes_pods(self) -> bool {
+        matches!(self, Self::Job)
+    }
+}
+
+impl Army {
+    /// Lets the run stand still or go on.
+    pub fn suspend(&mut self, by_spec: bool, by_job: bool, now_ms: u64) {
+        let before = self.suspension;
+        self.suspension = match before {
+            _ if by_job => Suspension::Job,
+            Suspension::Job | Suspension::PodsComing if !self.all_are_back(now_ms) => Suspension::PodsComing,
+            _ if by_spec => Suspension::Spec,
+            _ => Suspension::No,
+        };
+        if self.suspension == Suspension::Job && before != Suspension::Job {
+            self.excuse(now_ms);
+        }
+        self.write_pause(now_ms);
+    }
+
+    /// Whether it stands still, or is about to.
+    pub fn is_suspended(&self) -> bool {
+        self.suspension != Suspension::No
+    }
+
+    /// Why it stands still.
+    pub fn suspension(&self) -> Suspension {
+        self.suspension
+    }
+
+    fn write_pause(&mut self, now_ms: u64) {
+        let Some(start) = self.state.start_at_ms.filter(|_| self.state.ended_at_ms.is_none()) else { return };
+        let due = (now_ms + NOTICE_MS).saturating_sub(start);
+        let has_room = self.state.pauses.len() < MAX_PAUSES;
+        let open = self.state.pauses.last_mut().filter(|(_, until)| until.is_none());
+        match (self.suspension, open) {
+            (Suspension::No, Some((from, until))) => *until = Some(due.max(*from)),
+            (Suspension::No, None) => {}
+            (_, None) if has_room => self.state.pauses.push((due, None)),
+            _ => {}
+        }
+    }
+
+    /// For how long it has stood still so far.
+    pub fn stood_still(&self, now_ms: u64) -> Duration {
+        let since = self.state.start_at_ms.map_or(0, |start| now_ms.saturating_sub(start));
+        Duration::from_millis(since - self.load_ms(since))
+    }
+
+    /// How long the load goes on after so much time since the start, in milliseconds.
+    pub(super) fn load_ms(&self, since_start_ms: u64) -> u64 {
+        let still = |(from, until): &(u64, Option<u64>)| {
+            until.unwrap_or(since_start_ms).min(since_start_ms).saturating_sub(*from)
+        };
+        since_start_ms.saturating_sub(self.state.pauses.iter().map(still).sum())
+    }
+
+    /// Pods that were told to end before the suspension was seen have not been lost.
+    fn excuse(&mut self, now_ms: u64) {
+        let lately = |pod: &Pod| pod.heard_ms.saturating_add(SEEN_LATE_MS) >= now_ms;
+        for pod in self.state.pods.values_mut().filter(|pod| pod.left && !pod.replaced && lately(pod)) {
+            pod.excused = true;
+        }
+    }
+
+    /// Whether each runner is heard again whose part is not done.
+    fn all_are_back(&self, now_ms: u64) -> bool {
+        let is_back =
+            |p: &Pod| p.is_done() || (p.stage >= Stage::Ready && !p.left && self.is_fresh(p, now_ms));
+        self.indices(is_back) == self.run.runners
+    }
+}

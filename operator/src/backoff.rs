@@ -1,0 +1,48 @@
+//! How long an object waits after a failure: each on its own, twice as long after each failure in a row.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How often each object, known by its UID, has failed in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff(Mutex<HashMap<String, u32>>);
+
+impl Backoff {
+    /// Notes a failure; how long to wait now.
+    pub(crate) fn failed(&self, uid: &str) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_default();
+        let wait = FIRST.saturating_mul(1 << (*count).min(10)).min(LONGEST);
+        *count = count.saturating_add(1);
+        wait
+    }
+
+    /// How many objects have failed and wait for another try.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Forgets the failures of an object that does well, or is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_object_waits_on_its_own_and_never_for_longer_than_a_minute() {
+        let backoff = Backoff::default();
+        let waits: Vec<u128> = (0..9).map(|_| backoff.failed("a").as_millis()).collect();
+        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(backoff.failed("b"), FIRST);
+        backoff.forget("a");
+        assert_eq!(backoff.failed("a"), FIRST);
+    }
+}

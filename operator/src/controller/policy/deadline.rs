@@ -1,0 +1,89 @@
+//! How long a run may wait for its runners, and how long it may take in all.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use std::time::Duration;
+
+/// Whether a run has waited for its runners for longer than `limit`.
+///
+/// It waits from the start of its Job, which is a later one after each suspension; from its own
+/// creation while there is no Job; not at all while the Job is suspended, because then somebody
+/// else (a queue) decides when it begins.
+pub(in crate::controller) fn start_is_late(
+    job: Option<&Job>,
+    created: Option<Timestamp>,
+    now: Timestamp,
+    limit: Duration,
+) -> bool {
+    let made = job.and_then(|j| j.metadata.creation_timestamp.as_ref()).map(|t| t.0);
+    is_older(job, started(job).or(made).or(created), now, limit)
+}
+
+/// Whether a run takes longer than `limit`, from the start of its Job on. Without a Job, and while it is suspended,
+/// it takes no time.
+pub(in crate::controller) fn is_exceeded(job: Option<&Job>, now: Timestamp, limit: Option<Duration>) -> bool {
+    limit.is_some_and(|limit| is_older(job, started(job), now, limit))
+}
+
+fn started(job: Option<&Job>) -> Option<Timestamp> {
+    job.and_then(|j| j.status.as_ref()?.start_time.as_ref()).map(|t| t.0)
+}
+
+fn is_older(job: Option<&Job>, since: Option<Timestamp>, now: Timestamp, limit: Duration) -> bool {
+    let suspended = job.and_then(|j| j.spec.as_ref()?.suspend).unwrap_or_default();
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    !suspended && since.is_some_and(|since| now.duration_since(since) > limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_run_waits_from_the_start_of_its_job() {
+        let at = |second: &str| -> Timestamp { format!("2030-01-01T00:00:{second}Z").parse().unwrap() };
+        let none = json!(null);
+        let made = json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}}});
+        let started = json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}}, "status": {"startTime": at("30")}});
+        let suspended =
+            json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}, "suspend": true}});
+        for (what, job, created, now, over) in [
+            ("nothing is known", &none, None, "59", false),
+            ("no Job, in time", &none, Some("00"), "20", false),
+            ("no Job, late", &none, Some("00"), "21", true),
+            ("a Job, in time", &made, Some("00"), "30", false),
+            ("a Job, late", &made, Some("00"), "31", true),
+            ("resumed, in time", &started, Some("00"), "50", false),
+            ("resumed, late", &started, Some("00"), "51", true),
+            ("suspended", &suspended, Some("00"), "59", false),
+            ("the clock was put back", &made, Some("00"), "00", false),
+        ] {
+            let job: Option<Job> = serde_json::from_value(job.clone()).unwrap();
+            let found = start_is_late(job.as_ref(), created.map(at), at(now), Duration::from_secs(20));
+            assert_eq!(found, over, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_run_takes_time_from_the_start_of_its_job() {
+        let at = |second: &str| -> Timestamp { format!("2030-01-01T00:00:{second}Z").parse().unwrap() };
+        let made = json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}}});
+        let mut started = made.clone();
+        started["status"] = json!({"startTime": at("30")});
+        let mut suspended = started.clone();
+        suspended["spec"]["suspend"] = true.into();
+        let limit = Some(Duration::from_secs(10));
+        for (what, job, now, limit, exceeded) in [
+            ("no Job", &json!(null), "59", limit, false),
+            ("not started", &made, "59", limit, false),
+            ("in time", &started, "40", limit, false),
+            ("late", &started, "41", limit, true),
+            ("late, without a limit", &started, "59", None, false),
+            ("suspended", &suspended, "59", limit, false),
+        ] {
+            let job: Option<Job> = serde_json::from_value(job.clone()).unwrap();
+            assert_eq!(is_exceeded(job.as_ref(), at(now), limit), exceeded, "{what}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Events about objects, for people who look at them.
+
+use crate::api_call::call;
+use crate::controller::bounded;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+/// Longest note that the API server takes, in bytes.
+const MAX_NOTE: usize = 1024;
+
+/// What has happened to an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Happened {
+    pub(crate) type_: EventType,
+    pub(crate) reason: String,
+    pub(crate) note: String,
+    /// Another object that it is about as well.
+    pub(crate) related: Option<ObjectReference>,
+}
+
+/// Tells an event; whether it was told. One that is lost is no reason to do anything again.
+pub(crate) async fn tell(recorder: &Recorder, about: &ObjectReference, happened: Happened) -> bool {
+    let event = Event {
+        type_: happened.type_,
+        reason: happened.reason,
+        note: Some(bounded(&happened.note, MAX_NOTE)),
+        action: "Reconcile".into(),
+        secondary: happened.related,
+    };
+    let told = call("telling an event", recorder.publish(&event, about)).await;
+    told.inspect_err(|error| tracing::warn!("{error}")).is_ok()
+}

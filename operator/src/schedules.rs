@@ -1,0 +1,293 @@
+//! The loop of schedules: each `BotRunSchedule` has a run created when one is due.
+//!
+//! A reconcile is a pipeline as that of a run: look at what there is → accept → decide → act (client) → fold →
+//! status (one write, only if something changed) → events → history. All but what acts is pure.
+
+mod accept;
+mod act;
+mod build;
+mod cron;
+mod due;
+mod history;
+mod runs;
+mod status;
+
+use crate::api_call::{self, NOT_FOUND, call};
+use crate::backoff::Backoff;
+use crate::controller::deletion_mark;
+use crate::events::{self, Happened};
+use botarmy_crds::{BotRun, BotRunSchedule, BotRunScheduleStatus};
+use botarmy_spec::BotRunSpec;
+use due::{Decision, Moment};
+use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config, Controller, Error as LoopError};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Client, Resource, ResourceExt};
+use runs::ScheduledRun;
+use serde_json::json;
+use status::Verdict;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The manager of the fields that this loop writes.
+const FIELD_MANAGER: &str = "botarmy-operator-schedules";
+/// Reconciles at the same time.
+const CONCURRENCY: u16 = 8;
+/// How often it is looked whether the runs are known.
+const SOON: Duration = Duration::from_secs(1);
+/// How often it is tried to create a run that the API server does not take now.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Longest time between two looks at a schedule: how long it may take until a step of the clock is noticed.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Why a reconcile did not come to its end; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The API server has refused a call, or does not answer.
+    #[error("{0}")]
+    Call(#[from] api_call::Error),
+    /// An object has no name or no namespace.
+    #[error("the object has no {0}, which the API server always gives")]
+    Incomplete(&'static str),
+    /// Something cannot be written as JSON.
+    #[error("a run cannot be built: {0}")]
+    Build(#[from] serde_json::Error),
+}
+
+/// What each reconcile is given.
+struct Context {
+    client: Client,
+    recorder: Recorder,
+    backoff: Backoff,
+    /// All runs that schedules have created.
+    runs: Store<DeserializeGuard<BotRun>>,
+    /// They have been listed.
+    runs_are_known: AtomicBool,
+    /// The status of each schedule, by UID, as it was written last. What the watch shows may be older, and a run
+    /// that was deleted since cannot be remembered by anything else.
+    written: Mutex<HashMap<String, BotRunScheduleStatus>>,
+}
+
+impl Context {
+    fn forget(&self, uid: &str) {
+        self.backoff.forget(uid);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn forget_all_but(&self, known: &HashSet<String>) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| known.contains(uid));
+    }
+
+    /// The status of a schedule as it was written last, or as it was found.
+    fn last_status(&self, schedule: &BotRunSchedule, uid: &str) -> BotRunScheduleStatus {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(uid).or(schedule.status.as_ref()).cloned().unwrap_or_default()
+    }
+
+    /// The runs of a schedule, in the order in which they were due.
+    fn runs_of(&self, schedule: &BotRunSchedule) -> Vec<ScheduledRun> {
+        let all = self.runs.state();
+        let mut own: Vec<_> = all.iter().filter_map(|run| ScheduledRun::of(schedule, run)).collect();
+        own.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+        own
+    }
+}
+
+/// Runs the loop until `shutdown` is over; a reconcile that has begun then comes to its end.
+pub async fn run(client: Client, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
+    let (schedules, schedules_writer) = reflector::store();
+    let (runs, runs_writer) = reflector::store();
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER)),
+        client,
+        backoff: Backoff::default(),
+        runs,
+        runs_are_known: AtomicBool::new(false),
+        written: Mutex::default(),
+    });
+    Controller::for_stream(watch(context.clone(), schedules.clone(), schedules_writer), schedules)
+        .owns_stream(watch_runs(context.clone(), runs_writer))
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, on_error, context)
+        .for_each(|result| async move {
+            match result {
+                Err(LoopError::QueueError(error)) => tracing::warn!(
+                    "schedules or their runs cannot be watched: {error}; look whether the chart botarmy-crds is installed and the operator may list them"
+                ),
+                Err(error) => tracing::debug!("{error}"),
+                Ok(_) => {}
+            }
+        })
+        .await;
+}
+
+/// The schedules whose spec changes; all of them are kept in the store.
+fn watch(
+    context: Arc<Context>,
+    store: Store<DeserializeGuard<BotRunSchedule>>,
+    writer: Writer<DeserializeGuard<BotRunSchedule>>,
+) -> impl Stream<Item = Result<DeserializeGuard<BotRunSchedule>, watcher::Error>> + Send + 'static {
+    let all: Api<DeserializeGuard<BotRunSchedule>> = Api::all(context.client.clone());
+    let follow = move |event: &Event<DeserializeGuard<BotRunSchedule>>| match event {
+        Event::InitDone => {
+            let known = store.state().iter().filter_map(|schedule| schedule.uid()).collect();
+            context.forget_all_but(&known);
+        }
+        Event::Delete(schedule) => context.forget(&schedule.uid().unwrap_or_default()),
+        _ => {}
+    };
+    watcher(all, watcher::Config::default())
+        .reflect(writer)
+        .inspect_ok(follow)
+        .applied_objects()
+        .default_backoff()
+        .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default())
+}
+
+/// The runs that schedules have created, at each of their changes and when they go.
+fn watch_runs(
+    context: Arc<Context>,
+    writer: Writer<DeserializeGuard<BotRun>>,
+) -> impl Stream<Item = Result<DeserializeGuard<BotRun>, watcher::Error>> + Send + 'static {
+    let all: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
+    watcher(all, watcher::Config::default().labels(build::SCHEDULE_LABEL))
+        .modify(lighten)
+        .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                context.runs_are_known.store(true, Ordering::Release);
+            }
+        })
+        .touched_objects()
+        .default_backoff()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default())
+}
+
+/// Keeps of a run whose it is and how it stands: what it does and what it has measured are large.
+fn lighten(guarded: &mut DeserializeGuard<BotRun>) {
+    guarded.managed_fields_mut().clear();
+    if let Ok(run) = &mut guarded.0 {
+        run.spec.run = BotRunSpec::default();
+        if let Some(status) = &mut run.status {
+            status.conditions.clear();
+            status.result = None;
+        }
+    }
+}
+
+/// One schedule, once.
+async fn reconcile(
+    guarded: Arc<DeserializeGuard<BotRunSchedule>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let schedule = match &guarded.0 {
+        Ok(schedule) => schedule,
+        Err(invalid) => {
+            let namespace = guarded.namespace().unwrap_or_default();
+            tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
+            return Ok(Action::await_change());
+        }
+    };
+    if schedule.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // Who does not know the runs that are active would start one beside them.
+    if !context.runs_are_known.load(Ordering::Acquire) {
+        return Ok(Action::requeue(SOON));
+    }
+    let uid = schedule.uid().ok_or(Error::Incomplete("UID"))?;
+    let mut happened = Vec::new();
+    let done = follow(&context, schedule, &uid, &mut happened).await;
+    // What has happened is told, even if what came after it did not succeed.
+    for event in happened {
+        events::tell(&context.recorder, &schedule.object_ref(&()), event).await;
+    }
+    let verdict = done?;
+    context.backoff.forget(&uid);
+    Ok(again(&verdict, Timestamp::now()))
+}
+
+/// The pipeline.
+async fn follow(
+    context: &Context,
+    schedule: &BotRunSchedule,
+    uid: &str,
+    happened: &mut Vec<Happened>,
+) -> Result<Verdict, Error> {
+    let now = Timestamp::now();
+    let before = context.last_status(schedule, uid);
+    let mut runs = context.runs_of(schedule);
+    let verdict = match accept::accept(schedule, now) {
+        Ok(cron) => {
+            let told = before.last_schedule_time.as_ref().map(|time| time.0);
+            let since = due::last_start(told, &runs, now).unwrap_or_else(|| status::created(schedule));
+            let is_active = runs.iter().any(|run| run.end.is_none());
+            let moment = Moment { spec: &schedule.spec, cron: &cron, since, is_active, now };
+            let decision = due::decide(&moment);
+            let failure = act::act(context, schedule, decision, &mut runs, happened).await?;
+            Verdict::Followed { cron, decision, failure }
+        }
+        Err(findings) => Verdict::Refused(findings),
+    };
+    let after = status::fold(schedule, &before, &runs, &verdict, now);
+    write(context, schedule, uid, &after).await?;
+    happened.extend(status::news(&before, &after));
+    // Only now: as long as the status was not written, it is the runs themselves that tell when they were due.
+    act::clear(context, schedule, &runs, happened).await?;
+    Ok(verdict)
+}
+
+/// Writes the status if it is another one than the last.
+async fn write(
+    context: &Context,
+    schedule: &BotRunSchedule,
+    uid: &str,
+    status: &BotRunScheduleStatus,
+) -> Result<(), Error> {
+    if schedule.status.as_ref() != Some(status) {
+        let namespace = schedule.namespace().ok_or(Error::Incomplete("namespace"))?;
+        let schedules: Api<BotRunSchedule> = Api::namespaced(context.client.clone(), &namespace);
+        let (version, kind) = (BotRunSchedule::api_version(&()), BotRunSchedule::kind(&()));
+        let body = json!({"apiVersion": version, "kind": kind, "status": status});
+        let (name, manager) = (schedule.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+        match call("writing the status", schedules.patch_status(&name, &manager, &Patch::Apply(&body))).await
+        {
+            // It has been deleted meanwhile.
+            Err(api_call::Error::Refused(_, status)) if status.code == NOT_FOUND => return Ok(()),
+            done => drop(done?),
+        }
+    }
+    let mut written = context.written.lock().unwrap_or_else(PoisonError::into_inner);
+    written.insert(uid.to_owned(), status.clone());
+    Ok(())
+}
+
+/// When to look at a schedule again, unless it changes, or one of its runs does.
+fn again(verdict: &Verdict, now: Timestamp) -> Action {
+    match verdict {
+        Verdict::Refused(_) | Verdict::Followed { decision: Decision::Suspended, .. } => {
+            Action::await_change()
+        }
+        Verdict::Followed { failure: Some(_), .. } => Action::requeue(AGAIN),
+        Verdict::Followed { cron, .. } => {
+            let wait = cron.after(now).and_then(|next| Duration::try_from(next.duration_since(now)).ok());
+            Action::requeue(wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT))
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]
+fn on_error(schedule: Arc<DeserializeGuard<BotRunSchedule>>, error: &Error, context: Arc<Context>) -> Action {
+    tracing::warn!("{}/{}: {error}", schedule.namespace().unwrap_or_default(), schedule.name_any());
+    Action::requeue(context.backoff.failed(&schedule.uid().unwrap_or_default()))
+}

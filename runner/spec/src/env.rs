@@ -1,0 +1,204 @@
+//! Values of `env` that are not in the spec: found where the run is, and kept out of what it tells.
+
+use crate::types::{BotRunSpec, EnvVar};
+use botarmy_tree::{Finding, Path};
+use std::borrow::Cow;
+
+/// Values with fewer characters are not hidden: they stand in any text.
+const SHORTEST_HIDDEN: usize = 4;
+/// What stands in the place of a value.
+const HIDDEN: &str = "***";
+
+/// A variable whose value is elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'s> {
+    /// The scenario that has it, by its number; none if it is the run's.
+    pub scenario: Option<usize>,
+    /// The variable.
+    pub variable: &'s EnvVar,
+}
+
+impl Wanted<'_> {
+    /// The name of the environment variable that carries the value into a pod. No variable of a user is called so:
+    /// names of a run and of its scenarios could not be told apart by themselves.
+    pub fn carrier(&self) -> String {
+        let name = &self.variable.name;
+        match self.scenario {
+            None => format!("BOTARMY_ENV_{name}"),
+            // No name begins with a digit.
+            Some(number) => format!("BOTARMY_ENV_{number}_{name}"),
+        }
+    }
+}
+
+/// The variables of a spec whose values are elsewhere.
+pub fn wanted(spec: &BotRunSpec) -> impl Iterator<Item = Wanted<'_>> {
+    let own = spec.env.iter().map(|variable| Wanted { scenario: None, variable });
+    let scenarios = spec.scenarios.iter().enumerate();
+    let of_scenarios = scenarios.flat_map(|(number, scenario)| {
+        scenario.env.iter().map(move |variable| Wanted { scenario: Some(number), variable })
+    });
+    own.chain(of_scenarios).filter(|wanted| wanted.variable.value_from.is_some())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("on this machine the value is that of the environment variable {0}, which is not set; set it")]
+    Unset(String),
+}
+
+/// Puts values that are elsewhere into a spec that lies at `path`, and tells them. `find` knows the value of a
+/// variable.
+pub fn resolve(
+    spec: &mut BotRunSpec,
+    path: &Path,
+    find: impl Fn(Wanted<'_>) -> Option<String>,
+) -> Result<Secrets, Vec<Finding>> {
+    let (mut secrets, mut findings) = (Secrets::default(), Vec::new());
+    let mut fill = |scenario: Option<usize>, place: &Path, variables: &mut Vec<EnvVar>| {
+        for (i, variable) in variables.iter_mut().enumerate() {
+            let Some(source) = &variable.value_from else { continue };
+            match find(Wanted { scenario, variable }) {
+                Some(value) => {
+                    secrets.add(&value);
+                    variable.value = value;
+                }
+                None if source.is_optional() => variable.value.clear(),
+                None => {
+                    let at = place.field("env").index(i).field("valueFrom");
+                    findings.push(Finding::new(&at, &Error::Unset(variable.name.clone())));
+                }
+            }
+            variable.value_from = None;
+        }
+    };
+    fill(None, path, &mut spec.env);
+    for (number, scenario) in spec.scenarios.iter_mut().enumerate() {
+        fill(Some(number), &path.field("scenarios").index(number), &mut scenario.env);
+    }
+    if findings.is_empty() { Ok(secrets) } else { Err(findings) }
+}
+
+/// Texts that are shown nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// None.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    fn add(&mut self, value: &str) {
+        // As it is written in JSON and in an address, it may look otherwise.
+        let json = serde_json::Value::from(value).to_string();
+        let forms =
+            [value.to_owned(), value.trim().to_owned(), json.trim_matches('"').to_owned(), in_address(value)];
+        for form in forms {
+            if form.chars().count() >= SHORTEST_HIDDEN && !self.0.contains(&form) {
+                self.0.push(form);
+            }
+        }
+        // One that holds another goes first, or a part of it would be left.
+        self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// Adds those of others.
+    pub fn extend(&mut self, others: &Self) {
+        others.0.iter().for_each(|value| self.add(value));
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text with asterisks in the place of secrets.
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.0 {
+            if text.contains(secret.as_str()) {
+                text = Cow::Owned(text.replace(secret.as_str(), HIDDEN));
+            }
+        }
+        text
+    }
+}
+
+/// As it stands in an address: all but what RFC 3986 calls unreserved as percent and two digits.
+fn in_address(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec() -> BotRunSpec {
+        let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
+        let optional = json!({"configMapKeyRef": {"name": "s", "key": "k", "optional": true}});
+        serde_json::from_value(json!({
+            "trees": {"T": "done"}, "env": [{"name": "A", "value": "plain"}, {"name": "B", "valueFrom": secret}],
+            "scenarios": [{"name": "s"}, {"name": "t", "env": [{"name": "B", "valueFrom": secret}, {"name": "C", "valueFrom": optional}]}],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn values_from_elsewhere_are_put_in_place() {
+        let mut found = spec();
+        let carriers: Vec<String> = wanted(&found).map(|wanted| wanted.carrier()).collect();
+        assert_eq!(carriers, ["BOTARMY_ENV_B", "BOTARMY_ENV_1_B", "BOTARMY_ENV_1_C"]);
+        let value = |wanted: Wanted<'_>| match wanted.scenario {
+            _ if wanted.variable.name == "C" => None,
+            None => Some("of the run".to_owned()),
+            Some(_) => Some("of the scenario".to_owned()),
+        };
+        let secrets = resolve(&mut found, &Path::top(), value).unwrap();
+        let values: Vec<&str> = found.env.iter().map(|v| v.value.as_str()).collect();
+        assert_eq!(values, ["plain", "of the run"]);
+        let values: Vec<&str> = found.scenarios[1].env.iter().map(|v| v.value.as_str()).collect();
+        assert_eq!(values, ["of the scenario", ""]);
+        assert_eq!(secrets.hide("plain, of the scenario or of%20the%20run"), "plain, *** or ***");
+        assert_eq!(wanted(&found).count(), 0);
+    }
+
+    #[test]
+    fn a_value_that_is_not_there_is_told_with_its_place() {
+        let mut found = spec();
+        let findings = resolve(&mut found, &Path::top().field("spec"), |_| None).unwrap_err();
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("spec.env[1].valueFrom: ") && told[0].contains("variable B"), "{told:?}");
+        assert!(told[1].starts_with("spec.scenarios[1].env[0].valueFrom: "), "{told:?}");
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_all_their_forms() {
+        let mut secrets = Secrets::default();
+        for value in ["pass", "password", "a\"b/c\n", "abc", ""] {
+            secrets.add(value);
+        }
+        for (text, hidden) in [
+            ("the password is password", "the *** is ***"),
+            ("passing", "***ing"),
+            (r#"{"key": "a\"b/c\n"}"#, r#"{"key": "***"}"#),
+            ("/x?key=a%22b%2Fc%0A&y", "/x?key=***&y"),
+            ("a\"b/c", "***"),
+            ("abc is too short to be hidden", "abc is too short to be hidden"),
+        ] {
+            assert_eq!(secrets.hide(text), hidden);
+        }
+        assert!(matches!(secrets.hide("nothing"), Cow::Borrowed(_)));
+        assert!(Secrets::default().is_empty() && !secrets.is_empty());
+    }
+}

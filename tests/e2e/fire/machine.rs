@@ -1,0 +1,109 @@
+//! Below Kubernetes: the processes of pods and of the cluster, and its network.
+
+use crate::cluster::{Namespace, kubectl, root};
+use serde_json::Value;
+use std::process::Command;
+
+/// The folder of the cluster's own state.
+fn run_folder() -> String {
+    let name =
+        std::env::var("BOTARMY_CLUSTER").expect("BOTARMY_CLUSTER: the cluster that tests/e2e/run starts");
+    format!("/run/botarmy/{name}")
+}
+
+fn signal(pid: &str, signal: &str) {
+    let status = Command::new("kill").args([signal, pid]).status().expect("kill");
+    assert!(status.success(), "kill {signal} {pid}");
+}
+
+fn pod(namespace: &str, name: &str) -> Value {
+    let output = kubectl(&["--namespace", namespace, "get", "pod", name, "-o", "json"], None);
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// Ends the process of a pod's container as the kernel does when there is no other way; the pod's UID.
+pub(crate) fn kill_container(namespace: &str, name: &str) -> String {
+    let pod = pod(namespace, name);
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("a container");
+    let id = id.strip_prefix("containerd://").expect("of containerd");
+    let file = format!("{}/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/init.pid", run_folder());
+    let pid = std::fs::read_to_string(&file).expect(&file);
+    signal(pid.trim(), "-KILL");
+    pod["metadata"]["uid"].as_str().expect("a UID").to_owned()
+}
+
+/// The pods of the operator.
+pub(crate) fn operators() -> Vec<String> {
+    let which = "app.kubernetes.io/component=operator";
+    let output = kubectl(&["--namespace", "botarmy", "get", "pods", "-l", which, "-o", "json"], None);
+    let pods: Value = serde_json::from_slice(&output.stdout).expect("pods");
+    let pods = pods["items"].as_array().expect("pods").iter();
+    let alive = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    alive.map(|pod| pod["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Who holds the Lease, and how often it has changed hands.
+pub(crate) fn lease() -> (String, u64) {
+    let output = kubectl(&["--namespace", "botarmy", "get", "lease", "botarmy-operator", "-o", "json"], None);
+    let lease: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+    (holder, lease["spec"]["leaseTransitions"].as_u64().unwrap_or_default())
+}
+
+/// The pod of the operator that leads.
+pub(crate) fn leader() -> String {
+    let (holder, _) = lease();
+    holder.split('_').next().unwrap_or_default().to_owned()
+}
+
+/// The pod of a runner.
+pub(crate) fn runner(namespace: &Namespace, run: &str, index: u32) -> String {
+    let which = format!("botarmy.dev/run={run},batch.kubernetes.io/job-completion-index={index}");
+    namespace.eventually("a runner", |n| {
+        let names =
+            n.kubectl(&["get", "pods", "-l", &which, "--field-selector=status.phase=Running", "-o", "name"]);
+        names.lines().next().and_then(|name| name.strip_prefix("pod/")).map(str::to_owned)
+    })
+}
+
+/// A process of the cluster that stands still for as long as this lives.
+pub(crate) struct Stopped(String);
+
+impl Stopped {
+    pub(crate) fn part(part: &str) -> Self {
+        let pid = std::fs::read_to_string(format!("{}/pid/{part}", run_folder())).expect(part);
+        let pid = pid.trim().to_owned();
+        signal(&pid, "-STOP");
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal(&self.0, "-CONT");
+    }
+}
+
+/// Packets that a pod sends to the coordinator are lost for as long as this lives.
+pub(crate) struct Cut(String);
+
+impl Cut {
+    pub(crate) fn off(namespace: &Namespace, pod_name: &str) -> Self {
+        let pod = pod(namespace.name(), pod_name);
+        let address = pod["status"]["podIP"].as_str().expect("an address").to_owned();
+        rule("-I", &address);
+        Self(address)
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        rule("-D", &self.0);
+    }
+}
+
+fn rule(what: &str, address: &str) {
+    let rule = ["iptables", what, "FORWARD", "-s", address, "-p", "tcp", "--dport", "8443", "-j", "DROP"];
+    let status = Command::new(root().join("tests/cluster/enter")).args(rule).status().expect("iptables");
+    assert!(status.success(), "{rule:?}");
+}

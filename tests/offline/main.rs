@@ -1,0 +1,18 @@
+//! The operator's loops against an API server that is a fake: faults that a real one cannot be made to have, and the
+//! clock turned by hand. What the API server itself does is tried on a real cluster, by the end-to-end tests.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
+
+mod checkpoint;
+mod deletion;
+mod election;
+mod failures;
+mod fake;
+mod jobs;
+mod operator;
+mod queue;
+mod reconcile;
+mod schedules;
+mod serving;
+mod takeover;
+mod watches;

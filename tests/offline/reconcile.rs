@@ -1,0 +1,172 @@
+//! Runs through the loop while all is well: what is asked and written, and how often.
+
+use crate::fake::Fake;
+use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_gets_its_objects_its_job_and_its_status_and_then_nothing_more() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    seconds(2).await;
+    let written = [
+        "patch configmaps",
+        "patch configmaps",
+        "create jobs",
+        "create events",
+        "patch botruns/status",
+        "patch botruns/status",
+    ];
+    assert_eq!(fake.calls().writes().names(), written);
+    let maps: Vec<String> =
+        fake.calls().to("patch", "configmaps").0.into_iter().map(|c| c.call.name).collect();
+    assert_eq!(maps, ["a-trust", "a-checkpoint"]);
+    assert_eq!(fake.owned_by(&uid), 3);
+    let first = &fake.calls().to("patch", "botruns/status").0[0].call.body["status"];
+    assert_eq!((&first["phase"], &first["conditions"][0]["type"]), (&json!("Scheduled"), &json!("Accepted")));
+    assert_eq!(condition(&fake, "a", "Accepted"), told("True", "Valid"));
+
+    let settled = Instant::now();
+    seconds(10).await;
+    let looks = fake.calls().after(settled).to("get", "jobs").count();
+    assert!((9..=11).contains(&looks), "it is looked at each second: {looks}");
+    assert_eq!(fake.calls().after(settled).writes().names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_beside_the_spec_causes_no_reconcile() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    seconds(2).await;
+    let settled = Instant::now();
+    for n in 0..50 {
+        fake.change(
+            "botruns",
+            "a",
+            &json!({"metadata": {"annotations": {"n": n.to_string()}}, "status": {"bots": n}}),
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let looks = fake.calls().after(settled).to("get", "jobs").count();
+    assert!((4..=6).contains(&looks), "it is looked at each second, whatever is told of it: {looks}");
+    assert_eq!(fake.calls().after(settled).writes().names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_over_is_left_alone_until_its_spec_changes() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    let mut over = run("a", &json!({}));
+    over["status"] = json!({"phase": "Finished", "outcome": "Passed", "observedGeneration": 1});
+    apply(&fake, over);
+    seconds(600).await;
+    assert_eq!(fake.calls().to("get", "jobs").count(), 1);
+    assert_eq!(fake.calls().writes().names(), [""; 0]);
+    fake.change("botruns", "a", &json!({"spec": {"bots": 5}}));
+    seconds(1).await;
+    let status = fake.get("botruns", "a").expect("a run")["status"].clone();
+    assert_eq!((&status["observedGeneration"], &status["phase"]), (&json!(2), &json!("Finished")));
+    assert_eq!(fake.calls().writes().names(), ["patch botruns/status"]);
+    assert!(fake.all("jobs").is_empty(), "it is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_makes_no_sense_is_refused_and_left_alone() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"trees": {"T": {"wit": 1}}})));
+    eventually("it is refused", || (phase(&fake, "a") == "Finished").then_some(())).await;
+    assert_eq!(condition(&fake, "a", "Complete"), told("True", "Errored"));
+    assert_eq!(condition(&fake, "a", "Accepted").expect("a condition").0, "False");
+    seconds(5).await;
+    let settled = Instant::now();
+    seconds(60).await;
+    assert_eq!(fake.calls().after(settled).count(), 0, "{:?}", fake.calls().after(settled).names());
+    assert!(!operator.knows(&uid) && fake.owned_by(&uid) == 0);
+}
+
+/// What the operator says, for a test to read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("the log").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
+    let log = Log::default();
+    let to = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+    let _reading = subscriber.set_default();
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    apply(&fake, run("broken", &json!({"trees": "no mapping"})));
+    apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    assert!(log.text().contains("broken cannot be read"), "{}", log.text());
+    assert_eq!(phase(&fake, "broken"), Value::Null);
+    assert_eq!(fake.calls().about("broken").count(), 0, "nothing can be done for it");
+    fake.change("botruns", "broken", &json!({"spec": {"trees": {"T": {"wait": 1}}}}));
+    scheduled(&fake, "broken").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_runs_at_once_each_costs_what_one_costs() {
+    const RUNS: usize = 200;
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let began = Instant::now();
+    for n in 0..RUNS {
+        apply(&fake, run(&format!("r{n}"), &json!({"target": format!("http://target-{n}:8080")})));
+    }
+    let is_told = |run: &Value| {
+        let conditions = run["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Scheduled" && c["status"] == "True"))
+    };
+    eventually("all are scheduled", || fake.all("botruns").iter().all(is_told).then_some(())).await;
+    assert_eq!((fake.all("jobs").len(), operator.armies.lock().len()), (RUNS, RUNS));
+    seconds(3).await;
+    let looks = usize::try_from(began.elapsed().as_secs()).expect("seconds") + 3;
+    let owner = |job: &Value| job["metadata"]["ownerReferences"][0]["uid"].to_string();
+    assert_eq!(fake.all("jobs").iter().map(owner).collect::<BTreeSet<_>>().len(), RUNS);
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for seen in fake.calls().0 {
+        *counts.entry((format!("{} {}", seen.call.verb, seen.call.resource), seen.call.name)).or_default() +=
+            1;
+    }
+    for ((what, name), count) in counts {
+        let most = match what.as_str() {
+            "patch configmaps" | "create jobs" | "create events" => 1,
+            "patch botruns/status" => 2,
+            "get jobs" => looks,
+            "list pods" | "list events" => RUNS * looks,
+            // Each of the two watches begins with a list.
+            "list botruns" | "watch botruns" | "list jobs" | "watch jobs" => 1,
+            _ => 0,
+        };
+        assert!(count <= most, "{what} {name}: {count} times, and {most} are enough");
+    }
+}

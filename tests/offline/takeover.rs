@@ -1,0 +1,75 @@
+//! Who leads writes, and nobody else; and whoever comes next goes on from what was written.
+
+use crate::fake::Fake;
+use crate::operator::{Operator, apply, eventually, phase, run, said, scheduled, seconds};
+use botarmy_operator::controller::Limits;
+use botarmy_operator::election::Standing;
+use botarmy_protocol::Stage;
+use serde_json::json;
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_knows_the_runs_and_writes_nothing() {
+    let fake = Fake::new();
+    let operator = Operator::start_as(&fake, Standing::Follows, Limits::default());
+    let uid = apply(&fake, run("a", &json!({})));
+    seconds(30).await;
+    assert_eq!(fake.calls().to("list", "botruns").count(), 1);
+    assert_eq!((fake.calls().writes().names(), operator.knows(&uid)), (vec![], false));
+    operator.standing.send_replace(Standing::Leads(1));
+    scheduled(&fake, "a").await;
+    assert!(operator.knows(&uid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_in_doubt_answers_runners_and_writes_nothing() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    operator.begin(&uid).await;
+    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    seconds(20).await;
+    operator.standing.send_replace(Standing::InDoubt(1));
+    seconds(2).await;
+    let doubt = Instant::now();
+    let done = said(&uid, 0, Stage::Finished, &[1]);
+    assert_eq!(operator.hear(&done).applied, 1);
+    seconds(60).await;
+    let orders = operator.hear(&done);
+    assert_eq!((orders.applied, orders.durable), (1, 0), "it is counted, and not safe");
+    assert_eq!(fake.calls().after(doubt).count(), 0, "{:?}", fake.calls().after(doubt).names());
+    operator.standing.send_replace(Standing::Leads(1));
+    eventually("its measures are safe", || (operator.hear(&done).durable == 1).then_some(())).await;
+    eventually("it is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_after_a_crash_goes_on_and_counts_nothing_twice() {
+    let fake = Fake::new();
+    let before = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    before.begin(&uid).await;
+    before.hear(&said(&uid, 0, Stage::Running, &[1, 2]));
+    eventually("two deltas are safe", || {
+        (before.hear(&said(&uid, 0, Stage::Running, &[])).durable == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        before.hear(&said(&uid, 0, Stage::Running, &[3])).applied,
+        3,
+        "this one is not written any more"
+    );
+    before.kill().await;
+
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    let orders = after.hear(&said(&uid, 0, Stage::Running, &[2, 3, 4]));
+    assert_eq!((orders.epoch, orders.applied, orders.durable), (2, 4, 2));
+    after.hear(&said(&uid, 0, Stage::Finished, &[5]));
+    eventually("it is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
+    let status = &fake.get("botruns", "a").expect("a run")["status"];
+    assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Passed"), &json!(50)));
+    assert_eq!((fake.all("jobs").len(), fake.calls().to("create", "jobs").count()), (1, 1));
+}

@@ -1,0 +1,56 @@
+//! Watches that end, break, or have missed what is forgotten by now.
+
+use crate::fake::{Cut, Effect, Fake, Fault};
+use crate::operator::{Operator, apply, eventually, phase, run, scheduled, seconds};
+use serde_json::json;
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_goes_on_where_it_was() {
+    for cut in [Cut::Ends, Cut::Breaks] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let first = apply(&fake, run("a", &json!({})));
+        scheduled(&fake, "a").await;
+        fake.cut("botruns", cut);
+        fake.cut("jobs", cut);
+        // What happens in between is not missed.
+        fake.remove("botruns", "a");
+        apply(&fake, run("b", &json!({})));
+        scheduled(&fake, "b").await;
+        eventually("it is known to be gone", || (!operator.knows(&first)).then_some(())).await;
+        for resource in ["botruns", "jobs"] {
+            let (lists, watches) =
+                (fake.calls().to("list", resource).count(), fake.calls().to("watch", resource).count());
+            assert_eq!((lists, watches), (1, 2), "{resource} after {cut:?}");
+        }
+        operator.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_deleted_while_nobody_watched_is_forgotten() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let target = json!({"target": "http://target:8080"});
+    let first = apply(&fake, run("a", &target));
+    scheduled(&fake, "a").await;
+    let second = apply(&fake, run("b", &target));
+    eventually("it waits for the first", || (phase(&fake, "b") == "Pending").then_some(())).await;
+    assert!(operator.knows(&second));
+    fake.inject(Fault::new("watch", "botruns", Effect::Code(500)));
+    fake.cut("botruns", Cut::Ends);
+    seconds(5).await;
+    fake.remove("botruns", "b");
+    seconds(1).await;
+    fake.forget_changes();
+    seconds(30).await;
+    let tries = fake.calls().to("watch", "botruns").count();
+    assert!((4..=12).contains(&tries), "{tries} tries to watch");
+    assert!(operator.knows(&second), "nobody has said so yet");
+    fake.mend();
+    eventually("it is forgotten", || (!operator.knows(&second)).then_some(())).await;
+    assert_eq!(fake.calls().to("list", "botruns").count(), 2);
+    assert!(operator.knows(&first));
+    seconds(10).await;
+    assert_eq!(fake.all("jobs").len(), 1);
+}
