@@ -209,8 +209,10 @@ pub struct Army {
     written: Written,
     start: start::Start,
     shared: together::Shared,
-    /// When this operator heard of it first, in milliseconds since 1970.
+    /// Since when its runners could be heard here, in milliseconds since 1970.
     since_ms: u64,
+    /// When it was looked at last, in milliseconds since 1970.
+    looked_ms: u64,
 }
 
 /// Decisions that survive the operator.
@@ -229,8 +231,8 @@ impl Written {
 }
 
 impl Army {
-    /// An army that has not begun, led in this epoch.
-    pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run, epoch: u64) -> Self {
+    /// An army that has not begun, led in this epoch, from now on.
+    pub fn new(namespace: &str, name: &str, spec: &BotRunSpec, run: Run, epoch: u64, now_ms: u64) -> Self {
         let state = Checkpoint {
             spec: spec.clone(),
             totals: Totals::default(),
@@ -252,12 +254,19 @@ impl Army {
             summed: BTreeSet::new(),
             pauses: Vec::new(),
         };
-        Self::restore(namespace, name, run, state, epoch)
+        Self::restore(namespace, name, run, state, epoch, now_ms)
     }
 
     /// An army as a checkpoint left it, led in this epoch, or in one that is later than that of the checkpoint: the
-    /// Lease that counts them may have been deleted.
-    pub fn restore(namespace: &str, name: &str, run: Run, mut state: Checkpoint, epoch: u64) -> Self {
+    /// Lease that counts them may have been deleted. Nobody could be heard before now.
+    pub fn restore(
+        namespace: &str,
+        name: &str,
+        run: Run,
+        mut state: Checkpoint,
+        epoch: u64,
+        now_ms: u64,
+    ) -> Self {
         state.epoch = epoch.max(state.epoch.saturating_add(1));
         for pod in state.pods.values_mut() {
             // By somebody else's clock.
@@ -273,7 +282,8 @@ impl Army {
         Self {
             written: Written::of(&state),
             start: start::Start::restored(&state),
-            since_ms: 0,
+            since_ms: now_ms,
+            looked_ms: now_ms,
             given_up: false,
             admitted: false,
             gone: BTreeSet::new(),
@@ -313,7 +323,7 @@ impl Army {
             self.state.setup.give_up("setup", once, said, now_ms);
             self.stop |= self.state.setup.failure().is_some();
             if !self.state.setup.has_begun()
-                && self.ready() == self.run.runners
+                && self.ready(now_ms) == self.run.runners
                 && !self.stop
                 && said.index == 0
             {
@@ -407,9 +417,10 @@ impl Army {
         usize::try_from(self.run.runners).unwrap_or(usize::MAX)
     }
 
-    /// Runners that have checked in and got ready.
-    pub fn ready(&self) -> u32 {
-        self.indices(|p| p.stage >= Stage::Ready && !p.left)
+    /// Runners that have got ready, and are heard or have done their part.
+    pub fn ready(&self, now_ms: u64) -> u32 {
+        let is_here = |p: &Pod| p.is_done() || (!p.left && !p.replaced && self.is_fresh(p, now_ms));
+        self.indices(|p| p.stage >= Stage::Ready && is_here(p))
     }
 
     /// Whether the runner with this index has checked in.
@@ -447,8 +458,13 @@ impl Army {
     }
 
     /// Bots alive at the last reports; those of a runner that is not heard any more are not known to be.
-    pub fn alive(&self) -> u32 {
-        self.state.pods.values().filter(|p| self.is_fresh(p, self.heard_ms)).map(|p| p.alive).sum()
+    pub fn alive(&self, now_ms: u64) -> u32 {
+        self.state.pods.values().filter(|p| self.is_fresh(p, now_ms)).map(|p| p.alive).sum()
+    }
+
+    /// When all was over: when the last bot had ended, or the last measures came after it, in milliseconds since 1970.
+    pub fn over_at_ms(&self) -> u64 {
+        self.heard_ms.max(self.state.ended_at_ms.unwrap_or_default())
     }
 
     /// When the bots begin or began, in milliseconds since 1970.
@@ -504,12 +520,21 @@ impl Army {
 
     /// The result so far, judged by the run's thresholds.
     pub fn result(&self, now_ms: u64) -> RunResult {
+        self.result_with(now_ms, self.gaps(now_ms))
+    }
+
+    /// The result of a run that ends now, whatever becomes of its runners.
+    pub fn final_result(&self, now_ms: u64) -> RunResult {
+        self.result_with(now_ms, self.final_gaps(now_ms))
+    }
+
+    fn result_with(&self, now_ms: u64, gaps: Vec<Gap>) -> RunResult {
         let end = self.state.ended_at_ms.unwrap_or(now_ms);
         let duration_ms = self.state.start_at_ms.map_or(0, |start| self.load_ms(end.saturating_sub(start)));
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
-        let judged = self.run.judge(&self.state.totals, self.alive(), duration_ms);
+        let judged = self.run.judge(&self.state.totals, self.alive(now_ms), duration_ms);
         let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
-        result.gaps = self.gaps(end);
+        result.gaps = gaps;
         if self.state.aborted {
             result.outcome = RunOutcome::Aborted;
         }

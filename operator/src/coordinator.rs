@@ -3,7 +3,7 @@
 mod callers;
 mod identity;
 
-use crate::armies::{Armies, Refusal};
+use crate::armies::{Armies, Army, Refusal};
 use crate::checkpoint::Keeper;
 use crate::election::Standing;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
@@ -170,7 +170,9 @@ async fn hear(coordinator: &Coordinator, request: Request) -> Result<CheckIn, Re
 
 fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
     let mut armies = coordinator.armies.lock();
-    let Some(army) = armies.get_mut(&said.run.uid) else {
+    let is_it = |army: &&mut Army| army.namespace == said.run.namespace && army.name == said.run.name;
+    // A pod is known by its namespace, and who may create pods there must not reach the runs of others.
+    let Some(army) = armies.get_mut(&said.run.uid).filter(is_it) else {
         return refuse_as(CheckedIn::UnknownRun, StatusCode::NOT_FOUND, &"the run is not known here (yet)");
     };
     let answered = army.check_in(said, now_ms());

@@ -85,7 +85,7 @@ fn army(totals: Totals) -> Army {
     let spec = serde_json::json!({"trees": {"T": "done"}, "bots": 10});
     let spec: BotRunSpec = serde_json::from_value(spec).expect("a spec");
     let run = Run::check(&spec, "checkout", &Path::top(), &Actions::built_in()).expect("a run");
-    let mut army = Army::new("shop", "checkout", &spec, run, 1);
+    let mut army = Army::new("shop", "checkout", &spec, run, 1, 1);
     let slice = Slice { second: 0, totals, warmup: false, apart: false };
     let said = CheckIn {
         protocol: VERSION,

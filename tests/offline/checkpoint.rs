@@ -62,9 +62,9 @@ fn plan() -> (BotRunSpec, Run) {
 /// An army at work that has measured this, led in this epoch.
 fn army(epoch: u64, totals: Totals) -> Army {
     let (spec, run) = plan();
-    let fresh = Army::new(NAMESPACE, "a", &spec, run.clone(), 1).checkpoint();
+    let fresh = Army::new(NAMESPACE, "a", &spec, run.clone(), 1, 1).checkpoint();
     let checkpoint = Checkpoint { totals, start_at_ms: Some(1_000), epoch: epoch - 1, ..fresh };
-    Army::restore(NAMESPACE, "a", run, checkpoint, epoch)
+    Army::restore(NAMESPACE, "a", run, checkpoint, epoch, 1)
 }
 
 /// The object that the controller makes for the checkpoint.
@@ -167,7 +167,7 @@ async fn who_led_before_writes_nothing_over_what_its_successor_has_written() {
         before.keeper.last().await;
         let (_, run) = plan();
         let taken = read(&fake).await.expect("a checkpoint");
-        let after = Keeping::new(&fake, "after", Army::restore(NAMESPACE, "a", run, taken, 2));
+        let after = Keeping::new(&fake, "after", Army::restore(NAMESPACE, "a", run, taken, 2, 1));
         after.keeper.last().await;
         let (written, objects) = (after.checkpoint(), fake.all("configmaps"));
 
@@ -226,7 +226,7 @@ async fn measures_that_are_too_many_are_summed_and_none_is_lost() {
     let (run, rows) = (operator.armies.lock()[&uid].run.clone(), totals.rows.len());
     let fresh = operator.armies.lock()[&uid].checkpoint();
     let checkpoint = Checkpoint { totals, start_at_ms: Some(now_ms() - 3_000), ..fresh };
-    operator.armies.lock().insert(uid.clone(), Army::restore(NAMESPACE, "a", run, checkpoint, 1));
+    operator.armies.lock().insert(uid.clone(), Army::restore(NAMESPACE, "a", run, checkpoint, 1, 1));
     eventually("rows are summed", || {
         (condition(&fake, "a", "MeasuresSummed") == told("True", "TooManyRows")).then_some(())
     })

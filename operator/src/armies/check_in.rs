@@ -84,9 +84,6 @@ impl Army {
         if self.gone.contains(&said.index) && !self.state.pods.contains_key(&said.pod_uid) {
             return Err(Refusal::Gone(said.index));
         }
-        if self.since_ms == 0 {
-            self.since_ms = now_ms;
-        }
         self.replace_lost(said, now_ms);
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or_else(|| Pod::new(said, now_ms));
         self.apply(&mut pod, said)?;

@@ -115,8 +115,9 @@ impl Army {
     }
 
     /// Runners that were lost while their bots were at work.
-    pub fn lost(&self) -> u32 {
-        let lost = self.state.pods.values().filter(|p| p.replaced || (p.was_at_work() && !self.is_heard(p)));
+    pub fn lost(&self, now_ms: u64) -> u32 {
+        let is_lost = |p: &&Pod| p.replaced || (p.was_at_work() && !self.is_heard(p, now_ms));
+        let lost = self.state.pods.values().filter(is_lost);
         let lost = lost.filter(|p| !(p.excused || self.given_up && self.only_ends(p)));
         u32::try_from(lost.count()).unwrap_or(u32::MAX)
     }
@@ -191,20 +192,38 @@ impl Army {
     }
 
     /// What is not known: of those whose place was taken, and of those whose place nobody will take any more.
-    pub(super) fn gaps(&self, end_ms: u64) -> Vec<Gap> {
-        let until = self.second(end_ms);
+    pub(super) fn gaps(&self, now_ms: u64) -> Vec<Gap> {
+        // Whoever is told to end because the run ends has handed over all that there was.
+        let for_good = |p: &Pod| self.gone.contains(&p.index) || (self.given_up && !self.only_ends(p));
+        self.gaps_of(now_ms, for_good)
+    }
+
+    /// What is not known of a run that ends now: nobody's place is taken any more.
+    pub(super) fn final_gaps(&self, now_ms: u64) -> Vec<Gap> {
+        self.gaps_of(now_ms, |p| self.gone.contains(&p.index) || !self.only_ends(p))
+    }
+
+    fn gaps_of(&self, now_ms: u64, for_good: impl Fn(&Pod) -> bool) -> Vec<Gap> {
+        let until = self.second(self.state.ended_at_ms.unwrap_or(now_ms));
         let open = self
             .state
             .pods
             .iter()
-            .filter(|(_, p)| p.was_at_work() && !p.replaced && !self.is_heard(p))
-            // Whoever is told to end because the run ends has handed over all that there was.
-            .filter(|(_, p)| self.gone.contains(&p.index) || (self.given_up && !self.only_ends(p)));
+            .filter(|(_, p)| p.was_at_work() && !p.replaced && !self.is_heard(p, now_ms) && for_good(p));
         self.state.gaps.iter().cloned().chain(open.map(|(uid, pod)| pod.gap(uid, until))).collect()
     }
 
-    fn is_heard(&self, pod: &Pod) -> bool {
-        !pod.left && self.is_fresh(pod, self.heard_ms)
+    fn is_heard(&self, pod: &Pod, now_ms: u64) -> bool {
+        !pod.left && self.is_fresh(pod, now_ms)
+    }
+
+    /// An operator that has not looked for a while, because it stood still or its clock was set, could not hear anybody
+    /// in that time.
+    pub fn look(&mut self, now_ms: u64) {
+        if now_ms.abs_diff(self.looked_ms) > SILENCE_MS {
+            self.since_ms = now_ms;
+        }
+        self.looked_ms = now_ms;
     }
 
     /// Whether a pod was heard lately. An operator that has just come to it could not hear it before.

@@ -9,7 +9,7 @@ fn army(runners: i32) -> Army {
     }))
     .unwrap();
     let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
-    Army::new("ns", "r", &spec, run, 1)
+    Army::new("ns", "r", &spec, run, 1, 1)
 }
 
 fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
@@ -42,7 +42,7 @@ fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
 fn the_start_waits_for_all_runners_and_the_slowest_of_them() {
     let mut army = army(2);
     let first = army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
-    assert_eq!((first.start_at_ms, army.ready()), (None, 1));
+    assert_eq!((first.start_at_ms, army.ready(1_000)), (None, 1));
     let mut slow = said(1, Stage::Preparing, &[]);
     slow.round_trip_ms = Some(200);
     let preparing = army.check_in(&slow, 1_900).unwrap();
@@ -81,7 +81,7 @@ fn an_operator_that_takes_over_begins_no_run_twice_and_leaves_none_unbegun() {
         before.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
     }
     let written = write(&mut before);
-    let take_over = || Army::restore("ns", "r", before.run.clone(), written.clone(), 2);
+    let take_over = || Army::restore("ns", "r", before.run.clone(), written.clone(), 2, 1);
     // One was told: it holds for the other too.
     let mut after = take_over();
     assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 9_000).unwrap().start_at_ms, None, "it may be");
@@ -102,7 +102,7 @@ fn an_epoch_is_never_one_that_was_before() {
     let mut before = army(1);
     let written = write(&mut before);
     for (epoch, expected) in [(1, 2), (2, 2), (7, 7)] {
-        let mut after = Army::restore("ns", "r", before.run.clone(), written.clone(), epoch);
+        let mut after = Army::restore("ns", "r", before.run.clone(), written.clone(), epoch, 1);
         assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 1).unwrap().epoch, expected, "{epoch}");
     }
 }
@@ -135,7 +135,7 @@ fn what_cannot_be_kept_is_summed_and_no_count_is_lost() {
     let expected = [("(other)", 12), ("a", 4), ("d", 1)].map(|(name, n)| (name.to_owned(), n)).to_vec();
     assert_eq!((counts(&army), army.summed_rows()), (expected.clone(), 2), "a name that was summed stays so");
     let checkpoint = write(&mut army);
-    let after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2);
+    let after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     assert_eq!((counts(&after), after.summed_rows()), (expected, 2));
 }
 
@@ -167,12 +167,53 @@ fn an_operator_that_comes_back_goes_on_from_the_checkpoint() {
     before.check_in(&said(0, Stage::Running, &[1]), 1).unwrap();
     let checkpoint = before.checkpoint();
     before.check_in(&said(0, Stage::Running, &[2]), 2).unwrap();
-    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint, 1);
+    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint, 1, 1);
     let orders = after.check_in(&said(0, Stage::Running, &[2, 3]), 3).unwrap();
     assert_eq!((orders.applied, orders.durable, after.totals().requests), (3, 1, 30));
     let series = after.result(4).series.unwrap();
     let points: Vec<(u64, u64)> = series.points.iter().map(|p| (p.requests, p.bots)).collect();
     assert_eq!(points, [(0, 5), (10, 5), (10, 5), (10, 5)]);
+}
+
+#[test]
+fn nobody_was_silent_before_this_operator_came() {
+    let mut before = army(2);
+    for index in [0, 1] {
+        before.check_in(&said(index, Stage::Running, &[1]), 1_000).unwrap();
+    }
+    let checkpoint = before.checkpoint();
+    let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint, 2, 500_000);
+    assert!(after.silent(500_000, 150_000).is_empty(), "it has only just come");
+    assert!(!after.is_settled(505_000), "they may still hand over what they have");
+    assert_eq!((after.lost(505_000), after.over_at_ms()), (0, 0));
+    after.check_in(&said(0, Stage::Running, &[2]), 649_000).unwrap();
+    after.look(649_000);
+    assert!(after.silent(651_000, 150_000).is_empty(), "it has not looked for a while");
+    for at in (649_000..900_000).step_by(1_000) {
+        after.look(at);
+        after.check_in(&said(0, Stage::Running, &[2]), at).unwrap();
+    }
+    assert_eq!(after.silent(900_000, 150_000), ["pod-1".to_owned()].into());
+    // It stood still for five minutes.
+    after.look(1_200_000);
+    assert!(after.silent(1_200_000, 150_000).is_empty());
+}
+
+#[test]
+fn a_run_that_ends_without_any_of_its_runners_has_their_gaps() {
+    let mut army = army(1);
+    army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+    write(&mut army);
+    let start = army.start_at_ms().unwrap();
+    army.check_in(&said(0, Stage::Running, &[1]), start + 2_000).unwrap();
+    let now = start + 60_000;
+    assert_eq!((army.alive(now), army.ready(now), army.lost(now)), (0, 0, 1));
+    assert!(army.result(now).gaps.is_empty(), "another one may take its place");
+    let gaps = army.final_result(now).gaps;
+    let told: Vec<_> = gaps.iter().map(|g| (g.index, g.from, g.until, g.bots)).collect();
+    assert_eq!(told, [(0, 2, 60, 5)]);
+    army.give_up(&[0].into());
+    assert_eq!(army.result(now).gaps, gaps);
 }
 
 #[test]
@@ -182,7 +223,7 @@ fn strangers_are_refused() {
     let mut old = said(0, Stage::Ready, &[]);
     old.protocol = VERSION + 2;
     assert!(matches!(army.check_in(&old, 1), Err(Refusal::Protocol(_))));
-    assert_eq!(army.ready(), 0);
+    assert_eq!(army.ready(1), 0);
 }
 
 /// An army whose spec has these fields beside a tree that is done at once.
@@ -192,7 +233,7 @@ fn army_with(fields: &serde_json::Value) -> Army {
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let spec: BotRunSpec = serde_json::from_value(spec).unwrap();
     let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
-    Army::new("ns", "r", &spec, run, 1)
+    Army::new("ns", "r", &spec, run, 1, 1)
 }
 
 fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> CheckIn {
@@ -265,7 +306,7 @@ fn a_setup_whose_outcome_is_lost_is_not_repeated() {
     }
     let checkpoint = write(&mut army);
     // Another operator tells the same pod only.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1);
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1, 1);
     assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 2).unwrap().perform, Some(Part::Setup));
     let mut replaced = said(0, Stage::Preparing, &[]);
     replaced.pod_uid = "another".into();
@@ -323,7 +364,7 @@ fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
     let checkpoint = write(&mut army);
     army.check_in(&says(1, together(&[pop(1)], 0, 0)), 4).unwrap();
     // An operator that does not know of the last one gives its item to nobody before it is told.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1);
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1, 1);
     let hungry = says(0, together(&[pop(4)], 3, 3));
     let orders = after.check_in(&hungry, 10).unwrap().together;
     assert_eq!((orders.answers, orders.applied, orders.news.anew), (vec![], 3, true));
@@ -342,7 +383,7 @@ fn an_operator_that_came_back_does_not_wait_for_ever() {
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
     }
-    let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1);
+    let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1, 1);
     let change = CheckIn {
         together: Together { changes: vec![(1, Change::Add("n".into(), 1.into()))], ..Together::default() },
         ..said(0, Stage::Running, &[])
@@ -370,7 +411,7 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
     write(&mut army);
     assert!(!army.is_urgent());
     // One that knows only that setup was given away takes no change before all is repeated.
-    let mut after = Army::restore("ns", "r", army.run.clone(), early, 1);
+    let mut after = Army::restore("ns", "r", army.run.clone(), early, 1, 1);
     let pop = Together { changes: vec![(1, Change::Pop("l".into()))], ..Together::default() };
     let orders = after.check_in(&CheckIn { together: pop, ..said(1, Stage::Running, &[]) }, 3).unwrap();
     assert_eq!(orders.together.answers, []);
@@ -411,7 +452,8 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     army.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 9)]), start + 12_000).unwrap();
     // The first has been silent for ten seconds: its bots are not known to be alive.
     army.check_in(&said_by("b", 1, Stage::Running, vec![]), start + 12_200).unwrap();
-    assert_eq!((army.alive(), army.lost(), army.replaced()), (5, 1, 0));
+    let now = start + 12_200;
+    assert_eq!((army.alive(now), army.lost(now), army.replaced()), (5, 1, 0));
     let again = army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 14_000).unwrap();
     let resume = again.plan.unwrap().resume.unwrap();
     assert_eq!(resume.iterations, [(String::new(), 15)].into());
@@ -426,12 +468,13 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
         bots: 5,
         reason: "its pod was lost".into(),
     };
-    assert_eq!((result.gaps, result.iterations, army.alive()), (vec![gap.clone()], 44, 10));
-    assert_eq!((army.lost(), army.replaced()), (1, 1));
+    let now = start + 15_500;
+    assert_eq!((result.gaps, result.iterations, army.alive(now)), (vec![gap.clone()], 44, 10));
+    assert_eq!((army.lost(now), army.replaced()), (1, 1));
     // The next one knows of both, and the gap survives the operator.
     let next = army.check_in(&said_by("d", 0, Stage::Preparing, vec![]), start + 16_000).unwrap();
     assert_eq!(next.plan.unwrap().resume.unwrap().iterations, [(String::new(), 35)].into());
-    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1);
+    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 1, 1);
     assert_eq!(restored.result(start + 16_000).gaps, [gap]);
 }
 
@@ -444,7 +487,7 @@ fn who_was_told_when_to_begin_may_have_done_so() {
     let checkpoint = write(&mut army);
     let start = army.start_at_ms().unwrap();
     // It is killed before it was heard again, and the operator with it.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2);
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     after.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 1)]), start + 9_000).unwrap();
     let plan =
         after.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 9_500).unwrap().plan.unwrap();
@@ -468,7 +511,7 @@ fn a_runner_that_leaves_early_is_not_finished() {
     let left = CheckIn { left: true, alive: 0, ..said_by("a", 0, Stage::Finished, vec![passes(2, 1, 1)]) };
     army.check_in(&left, 3_000).unwrap();
     army.written(&army.checkpoint());
-    assert_eq!((army.finished(), army.is_over(), army.lost()), (0, false, 1));
+    assert_eq!((army.finished(), army.is_over(), army.lost(3_000)), (0, false, 1));
     assert_eq!(army.check_in(&left, 3_100).unwrap().durable, 2, "its measures are safe");
     army.check_in(&said_by("b", 0, Stage::Finished, vec![]), 14_000).unwrap();
     army.written(&army.checkpoint());

@@ -265,13 +265,14 @@ fn changes(status: &mut BotRunStatus, run: &BotRun) {
 }
 
 fn count(status: &mut BotRunStatus, army: &Army) {
+    let now = now_ms();
     status.bots_target = army.run.live_bots().and_then(|_| i32::try_from(army.bots).ok());
     let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
         desired: runners(army.run.runners),
-        ready: runners(army.ready()),
+        ready: runners(army.ready(now)),
         finished: runners(army.finished()),
-        lost: runners(army.lost()),
+        lost: runners(army.lost(now)),
         replaced: runners(army.replaced()),
     });
 }
@@ -280,7 +281,7 @@ fn count(status: &mut BotRunStatus, army: &Army) {
 fn silent(context: &Context, army: &Army) -> Cause {
     let message = format!(
         "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {}",
-        army.ready(),
+        army.ready(now_ms()),
         army.run.runners,
         context.settings.coordinator_address()
     );
@@ -297,7 +298,7 @@ fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
 
 /// Ends a run whose runners cannot do their work; what was measured is kept.
 fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: Option<u64>, cause: &Cause) {
-    let mut result = army.result(now);
+    let mut result = army.final_result(now);
     result.outcome = RunOutcome::Errored;
     figures::write(status, &result);
     status.start_time = start.map(time);
@@ -328,7 +329,7 @@ fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     }
     status.phase = Phase::Finished;
     status.outcome = Some(result.outcome);
-    status.completion_time = Some(time(army.heard_ms));
+    status.completion_time = Some(time(army.over_at_ms()));
     set(status, run, conditions::RUNNING, false, "Finished", "all runners have handed over their measures");
     if let (RunOutcome::Errored, Some(cause)) = (result.outcome, fault(army)) {
         finish(status, run, result.outcome, &cause.reason.to_string(), &cause.message);

@@ -59,6 +59,7 @@ pub(super) fn validate(
     let job = found.evidence.job.as_ref();
     let mut armies = context.armies.lock();
     if let Some(army) = armies.get_mut(uid) {
+        army.look(now_ms());
         // The plan is frozen; live are the number of bots, the rate of arrivals and the stop.
         let bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
         army.bots = bots.min(context.limits.most_bots(&army.namespace).unwrap_or(u32::MAX));
@@ -83,8 +84,8 @@ pub(super) fn validate(
     let runners = plan.runners;
     let epoch = context.standing.borrow().epoch().unwrap_or_default();
     let army = match found.checkpoint.take() {
-        Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch),
-        None => Army::new(&namespace, &name, &spec, plan, epoch),
+        Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch, now_ms()),
+        None => Army::new(&namespace, &name, &spec, plan, epoch, now_ms()),
     };
     armies.insert(uid.to_owned(), army);
     Ok(accepted(job, runners, spec))

@@ -35,7 +35,7 @@ pub(super) fn expose(to: &mut Exposition, armies: &Armies, shown: &mut Shown, no
     shown.choose(armies.lock().keys().cloned().collect());
     let mut alive = 0_u32;
     for (uid, counters) in shown.others() {
-        let now = armies.lock().get(uid).map(|army| (army.counters(), army.alive()));
+        let now = armies.lock().get(uid).map(|army| (army.counters(), army.alive(now_ms)));
         if let Some((now, bots)) = now {
             (*counters, alive) = (now, alive.saturating_add(bots));
         }

@@ -147,7 +147,7 @@ fn army(runners: u32) -> Result<Army> {
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
-    let mut army = Army::new("benches", "split", &spec, run, 1);
+    let mut army = Army::new("benches", "split", &spec, run, 1, 1);
     let measures = Measures::new()?;
     for index in 0..runners {
         army.check_in(&said(&measures, index, Stage::Ready, 0, 0), START_MS)?;

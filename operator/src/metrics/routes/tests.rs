@@ -15,7 +15,7 @@ fn army(name: &str) -> Army {
     let spec = serde_json::json!({"trees": {"T": "done"}, "bots": 10});
     let spec: BotRunSpec = serde_json::from_value(spec).unwrap();
     let run = Run::check(&spec, name, &Path::top(), &Actions::built_in()).unwrap();
-    Army::new("shop", name, &spec, run, 1)
+    Army::new("shop", name, &spec, run, 1, 1)
 }
 
 /// What its runner says, once it has measured this.
