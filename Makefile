@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help faults demo test check fmt deny crds image plugin e2e cluster-parts cluster-up cluster-down
+.PHONY: help faults chaos demo test check fmt deny crds image plugin e2e cluster-parts cluster-up cluster-down
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ e2e: ## Run only the end-to-end tests
 
 faults: ## The end-to-end tests with those that take minutes
 	@BOTARMY_FAULTS=long tests/e2e/run
+
+chaos: ## Faults at random for 20 minutes (BOTARMY_CHAOS_SEED, BOTARMY_CHAOS_MINUTES)
+	@tests/e2e/run chaos
 
 cluster-parts: ## Build the programs of the test cluster (once, 15 to 20 minutes)
 	tests/cluster/build

@@ -269,7 +269,7 @@ impl Army {
     ) -> Self {
         state.epoch = epoch.max(state.epoch.saturating_add(1));
         for pod in state.pods.values_mut() {
-            // By somebody else's clock.
+            // By somebody else's clock: this operator has not heard it.
             pod.heard_ms = 0;
             pod.written = true;
             // What was written is all that is known now.

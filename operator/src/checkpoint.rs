@@ -9,7 +9,8 @@ pub use store::{name, read};
 use crate::api_call;
 use crate::armies::{Armies, Checkpoint};
 use crate::coordinator::now_ms;
-use crate::election::Standing;
+use crate::election::Leadership;
+use crate::leading;
 use crate::metrics::{self, Metrics};
 use futures::{StreamExt, stream};
 use kube::Client;
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::Versions;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often each army is written.
@@ -69,7 +70,7 @@ impl Error {
 pub struct Keeper {
     client: Client,
     armies: Arc<Armies>,
-    standing: watch::Receiver<Standing>,
+    leadership: Leadership,
     woken: Notify,
     kept: Mutex<HashMap<String, Kept>>,
     metrics: Arc<Metrics>,
@@ -99,13 +100,9 @@ struct Due {
 
 impl Keeper {
     /// A keeper of these armies, which writes while this operator leads.
-    pub fn new(
-        client: Client,
-        armies: Arc<Armies>,
-        standing: watch::Receiver<Standing>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { client, armies, standing, woken: Notify::new(), kept: Mutex::default(), metrics }
+    pub fn new(client: Client, armies: Arc<Armies>, leadership: Leadership, metrics: Arc<Metrics>) -> Self {
+        let client = leading::client(client, leadership.clone());
+        Self { client, armies, leadership, woken: Notify::new(), kept: Mutex::default(), metrics }
     }
 
     /// Something is urgent.
@@ -132,7 +129,7 @@ impl Keeper {
 
     async fn write_due(&self, every: Duration) {
         // In doubt nothing is written: another operator may have, and knows more.
-        if !self.standing.borrow().leads() {
+        if !self.leadership.leads() {
             return;
         }
         stream::iter(self.due(every)).for_each_concurrent(AT_ONCE, |due| self.write(due)).await;

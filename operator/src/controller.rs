@@ -22,10 +22,10 @@ pub use validate::{canonical, check_spec};
 
 use crate::armies::Armies;
 use crate::backoff::Backoff;
-use crate::election::Standing;
+use crate::election::Leadership;
 use crate::metrics::{Metrics, Reconciled};
 use crate::readiness::Readiness;
-use crate::{Settings, api_call};
+use crate::{Settings, api_call, leading};
 use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
 use dereference::Found;
@@ -42,7 +42,6 @@ use kube::{Api, Client, Resource, ResourceExt};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// The manager of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "botarmy-operator";
@@ -90,7 +89,7 @@ pub struct Context {
     settings: Settings,
     armies: Arc<Armies>,
     /// Only who leads may write.
-    standing: watch::Receiver<Standing>,
+    leadership: Leadership,
     /// The certificate that runners check the coordinator with.
     authority: String,
     /// What is allowed where.
@@ -114,14 +113,15 @@ impl Context {
         client: Client,
         settings: Settings,
         armies: Arc<Armies>,
-        standing: watch::Receiver<Standing>,
+        leadership: Leadership,
         authority: String,
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let client = leading::client(client, leadership.clone());
         let recorder = Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER));
         let (runs, backoff) = (OnceLock::new(), Backoff::default());
-        Self { client, settings, armies, standing, authority, limits, runs, recorder, metrics, backoff }
+        Self { client, settings, armies, leadership, authority, limits, runs, recorder, metrics, backoff }
     }
 
     /// Forgets that a run has failed.
@@ -224,7 +224,7 @@ async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Resul
             return Ok(Action::await_change());
         }
     };
-    if !context.standing.borrow().leads() {
+    if !context.leadership.leads() {
         return Ok(Action::requeue(LOOK));
     }
     let uid = run.uid().ok_or(Error::Incomplete("UID"))?;

@@ -5,7 +5,7 @@ mod identity;
 
 use crate::armies::{Armies, Army, Refusal};
 use crate::checkpoint::Keeper;
-use crate::election::Standing;
+use crate::election::Leadership;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -22,7 +22,7 @@ pub use identity::Reviewer;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a handshake may take.
@@ -46,7 +46,7 @@ pub struct Coordinator {
     /// What keeps the armies.
     pub keeper: Arc<Keeper>,
     /// Whether this operator may answer.
-    pub standing: watch::Receiver<Standing>,
+    pub leadership: Leadership,
     /// What is counted of check-ins.
     pub metrics: Arc<Metrics>,
     /// Room for check-ins that are being read, in kibibytes.
@@ -59,10 +59,10 @@ impl Coordinator {
         armies: Arc<Armies>,
         reviewer: Arc<Reviewer>,
         keeper: Arc<Keeper>,
-        standing: watch::Receiver<Standing>,
+        leadership: Leadership,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { armies, reviewer, keeper, standing, metrics, room: Arc::new(Semaphore::new(ROOM_KIB)) }
+        Self { armies, reviewer, keeper, leadership, metrics, room: Arc::new(Semaphore::new(ROOM_KIB)) }
     }
 }
 
@@ -115,8 +115,7 @@ fn counted(refusal: &Refusal) -> CheckedIn {
 }
 
 async fn check_in(State(coordinator): State<Coordinator>, request: Request) -> Response {
-    let standing = *coordinator.standing.borrow();
-    if standing.epoch().is_none() {
+    if coordinator.leadership.now().epoch().is_none() {
         return closing(refuse_as(
             CheckedIn::NotLeading,
             StatusCode::SERVICE_UNAVAILABLE,
@@ -130,7 +129,7 @@ async fn check_in(State(coordinator): State<Coordinator>, request: Request) -> R
         Err(_) => closing(refuse(StatusCode::REQUEST_TIMEOUT, &"the check-in did not come in time")),
     };
     // Another one may lead by now, and a new connection would find it.
-    if standing.leads() { answer } else { closing(answer) }
+    if coordinator.leadership.leads() { answer } else { closing(answer) }
 }
 
 /// Reads a check-in, once it is known that its caller is a runner: a stranger's is not even read.

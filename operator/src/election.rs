@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const DURATION: Duration = Duration::from_secs(8);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// How often the others look at it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long before the Lease is over its holder stops to act on it: what it writes then must not come after what the
+/// next one writes.
+const MARGIN: Duration = Duration::from_secs(2);
 /// How long giving it back may take: whoever ends does not wait for longer.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -53,12 +57,61 @@ impl Standing {
     }
 }
 
+/// Where the standing of an operator can be asked.
+#[derive(Debug, Clone)]
+pub struct Leadership {
+    standing: watch::Receiver<Standing>,
+    /// Until when it holds by itself; without, for as long as it is told.
+    until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl From<watch::Receiver<Standing>> for Leadership {
+    fn from(standing: watch::Receiver<Standing>) -> Self {
+        Self { standing, until: Arc::default() }
+    }
+}
+
+impl Leadership {
+    /// The standing now. An operator that stood still for a while may not have heard yet that it does not lead any more:
+    /// when the Lease was not renewed in time it is in doubt, whatever was told.
+    pub fn now(&self) -> Standing {
+        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        match *self.standing.borrow() {
+            Standing::Leads(epoch) if until.is_some_and(|until| Instant::now() > until) => {
+                Standing::InDoubt(epoch)
+            }
+            told => told,
+        }
+    }
+
+    /// Whether this one may write.
+    pub fn leads(&self) -> bool {
+        self.now().leads()
+    }
+
+    /// Waits until this one may answer runners.
+    pub async fn begins(&mut self) {
+        // The candidate outlives this wait.
+        let _ = self.standing.wait_for(|standing| standing.epoch().is_some()).await;
+    }
+
+    /// Waits until something else is told; false when nothing is told any more.
+    pub async fn changed(&mut self) -> bool {
+        self.standing.changed().await.is_ok()
+    }
+}
+
 /// Why an election ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody else leads now.
     #[error("{0} leads now; this operator ends, and begins anew as one that follows")]
     Deposed(String),
+    /// Somebody else has led in between.
+    #[error(
+        "another operator has led since epoch {0}; this one ends, and begins anew with what is known now"
+    )]
+    Interrupted(u64),
 }
 
 /// One that stands for election.
@@ -67,6 +120,7 @@ pub struct Candidate {
     name: String,
     identity: String,
     standing: watch::Sender<Standing>,
+    until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -77,16 +131,12 @@ impl std::fmt::Debug for Candidate {
 
 impl Candidate {
     /// A candidate for the Lease of this name, in the process `process` of a pod; and where its standing is told.
-    pub fn new(
-        client: Client,
-        namespace: &str,
-        name: &str,
-        pod: &str,
-        process: &str,
-    ) -> (Self, watch::Receiver<Standing>) {
+    pub fn new(client: Client, namespace: &str, name: &str, pod: &str, process: &str) -> (Self, Leadership) {
         let (standing, told) = watch::channel(Standing::Follows);
-        let identity = claim::identity(pod, process);
-        (Self { leases: Api::namespaced(client, namespace), name: name.to_owned(), identity, standing }, told)
+        let (identity, until) = (claim::identity(pod, process), Arc::<Mutex<Option<Instant>>>::default());
+        let leases = Api::namespaced(client, namespace);
+        let leadership = Leadership { standing: told, until: until.clone() };
+        (Self { leases, name: name.to_owned(), identity, standing, until }, leadership)
     }
 
     /// Stands for election until `ended`, and gives the Lease back then; or until somebody else has taken it.
@@ -101,7 +151,14 @@ impl Candidate {
                 tried = tokio::time::timeout(RENEW_EVERY, self.look(&mut seen)) => tried,
             };
             match tried {
-                Ok(Ok(Looked::Is(standing))) => self.tell(standing),
+                Ok(Ok(Looked::Is(standing))) => {
+                    if standing.leads() {
+                        *self.until.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(began + DURATION.saturating_sub(MARGIN));
+                    }
+                    self.tell(standing);
+                }
+                Ok(Ok(Looked::Interrupted(epoch))) => return Err(Error::Interrupted(epoch)),
                 Ok(Ok(Looked::HeldBy(holder))) => self.follow(holder)?,
                 Ok(Err(error)) => self.doubt(&error.to_string()),
                 Err(_) => self.doubt("no answer in time"),
@@ -124,8 +181,10 @@ impl Candidate {
         let lease = call("reading the Lease", self.leases.get_opt(&self.name)).await?;
         let epoch = self.standing.borrow().epoch();
         let Some(lease) = lease else {
-            // Somebody has deleted it. A leader goes on in its epoch; whoever is first to make it anew leads.
-            let spec = self.held(Timestamp::now(), epoch.map_or(0, claim::transitions));
+            // Somebody has deleted it. A leader goes on in its epoch; whoever is first to make it anew leads, in a later
+            // epoch than any that it has seen.
+            let transitions = epoch.map_or_else(|| seen.next(), claim::transitions);
+            let spec = self.held(Timestamp::now(), transitions);
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
             let made = Lease { metadata, spec: Some(spec) };
             let made = call("making the Lease", self.leases.create(&PostParams::default(), &made)).await;
@@ -133,8 +192,8 @@ impl Candidate {
         };
         let version = lease.resource_version().unwrap_or_default();
         let now = Instant::now();
-        seen.look(&version, now);
         let spec = lease.spec.clone().unwrap_or_default();
+        seen.look(&version, spec.lease_transitions, now);
         match claim::claim(&spec, &self.identity, seen.unchanged_for(now), DURATION) {
             Claim::Wait(holder) => Ok(Looked::HeldBy(holder)),
             Claim::Renew => {
@@ -214,14 +273,38 @@ impl Candidate {
 enum Looked {
     Is(Standing),
     HeldBy(String),
+    /// It is this one's again, which has led before, in this epoch.
+    Interrupted(u64),
 }
 
 /// The standing after the Lease was written; a conflict means that somebody else was faster, and the next look tells.
 fn taken(written: Result<Lease, api_call::Error>, epoch: Option<u64>) -> Result<Looked, api_call::Error> {
     let standing = match written {
-        Ok(lease) => Standing::Leads(claim::epoch(lease.spec.and_then(|s| s.lease_transitions))),
+        Ok(lease) => {
+            let now = claim::epoch(lease.spec.and_then(|s| s.lease_transitions));
+            if let Some(before) = epoch.filter(|before| *before != now) {
+                // What it had in memory is older than what whoever has led in between has written.
+                return Ok(Looked::Interrupted(before));
+            }
+            Standing::Leads(now)
+        }
         Err(error) if error.code() == Some(CONFLICT) => epoch.map_or(Standing::Follows, Standing::InDoubt),
         Err(error) => return Err(error),
     };
     Ok(Looked::Is(standing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_stood_still_is_in_doubt_before_it_is_told() {
+        let (_standing, told) = watch::channel(Standing::Leads(3));
+        let until = Arc::new(Mutex::new(Some(Instant::now() + Duration::from_secs(6))));
+        let leadership = Leadership { standing: told, until };
+        assert_eq!((leadership.now(), leadership.leads()), (Standing::Leads(3), true));
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!((leadership.now(), leadership.leads()), (Standing::InDoubt(3), false));
+    }
 }

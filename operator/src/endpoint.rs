@@ -2,16 +2,51 @@
 //! has no selector: being ready is not being the leader.
 
 use crate::api_call::{Error, call};
+use crate::election::Leadership;
+use crate::{Settings, leading};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 const FIELD_MANAGER: &str = "botarmy-operator";
 /// The name of the port, as the Service names it.
 const PORT: &str = "coordinator";
+
+/// How often it is written: somebody may have deleted it, or made the Service anew. That it is as it was changes nothing.
+const EVERY: Duration = Duration::from_secs(10);
+/// Between two tries that do not succeed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Leads the Service to this operator, for as long as it leads and until `ended`.
+pub async fn lead(
+    client: Client,
+    settings: &Settings,
+    leadership: Leadership,
+    ended: impl Future<Output = ()>,
+) {
+    let client = leading::client(client, leadership.clone());
+    let write = async {
+        loop {
+            let written = if leadership.leads() {
+                lead_to(client.clone(), &settings.namespace, &settings.service, settings.reached_at()).await
+            } else {
+                Ok(())
+            };
+            if let Err(error) = &written {
+                tracing::error!("runners cannot be led here: {error}");
+            }
+            tokio::time::sleep(if written.is_ok() { EVERY } else { AGAIN }).await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = write => {}
+    }
+}
 
 /// Leads the Service to this address.
 ///

@@ -16,6 +16,7 @@ pub mod coordinator;
 pub mod election;
 pub mod endpoint;
 mod events;
+mod leading;
 pub mod metrics;
 mod nesting;
 pub mod readiness;

@@ -15,7 +15,9 @@ mod status;
 use crate::api_call::{self, NOT_FOUND, call};
 use crate::backoff::Backoff;
 use crate::controller::deletion_mark;
+use crate::election::Leadership;
 use crate::events::{self, Happened};
+use crate::leading;
 use botarmy_crds::{BotRun, BotRunSchedule, BotRunScheduleStatus};
 use botarmy_spec::BotRunSpec;
 use due::{Decision, Moment};
@@ -66,6 +68,7 @@ enum Error {
 /// What each reconcile is given.
 struct Context {
     client: Client,
+    leadership: Leadership,
     recorder: Recorder,
     backoff: Backoff,
     /// All runs that schedules have created.
@@ -102,13 +105,20 @@ impl Context {
     }
 }
 
-/// Runs the loop until `shutdown` is over; a reconcile that has begun then comes to its end.
-pub async fn run(client: Client, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
+/// Runs the loop until `shutdown` is over; a reconcile that has begun then comes to its end. Nothing is done while this
+/// operator does not lead.
+pub async fn run(
+    client: Client,
+    leadership: Leadership,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let client = leading::client(client, leadership.clone());
     let (schedules, schedules_writer) = reflector::store();
     let (runs, runs_writer) = reflector::store();
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER)),
         client,
+        leadership,
         backoff: Backoff::default(),
         runs,
         runs_are_known: AtomicBool::new(false),
@@ -202,7 +212,7 @@ async fn reconcile(
         return Ok(Action::await_change());
     }
     // Who does not know the runs that are active would start one beside them.
-    if !context.runs_are_known.load(Ordering::Acquire) {
+    if !context.leadership.leads() || !context.runs_are_known.load(Ordering::Acquire) {
         return Ok(Action::requeue(SOON));
     }
     let uid = schedule.uid().ok_or(Error::Incomplete("UID"))?;

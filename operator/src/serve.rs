@@ -5,7 +5,7 @@ use crate::certificates::{self, Authority};
 use crate::checkpoint::Keeper;
 use crate::controller::Limits;
 use crate::coordinator::{self, Coordinator, Reviewer};
-use crate::election::{self, Candidate, Standing};
+use crate::election::{self, Candidate, Leadership};
 use crate::metrics::{self, Metrics};
 use crate::readiness::{self, Readiness};
 use crate::{Settings, controller, endpoint, schedules};
@@ -24,8 +24,6 @@ use tokio::sync::watch;
 
 /// How long writing the last checkpoints may take at the end.
 const LAST_WRITES: Duration = Duration::from_secs(10);
-/// Between two tries to lead runners here.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +65,10 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let runners = listen(settings.listen).await?;
     let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
     let Settings { namespace, lease, pod, .. } = &settings;
-    let (candidate, standing) = Candidate::new(client.clone(), namespace, lease, pod, &process());
+    let (candidate, leadership) = Candidate::new(client.clone(), namespace, lease, pod, &process());
     let shown = metrics::routes(metrics.clone(), armies.clone());
-    tokio::spawn(tell_health(health, readiness.clone(), standing.clone(), shown));
-    tokio::spawn(follow_standing(standing.clone(), metrics.clone()));
+    let health = tell_health(health, readiness.clone(), leadership.clone(), shown);
+    tokio::spawn(follow_standing(leadership.clone(), metrics.clone()));
     let authority = Authority::load(client.clone(), namespace, &settings.ca_secret).await?;
     let host = settings.coordinator_host();
     let tls = authority.server(vec![host.clone(), format!("{host}.cluster.local")])?;
@@ -79,25 +77,30 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let (resign, resigned) = watch::channel(false);
     let election = tokio::spawn(candidate.stand(told(resigned)));
 
-    let keeper = Arc::new(Keeper::new(client.clone(), armies.clone(), standing.clone(), metrics.clone()));
+    let keeper = Arc::new(Keeper::new(client.clone(), armies.clone(), leadership.clone(), metrics.clone()));
     let reviewer = Arc::new(Reviewer::new(client.clone()));
     let coordinator =
-        Coordinator::new(armies.clone(), reviewer, keeper.clone(), standing.clone(), metrics.clone());
-    tokio::spawn(coordinator::serve(runners, tls, coordinator::routes(coordinator), metrics.clone()));
+        Coordinator::new(armies.clone(), reviewer, keeper.clone(), leadership.clone(), metrics.clone());
+    let routes = coordinator::routes(coordinator);
+    let coordinator = coordinator::serve(runners, tls, routes, metrics.clone());
     let context = controller::Context::new(
         client.clone(),
         settings.clone(),
         armies,
-        standing.clone(),
+        leadership.clone(),
         authority.certificate,
         limits,
         metrics,
     );
-    let lead = lead(client, settings, Arc::new(context), keeper, standing, readiness, ended);
+    let lead = lead(client, settings, Arc::new(context), keeper, leadership, readiness, ended);
 
+    // A crash of any of them must end the process. They have a task each, so that none waits for another.
+    let (mut health, mut coordinator) = (tokio::spawn(health), tokio::spawn(coordinator));
     let mut election = std::pin::pin!(election);
     tokio::select! {
         lost = &mut election => lost??,
+        died = &mut health => died?,
+        died = &mut coordinator => died?,
         () = lead => {
             resign.send_replace(true);
             election.await??;
@@ -112,35 +115,26 @@ async fn lead(
     settings: Settings,
     context: Arc<controller::Context>,
     keeper: Arc<Keeper>,
-    mut standing: watch::Receiver<Standing>,
+    mut leadership: Leadership,
     readiness: Arc<Readiness>,
     ended: watch::Receiver<bool>,
 ) {
-    let elected = async {
-        // The candidate outlives this wait.
-        let _ = standing.wait_for(|standing| standing.epoch().is_some()).await;
-        while let Err(error) =
-            endpoint::lead_to(client.clone(), &settings.namespace, &settings.service, settings.reached_at())
-                .await
-        {
-            tracing::error!("runners cannot be led here: {error}");
-            tokio::time::sleep(AGAIN).await;
-        }
-    };
     tokio::select! {
         () = told(ended.clone()) => return,
-        () = elected => {}
+        () = leadership.begins() => {}
     }
-    let keeping = tokio::spawn({
-        let keeper = keeper.clone();
-        async move { keeper.keep().await }
-    });
     // Not as tasks of their own: a crash of one must end the process.
-    tokio::join!(
-        controller::run(context, readiness, told(ended.clone())),
-        schedules::run(client, told(ended)),
-    );
-    keeping.abort();
+    let loops = async {
+        tokio::join!(
+            endpoint::lead(client.clone(), &settings, leadership.clone(), told(ended.clone())),
+            controller::run(context, readiness, told(ended.clone())),
+            schedules::run(client.clone(), leadership.clone(), told(ended.clone())),
+        )
+    };
+    tokio::select! {
+        _ = loops => {}
+        () = keeper.keep() => {}
+    }
     if tokio::time::timeout(LAST_WRITES, keeper.last()).await.is_err() {
         tracing::warn!(
             "the last checkpoints were not written in time; runners send again what is not in them"
@@ -201,11 +195,11 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 async fn tell_health(
     listener: TcpListener,
     readiness: Arc<Readiness>,
-    standing: watch::Receiver<Standing>,
+    leadership: Leadership,
     metrics: Router,
 ) {
     let ready = move || {
-        let (readiness, standing) = (readiness.clone(), *standing.borrow());
+        let (readiness, standing) = (readiness.clone(), leadership.now());
         async move {
             match readiness.check(standing).await {
                 Ok(()) => (StatusCode::OK, "ok".to_owned()),
@@ -221,11 +215,11 @@ async fn tell_health(
 }
 
 /// Shows in the metrics whether this operator leads.
-async fn follow_standing(mut standing: watch::Receiver<Standing>, metrics: Arc<Metrics>) {
+async fn follow_standing(mut leadership: Leadership, metrics: Arc<Metrics>) {
     loop {
-        let now = *standing.borrow_and_update();
+        let now = leadership.now();
         metrics.lead(now.leads(), now.epoch().unwrap_or_default());
-        if standing.changed().await.is_err() {
+        if !leadership.changed().await {
             return;
         }
     }

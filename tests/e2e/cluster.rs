@@ -64,8 +64,18 @@ impl Namespace {
     }
 
     /// Waits until something is so, for two minutes at most.
-    pub(crate) fn eventually<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(120);
+    pub(crate) fn eventually<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
+        self.eventually_within(120, what, look)
+    }
+
+    /// Waits until something is so, for so many seconds at most.
+    pub(crate) fn eventually_within<T>(
+        &self,
+        seconds: u64,
+        what: &str,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
             if let Some(found) = look(self) {
                 return found;

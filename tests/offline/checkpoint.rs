@@ -5,7 +5,7 @@ use crate::operator::{Operator, apply, condition, eventually, run, said, schedul
 use botarmy_operator::armies::{Armies, Army, Checkpoint};
 use botarmy_operator::checkpoint::{self, Keeper};
 use botarmy_operator::coordinator::now_ms;
-use botarmy_operator::election::Standing;
+use botarmy_operator::election::{Leadership, Standing};
 use botarmy_protocol::Stage;
 use botarmy_report::{
     Details, FailureClass, MAX_SAMPLE_BYTES, MAX_SAMPLES, OTHER, Observed, Outcome, Recorder, RowInfo,
@@ -36,7 +36,7 @@ impl Keeping {
         let (standing, told) = channel(Standing::Leads(1));
         let armies = Arc::new(Armies::default());
         armies.lock().insert(UID.to_owned(), army);
-        let keeper = Keeper::new(fake.client(client), armies.clone(), told, Arc::default());
+        let keeper = Keeper::new(fake.client(client), armies.clone(), Leadership::from(told), Arc::default());
         Self { armies, keeper, standing }
     }
 

@@ -2,10 +2,10 @@
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{eventually, seconds};
-use botarmy_operator::election::{Candidate, Error, Standing};
+use botarmy_operator::election::{Candidate, Error, Leadership, Standing};
 use serde_json::json;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ const LEASE: &str = "lease";
 
 /// One that stands for election.
 struct Stand {
-    standing: watch::Receiver<Standing>,
+    leadership: Leadership,
     task: JoinHandle<Result<(), Error>>,
     end: oneshot::Sender<()>,
 }
@@ -24,17 +24,17 @@ impl Stand {
     }
 
     fn process(fake: &Fake, pod: &'static str, process: &str) -> Self {
-        let (candidate, standing) = Candidate::new(fake.client(pod), NAMESPACE, LEASE, pod, process);
+        let (candidate, leadership) = Candidate::new(fake.client(pod), NAMESPACE, LEASE, pod, process);
         let (end, ended) = oneshot::channel();
         let task = tokio::spawn(candidate.stand(async {
             // Ended as well by a test that is over.
             drop(ended.await);
         }));
-        Self { standing, task, end }
+        Self { leadership, task, end }
     }
 
     fn now(&self) -> Standing {
-        *self.standing.borrow()
+        self.leadership.now()
     }
 
     async fn becomes(&self, standing: Standing) {
@@ -46,6 +46,7 @@ impl Stand {
         let ended = tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("an end");
         match ended.expect("no crash") {
             Err(Error::Deposed(by)) => by,
+            Err(Error::Interrupted(epoch)) => panic!("it led in epoch {epoch}, and leads again"),
             Ok(()) => panic!("it ended without being told to"),
         }
     }
@@ -188,6 +189,34 @@ async fn a_lease_that_somebody_deletes_is_made_anew_and_one_leads() {
         // At another moment of the two rhythms the other one is first.
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_finds_its_lease_free_again_does_not_go_on() {
+    let fake = Fake::new();
+    let a = Stand::new(&fake, "a");
+    a.becomes(Standing::Leads(1)).await;
+    fake.inject(Fault::new("get", "leases", Effect::Hang).by("a"));
+    let b = Stand::new(&fake, "b");
+    b.becomes(Standing::Leads(2)).await;
+    assert_eq!(a.now(), Standing::InDoubt(1));
+    b.end.send(()).expect("it stands");
+    b.task.await.expect("no crash").expect("an end in order");
+    fake.mend();
+    let ended = tokio::time::timeout(Duration::from_secs(10), a.task).await.expect("an end");
+    assert!(matches!(ended.expect("no crash"), Err(Error::Interrupted(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_made_anew_has_a_later_epoch() {
+    let fake = Fake::new();
+    let a = Stand::new(&fake, "a");
+    a.becomes(Standing::Leads(1)).await;
+    let b = Stand::new(&fake, "b");
+    seconds(3).await;
+    a.task.abort();
+    fake.remove("leases", LEASE);
+    b.becomes(Standing::Leads(2)).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod deletion;
 mod election;
 mod failures;
 mod fake;
+mod golden;
 mod jobs;
 mod operator;
 mod queue;

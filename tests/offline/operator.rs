@@ -6,7 +6,7 @@ use botarmy_operator::armies::Armies;
 use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::controller::{self, Context, Limits};
 use botarmy_operator::coordinator::now_ms;
-use botarmy_operator::election::Standing;
+use botarmy_operator::election::{Leadership, Standing};
 use botarmy_operator::readiness::Readiness;
 use botarmy_protocol::{CheckIn, Orders, Stage, VERSION};
 use botarmy_report::{Delta, Slice, Totals};
@@ -43,12 +43,13 @@ impl Operator {
         let settings = Settings::parse_from(["operator", "--image", "runner:1"]);
         let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
         let (standing, told) = channel(standing);
-        let keeper = Keeper::new(client.clone(), armies.clone(), told.clone(), Arc::default());
+        let leadership = Leadership::from(told);
+        let keeper = Keeper::new(client.clone(), armies.clone(), leadership.clone(), Arc::default());
         let context = Context::new(
             client,
             settings,
             armies.clone(),
-            told,
+            leadership,
             "a certificate".into(),
             limits,
             Arc::default(),

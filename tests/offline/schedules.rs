@@ -2,7 +2,9 @@
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{eventually, seconds, uid};
+use botarmy_operator::election::{Leadership, Standing};
 use serde_json::{Value, json};
+use tokio::sync::watch::channel;
 
 /// A schedule that was due last at the beginning of the year, when it had been there for long.
 fn add_schedule(fake: &Fake) -> String {
@@ -15,7 +17,8 @@ fn add_schedule(fake: &Fake) -> String {
 }
 
 fn start(fake: &Fake) {
-    tokio::spawn(botarmy_operator::schedules::run(fake.client("operator"), std::future::pending()));
+    let leads = Leadership::from(channel(Standing::Leads(1)).1);
+    tokio::spawn(botarmy_operator::schedules::run(fake.client("operator"), leads, std::future::pending()));
 }
 
 fn ready(fake: &Fake) -> Option<(Value, Value)> {

@@ -6,7 +6,7 @@ use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::certificates::Authority;
 use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::coordinator::{Coordinator, Reviewer, routes};
-use botarmy_operator::election::Standing;
+use botarmy_operator::election::{Leadership, Standing};
 use botarmy_operator::endpoint;
 use botarmy_protocol::{CHECK_IN_PATH, CheckIn, Orders, Stage};
 use http_body_util::{BodyExt, Full};
@@ -24,11 +24,11 @@ struct Served {
 
 impl Served {
     fn new(fake: &Fake, operator: &Operator) -> Self {
-        let (armies, standing) = (operator.armies.clone(), operator.standing.subscribe());
+        let (armies, leadership) = (operator.armies.clone(), Leadership::from(operator.standing.subscribe()));
         let keeper =
-            Arc::new(Keeper::new(fake.client("keeper"), armies.clone(), standing.clone(), Arc::default()));
+            Arc::new(Keeper::new(fake.client("keeper"), armies.clone(), leadership.clone(), Arc::default()));
         let reviewer = Arc::new(Reviewer::new(fake.client("reviewer")));
-        Self { coordinator: Coordinator::new(armies, reviewer, keeper, standing, Arc::default()) }
+        Self { coordinator: Coordinator::new(armies, reviewer, keeper, leadership, Arc::default()) }
     }
 
     /// The code of the answer, and the answer.

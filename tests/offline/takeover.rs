@@ -1,11 +1,12 @@
 //! Who leads writes, and nobody else; and whoever comes next goes on from what was written.
 
-use crate::fake::Fake;
+use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{Operator, apply, eventually, phase, run, said, scheduled, seconds};
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
 use botarmy_protocol::Stage;
 use serde_json::json;
+use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -19,6 +20,45 @@ async fn who_follows_knows_the_runs_and_writes_nothing() {
     operator.standing.send_replace(Standing::Leads(1));
     scheduled(&fake, "a").await;
     assert!(operator.knows(&uid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_lead_any_more_when_its_call_is_answered_writes_nothing() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    fake.inject(Fault::new("get", "jobs", Effect::Slow(Duration::from_secs(5))).times(1));
+    apply(&fake, run("a", &json!({})));
+    eventually("it is asked for", || (fake.calls().to("get", "jobs").count() > 0).then_some(())).await;
+    operator.standing.send_replace(Standing::InDoubt(1));
+    seconds(60).await;
+    assert_eq!(fake.calls().writes().names(), Vec::<String>::new());
+    operator.standing.send_replace(Standing::Leads(1));
+    scheduled(&fake, "a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn runners_are_not_taken_for_silent_by_who_has_just_come() {
+    let fake = Fake::new();
+    let before = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    before.begin(&uid).await;
+    before.hear(&said(&uid, 0, Stage::Running, &[1]));
+    eventually("it is written that bots are at work", || {
+        (before.hear(&said(&uid, 0, Stage::Running, &[])).durable == 1).then_some(())
+    })
+    .await;
+    before.kill().await;
+    let of_run = json!({"botarmy.dev/run-uid": uid});
+    fake.add(
+        "pods",
+        json!({"metadata": {"name": "a-0", "namespace": NAMESPACE, "uid": "pod-0", "labels": of_run}}),
+    );
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    seconds(60).await;
+    assert_eq!(fake.calls().to("delete", "pods").count(), 0);
+    assert!(fake.get("pods", "a-0").is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,9 +108,7 @@ impl Army {
             Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
             None => true,
         };
-        let here = |p: &Pod| {
-            p.stage >= Stage::Ready && !p.left && p.heard_ms >= self.since_ms && self.is_fresh(p, now_ms)
-        };
+        let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);
         set_up && !self.is_suspended() && self.indices(here) == self.run.runners
     }
 }

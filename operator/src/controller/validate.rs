@@ -82,7 +82,7 @@ pub(super) fn validate(
     let Some(mut plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     plan.allowed = context.limits.targets(&namespace);
     let runners = plan.runners;
-    let epoch = context.standing.borrow().epoch().unwrap_or_default();
+    let epoch = context.leadership.now().epoch().unwrap_or_default();
     let army = match found.checkpoint.take() {
         Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch, now_ms()),
         None => Army::new(&namespace, &name, &spec, plan, epoch, now_ms()),

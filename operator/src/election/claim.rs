@@ -49,19 +49,28 @@ pub(super) fn claim(spec: &LeaseSpec, identity: &str, unchanged_for: Duration, h
     }
 }
 
-/// Since when a Lease was seen as it is.
+/// Since when a Lease was seen as it is, and how often it has changed hands.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Option<(String, Instant)>);
+pub(super) struct Seen {
+    version: Option<(String, Instant)>,
+    transitions: Option<i32>,
+}
 
 impl Seen {
-    pub(super) fn look(&mut self, version: &str, now: Instant) {
-        if self.0.as_ref().is_none_or(|(known, _)| known != version) {
-            self.0 = Some((version.to_owned(), now));
+    pub(super) fn look(&mut self, version: &str, transitions: Option<i32>, now: Instant) {
+        self.transitions = self.transitions.max(transitions);
+        if self.version.as_ref().is_none_or(|(known, _)| known != version) {
+            self.version = Some((version.to_owned(), now));
         }
     }
 
     pub(super) fn unchanged_for(&self, now: Instant) -> Duration {
-        self.0.as_ref().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
+        self.version.as_ref().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
+    }
+
+    /// The transitions of a Lease that is made anew.
+    pub(super) fn next(&self) -> i32 {
+        self.transitions.map_or(0, |seen| seen.saturating_add(1))
     }
 }
 
@@ -103,10 +112,12 @@ mod tests {
         let (mut seen, start) = (Seen::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(seen.unchanged_for(start), Duration::ZERO);
-        seen.look("1", start);
-        seen.look("1", at(3));
+        assert_eq!(seen.next(), 0);
+        seen.look("1", Some(4), start);
+        seen.look("1", Some(4), at(3));
         assert_eq!(seen.unchanged_for(at(5)), Duration::from_secs(5));
-        seen.look("2", at(6));
+        seen.look("2", None, at(6));
+        assert_eq!(seen.next(), 5, "made anew, in a later epoch");
         assert_eq!(seen.unchanged_for(at(7)), Duration::from_secs(1));
     }
 }

@@ -1,11 +1,13 @@
 //! Below Kubernetes: the processes of pods and of the cluster, and its network.
 
 use crate::cluster::{Namespace, kubectl, root};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Command;
 
+const NODE: &str = "node1";
+
 /// The folder of the cluster's own state.
-fn run_folder() -> String {
+pub(crate) fn run_folder() -> String {
     let name =
         std::env::var("BOTARMY_CLUSTER").expect("BOTARMY_CLUSTER: the cluster that tests/e2e/run starts");
     format!("/run/botarmy/{name}")
@@ -64,6 +66,31 @@ pub(crate) fn runner(namespace: &Namespace, run: &str, index: u32) -> String {
             n.kubectl(&["get", "pods", "-l", &which, "--field-selector=status.phase=Running", "-o", "name"]);
         names.lines().next().and_then(|name| name.strip_prefix("pod/")).map(str::to_owned)
     })
+}
+
+/// Takes a pod from its node as `kubectl drain` does: its end is asked for, not forced.
+pub(crate) fn evict(namespace: &Namespace, pod: &str) {
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}});
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", namespace.name());
+    let output = kubectl(&["create", "--raw", &path, "-f", "-"], Some(&eviction.to_string()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A node that takes no new pods for as long as this lives.
+pub(crate) struct Cordoned;
+
+impl Cordoned {
+    pub(crate) fn node() -> Self {
+        let output = kubectl(&["cordon", NODE], None);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self
+    }
+}
+
+impl Drop for Cordoned {
+    fn drop(&mut self) {
+        kubectl(&["uncordon", NODE], None);
+    }
 }
 
 /// A process of the cluster that stands still for as long as this lives.

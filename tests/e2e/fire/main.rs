@@ -3,12 +3,15 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+#[cfg(feature = "chaos")]
+mod chaos;
 #[path = "../cluster.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod cluster;
 mod counts;
 mod kills;
 mod machine;
+mod nodes;
 mod outages;
 mod tokens;
 

@@ -1,6 +1,6 @@
 //! Things that stand still or cannot be reached for a while.
 
-use crate::cluster::{Namespace, kubectl};
+use crate::cluster::Namespace;
 use crate::counts::hold_against_the_target;
 use crate::machine::{Cut, Stopped, runner};
 use crate::{army, until_requests};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Lets time go by: what is tried is that nothing happens in it.
-fn pass(time: Duration) {
+pub(crate) fn pass(time: Duration) {
     let until = Instant::now() + time;
     while let Some(rest) = until.checked_duration_since(Instant::now()) {
         std::thread::park_timeout(rest);
@@ -77,51 +77,4 @@ fn a_runner_that_is_cut_off_for_longer_than_its_lease_stops_by_itself() {
     let why = gap["reason"].as_str().expect("a reason");
     assert!(why.starts_with("CoordinatorUnreachable"), "{why}");
     hold_against_the_target(&namespace, "lease");
-}
-
-#[test]
-fn a_runner_is_evicted_while_no_node_takes_pods() {
-    let namespace = Namespace::new("evicted");
-    namespace.open_shop();
-    namespace.apply(&army("evicted", &json!({"iterations": 600})));
-    until_requests(&namespace, 100);
-    let node = |what: &str| {
-        let output = kubectl(&[what, "node1"], None);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let pod = runner(&namespace, "evicted", 0);
-    node("cordon");
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}});
-    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", namespace.name());
-    let output = kubectl(&["create", "--raw", &path, "-f", "-"], Some(&eviction.to_string()));
-    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        namespace.eventually("no node takes another one", |n| {
-            let pods = n.kubectl(&[
-                "get",
-                "pods",
-                "-l",
-                "botarmy.dev/run=evicted",
-                "--field-selector=status.phase=Pending",
-                "-o",
-                "name",
-            ]);
-            (!pods.trim().is_empty()).then_some(())
-        });
-    }));
-    node("uncordon");
-    told.expect("it was evicted");
-    let ended = namespace.wait_complete("evicted");
-    let status = &ended["status"];
-    assert_eq!(
-        (&status["outcome"], &status["result"]["iterations"]),
-        (&json!("Passed"), &json!(600)),
-        "{ended:#}"
-    );
-    assert_eq!(
-        status["result"]["requests"],
-        namespace.shop_stats()["requests"],
-        "it handed over what it had"
-    );
-    hold_against_the_target(&namespace, "evicted");
 }

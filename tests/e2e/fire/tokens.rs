@@ -2,6 +2,12 @@
 
 use crate::army;
 use crate::cluster::{Namespace, kubectl, root};
+use crate::machine::run_folder;
+use base64::Engine;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -31,6 +37,24 @@ print(connection.getresponse().status)
         .expect("python3");
     let text = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
     text.parse().unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&answer.stderr)))
+}
+
+/// The same token with its times so many hours earlier, signed anew: only whoever has the cluster's key can do that.
+fn earlier(token: &str, hours: i64) -> String {
+    let encoding = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (head, rest) = token.split_once('.').expect("a head");
+    let (claims, _) = rest.split_once('.').expect("claims");
+    let mut claims: Value = serde_json::from_slice(&encoding.decode(claims).expect("base64")).expect("JSON");
+    for time in ["exp", "iat", "nbf"] {
+        claims[time] = (claims[time].as_i64().expect("a time") - hours * 3600).into();
+    }
+    let said = format!("{head}.{}", encoding.encode(claims.to_string()));
+    let file = format!("{}/state/pki/service-accounts.key", run_folder());
+    let key = PrivatePkcs8KeyDer::from_pem_file(&file).expect(&file);
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_pkcs8_der(), &random);
+    let signature = key.expect("a key").sign(&random, said.as_bytes()).expect("a signature");
+    format!("{said}.{}", encoding.encode(signature))
 }
 
 #[test]
@@ -76,6 +100,8 @@ fn nobody_else_can_speak_for_a_runner() {
         ("no token", None, uid, 401),
         ("no token at all", Some("x"), uid, 401),
         ("for another audience", Some(&*elsewhere), uid, 401),
+        ("whose time is over", Some(&*earlier(&own, 3)), uid, 401),
+        ("signed anew, its time not over", Some(&*earlier(&own, 0)), "another", 403),
         ("of a pod that is no runner", Some(&*foreign), uid, 401),
         ("of another pod than is said", Some(&*own), "another", 403),
     ] {

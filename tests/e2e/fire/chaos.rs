@@ -1,0 +1,312 @@
+//! Faults at random, drawn from a seed, for as long as one likes: see `make chaos`. Each round is a run of its own; while
+//! its bots are at work a few things go wrong, and at its end it is held against the target's own count.
+
+use crate::cluster::{Namespace, reason};
+use crate::counts::hold_against_the_target;
+use crate::machine::{Cut, Stopped, evict, kill_container, leader, operators, runner};
+use crate::outages::pass;
+use crate::{army, until_requests};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// How many runners a run has.
+const RUNNERS: u8 = 3;
+/// How often one runner may be lost before its run is given up.
+const LOSSES: u32 = 3;
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    RunnerKilled,
+    LeaderKilled,
+    OperatorsKilled,
+    RunnerAndLeaderKilled,
+    ApiServerStopped,
+    EtcdStopped,
+    ControllersStopped,
+    KubeletStopped,
+    RunnerCutOff,
+    PodDeleted,
+    PodEvicted,
+    Scaled,
+    Suspended,
+    JobSuspended,
+    BrokenNeighbour,
+    Deleted,
+}
+
+impl Fault {
+    const ALL: [Self; 16] = [
+        Self::RunnerKilled,
+        Self::LeaderKilled,
+        Self::OperatorsKilled,
+        Self::RunnerAndLeaderKilled,
+        Self::ApiServerStopped,
+        Self::EtcdStopped,
+        Self::ControllersStopped,
+        Self::KubeletStopped,
+        Self::RunnerCutOff,
+        Self::PodDeleted,
+        Self::PodEvicted,
+        Self::Scaled,
+        Self::Suspended,
+        Self::JobSuspended,
+        Self::BrokenNeighbour,
+        Self::Deleted,
+    ];
+
+    /// Whether the Job counts it as a loss of the runner.
+    const fn loses_a_runner(self) -> bool {
+        matches!(self, Self::RunnerKilled | Self::RunnerAndLeaderKilled | Self::PodDeleted)
+    }
+}
+
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    /// A number of `from..=to`.
+    fn between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.0.next_u64() % (to - from + 1)
+    }
+
+    /// A number below `end`.
+    fn one_of(&mut self, end: u32) -> u32 {
+        self.0.next_u32() % end
+    }
+
+    fn seconds(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.between(from * 1000, to * 1000))
+    }
+}
+
+/// One run, and what was done to it.
+struct Round {
+    namespace: Namespace,
+    load: Value,
+    done: Vec<String>,
+    losses: BTreeMap<u32, u32>,
+}
+
+impl Round {
+    fn begin(number: u32, dice: &mut Dice) -> Self {
+        let namespace = Namespace::new(&format!("chaos-{number}"));
+        namespace.open_shop();
+        let load = match dice.between(0, 2) {
+            0 => json!({"bots": dice.between(3, 30), "iterations": dice.between(1500, 6000)}),
+            1 => json!({"bots": dice.between(3, 30), "duration": format!("{}s", dice.between(20, 60))}),
+            _ => {
+                let rate = format!("{}/s", dice.between(20, 200));
+                json!({"arrivalRate": rate, "duration": format!("{}s", dice.between(20, 60)), "pace": null})
+            }
+        };
+        let mut fields = load.clone();
+        fields["runners"] = json!({"count": RUNNERS});
+        if load.get("arrivalRate").is_some() {
+            fields["bots"] = Value::Null;
+        }
+        namespace.apply(&army("chaos", &fields));
+        until_requests(&namespace, 50);
+        Self { namespace, load, done: Vec::new(), losses: BTreeMap::new() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.namespace.get("botrun/chaos")["status"]["phase"] == "Finished"
+    }
+
+    fn pod(&self, index: u32) -> String {
+        runner(&self.namespace, "chaos", index)
+    }
+
+    fn patch(&self, what: &str, patch: &Value) {
+        // A run that has just ended has no Job any more: then nothing is patched.
+        self.namespace.try_kubectl(&["patch", what, "--type=merge", "-p", &patch.to_string()], None);
+    }
+
+    /// Does it; whether it was done.
+    fn strike(&mut self, fault: Fault, dice: &mut Dice) -> bool {
+        let index = dice.one_of(u32::from(RUNNERS));
+        let losses = self.losses.entry(index).or_default();
+        if fault.loses_a_runner() && *losses >= LOSSES {
+            return false;
+        }
+        *losses += u32::from(fault.loses_a_runner());
+        if self.is_over() {
+            return false;
+        }
+        let until = dice.seconds(3, 30);
+        let done = match fault {
+            Fault::RunnerKilled => {
+                kill_container(self.namespace.name(), &self.pod(index));
+                format!("runner {index} killed")
+            }
+            Fault::LeaderKilled => {
+                kill_container("botarmy", &leader());
+                "leader killed".into()
+            }
+            Fault::OperatorsKilled => {
+                for operator in operators() {
+                    kill_container("botarmy", &operator);
+                }
+                "both operators killed".into()
+            }
+            Fault::RunnerAndLeaderKilled => {
+                kill_container(self.namespace.name(), &self.pod(index));
+                kill_container("botarmy", &leader());
+                format!("runner {index} and leader killed")
+            }
+            Fault::ApiServerStopped => stand_still("kube-apiserver", until),
+            Fault::EtcdStopped => stand_still("etcd", until),
+            Fault::ControllersStopped => stand_still("kube-controller-manager", until),
+            Fault::KubeletStopped => stand_still("kubelet", until),
+            Fault::RunnerCutOff => {
+                let until = until * 2;
+                let _cut = Cut::off(&self.namespace, &self.pod(index));
+                pass(until);
+                format!("runner {index} cut off for {} s", until.as_secs())
+            }
+            Fault::PodDeleted => {
+                self.namespace.kubectl(&["delete", "pod", &self.pod(index), "--wait=false"]);
+                format!("pod {index} deleted")
+            }
+            Fault::PodEvicted => {
+                evict(&self.namespace, &self.pod(index));
+                format!("pod {index} evicted")
+            }
+            Fault::Scaled if self.load.get("arrivalRate").is_some() => return false,
+            Fault::Scaled => {
+                let bots = dice.between(3, 60);
+                self.patch("botrun/chaos", &json!({"spec": {"bots": bots}}));
+                format!("{bots} bots")
+            }
+            Fault::Suspended => self.suspended("botrun/chaos", until),
+            Fault::JobSuspended => self.suspended("job/chaos", until),
+            Fault::BrokenNeighbour => self.broken_neighbour(dice),
+            Fault::Deleted => return false,
+        };
+        self.done.push(done);
+        true
+    }
+
+    fn suspended(&self, what: &str, time: Duration) -> String {
+        self.patch(what, &json!({"spec": {"suspend": true}}));
+        pass(time);
+        self.patch(what, &json!({"spec": {"suspend": false}}));
+        format!("{} suspended for {} s", what.split('/').next().unwrap_or_default(), time.as_secs())
+    }
+
+    /// A run beside it that cannot start: it says why, and the other one does not suffer.
+    fn broken_neighbour(&self, dice: &mut Dice) -> String {
+        let container = |fields: Value| {
+            let mut container = fields;
+            container["name"] = "runner".into();
+            json!({"spec": {"containers": [container]}})
+        };
+        let (wanted, template) = match dice.between(0, 2) {
+            0 => ("ImagePull", container(json!({"image": "localhost/absent:1", "imagePullPolicy": "Never"}))),
+            1 => ("Unschedulable", json!({"spec": {"nodeSelector": {"pool": "absent"}}})),
+            _ => {
+                let secret =
+                    json!({"name": "A", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}});
+                ("ConfigError", container(json!({"env": [secret]})))
+            }
+        };
+        let fields =
+            json!({"template": template, "targetPolicy": "Shared", "bots": 1, "runners": {"count": 1}});
+        let name = format!("broken-{}", self.done.len());
+        self.namespace.apply(&army(&name, &fields));
+        let run = format!("botrun/{name}");
+        self.namespace.eventually(&format!("{name} says {wanted}"), |n| {
+            (reason(&n.get(&run), "Running")? == wanted).then_some(())
+        });
+        self.namespace.kubectl(&["delete", &run, "--wait=false"]);
+        format!("beside it a run that cannot start ({wanted})")
+    }
+
+    /// Deletes it in mid-run, and waits until nothing of it is left.
+    fn delete(&mut self) -> String {
+        self.namespace.kubectl(&["delete", "botrun/chaos", "--wait=false"]);
+        self.namespace.eventually("nothing is left", |n| {
+            let left = n.kubectl(&["get", "botruns,jobs,configmaps,pods", "-o", "name"]);
+            let of_it = |line: &str| line.contains("/chaos");
+            (!left.lines().any(of_it)).then_some(())
+        });
+        self.done.push("deleted".into());
+        "nothing left behind | | |".into()
+    }
+
+    /// Waits for its end, holds it against the target, and tells it as the end of a line of the table.
+    fn end(&self) -> String {
+        let ended = self.namespace.wait_complete("chaos");
+        let status = &ended["status"];
+        assert_eq!(status["outcome"], "Passed", "{ended:#}");
+        if let Some(iterations) = self.load.get("iterations") {
+            let done = status["result"]["iterations"].as_u64();
+            assert!(done >= iterations.as_u64(), "{done:?} of {iterations}: never less than asked for");
+        }
+        hold_against_the_target(&self.namespace, "chaos");
+        let (counted, seen) = (&status["result"]["requests"], &self.namespace.shop_stats()["requests"]);
+        let gaps = status["result"]["gaps"].as_array().map_or(0, Vec::len);
+        format!("{} | {counted} of {seen} | {gaps} |", status["outcome"].as_str().unwrap_or_default())
+    }
+}
+
+fn stand_still(part: &str, time: Duration) -> String {
+    let _stopped = Stopped::part(part);
+    pass(time);
+    format!("{part} stopped for {} s", time.as_secs())
+}
+
+/// One run with its faults, as a line of the table.
+fn round(number: u32, dice: &mut Dice) -> String {
+    let mut round = Round::begin(number, dice);
+    let faults = dice.between(1, 4);
+    let mut is_deleted = false;
+    for _ in 0..faults {
+        pass(dice.seconds(0, 6));
+        let most = u32::try_from(Fault::ALL.len()).expect("a few");
+        let drawn = Fault::ALL[usize::try_from(dice.one_of(most)).expect("small")];
+        if drawn == Fault::Deleted {
+            is_deleted = true;
+            break;
+        }
+        round.strike(drawn, dice);
+    }
+    let end = if is_deleted { round.delete() } else { round.end() };
+    let load: Vec<String> = round
+        .load
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| format!("{key} {}", value.to_string().trim_matches('"')))
+        .collect();
+    format!("| {number} | {} | {} | {end}", load.join(", "), round.done.join("; "))
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}: {value}")))
+}
+
+#[test]
+fn faults_at_random() {
+    let (seed, minutes) = (number("BOTARMY_CHAOS_SEED", 1), number("BOTARMY_CHAOS_MINUTES", 20));
+    let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+    let until = Instant::now() + Duration::from_secs(minutes * 60);
+    println!("seed {seed}, {minutes} minutes\n");
+    println!("| run | load | what was done to it | outcome | requests: counted of seen | gaps |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let (mut rounds, mut failed) = (0, Vec::new());
+    while Instant::now() < until {
+        rounds += 1;
+        match catch_unwind(AssertUnwindSafe(|| round(rounds, &mut dice))) {
+            Ok(line) => println!("{line}"),
+            Err(_) => failed.push(rounds),
+        }
+    }
+    println!("\n{rounds} runs, {} of them wrong", failed.len());
+    assert!(failed.is_empty(), "runs {failed:?} did not end as they should; what they said is above");
+}

@@ -1,0 +1,111 @@
+//! Nodes that die, are emptied, or have too little memory.
+
+use crate::cluster::{Namespace, reason};
+use crate::counts::hold_against_the_target;
+use crate::machine::{Cordoned, evict, runner};
+#[cfg(feature = "long")]
+use crate::machine::{Stopped, kill_container};
+use crate::{army, until_requests};
+use serde_json::{Value, json};
+
+fn pods(namespace: &Namespace, run: &str, phase: &str) -> Vec<String> {
+    let (which, phase) = (format!("botarmy.dev/run={run}"), format!("--field-selector=status.phase={phase}"));
+    let names = namespace.kubectl(&["get", "pods", "-l", &which, &phase, "-o", "name"]);
+    names.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_runner_is_evicted_while_no_node_takes_pods() {
+    let namespace = Namespace::new("evicted");
+    namespace.open_shop();
+    namespace.apply(&army("evicted", &json!({"iterations": 600})));
+    until_requests(&namespace, 100);
+    let pod = runner(&namespace, "evicted", 0);
+    {
+        let _cordoned = Cordoned::node();
+        evict(&namespace, &pod);
+        namespace.eventually("no node takes another one", |n| {
+            (!pods(n, "evicted", "Pending").is_empty()).then_some(())
+        });
+    }
+    let ended = namespace.wait_complete("evicted");
+    let status = &ended["status"];
+    assert_eq!(
+        (&status["outcome"], &status["result"]["iterations"]),
+        (&json!("Passed"), &json!(600)),
+        "{ended:#}"
+    );
+    assert_eq!(
+        status["result"]["requests"],
+        namespace.shop_stats()["requests"],
+        "it handed over what it had"
+    );
+    hold_against_the_target(&namespace, "evicted");
+}
+
+/// As a dead node looks from outside: its kubelet tells nothing any more, and what ran on it has ended. The others of
+/// this one node live on, as if they were elsewhere.
+#[test]
+#[cfg(feature = "long")]
+fn the_node_of_a_runner_dies() {
+    let namespace = Namespace::new("deadnode");
+    namespace.open_shop();
+    // A node that is not ready takes its pods out of their Services, so that the target is called by its own address.
+    let target =
+        namespace.get("pods")["items"][0]["status"]["podIP"].as_str().expect("an address").to_owned();
+    let fields = json!({"duration": "4m", "target": format!("http://{target}:8080")});
+    namespace.apply(&army("deadnode", &fields));
+    until_requests(&namespace, 100);
+    let name = runner(&namespace, "deadnode", 1);
+    let uid = {
+        let _dead = Stopped::part("kubelet");
+        let uid = kill_container(namespace.name(), &name);
+        // Nobody but the operator takes the pod away: its kubelet cannot say that it has ended.
+        namespace.eventually_within(240, "its pod is taken away", |n| {
+            let gone = n.kubectl(&["get", "pod", &name, "--ignore-not-found", "-o", "name"]);
+            gone.trim().is_empty().then_some(())
+        });
+        uid
+    };
+    let ended = namespace.wait_complete("deadnode");
+    let status = &ended["status"];
+    assert_eq!(status["outcome"], "Passed", "{ended:#}");
+    let gap = &status["result"]["gaps"][0];
+    assert_eq!((&gap["podUID"], &gap["index"]), (&json!(uid), &json!(1)), "{ended:#}");
+    hold_against_the_target(&namespace, "deadnode");
+}
+
+/// The reasons of a run's gaps.
+fn whys(run: &Value) -> Vec<String> {
+    let gaps = run["status"]["result"]["gaps"].as_array().into_iter().flatten();
+    gaps.filter_map(|gap| gap["reason"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_runner_needs_more_memory_than_it_may_have() {
+    let namespace = Namespace::new("memory");
+    namespace.open_shop();
+    // Four bots are at work; all the others stand and wait, and there will be too many of them.
+    let get = json!({"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.POD }}"}}});
+    let tree = json!({"if": {"when": "bot.id <= 4", "then": get, "else": {"wait": "10m"}}});
+    let container = json!({"name": "runner", "resources": {"limits": {"memory": "48Mi"}}});
+    let fields = json!({
+        "trees": {"T": tree}, "duration": "90s", "template": {"spec": {"containers": [container]}},
+    });
+    namespace.apply(&army("memory", &fields));
+    until_requests(&namespace, 50);
+    let scale = |bots: u32| {
+        namespace.kubectl(&["scale", "botrun/memory", &format!("--replicas={bots}")]);
+    };
+    scale(400_000);
+    namespace.eventually("it is told that memory was lacking", |n| {
+        let run = n.get("botrun/memory");
+        let told = reason(&run, "Running") == Some("OOMKilled")
+            || whys(&run).iter().any(|why| why.contains("OOMKilled"));
+        told.then_some(())
+    });
+    scale(4);
+    let ended = namespace.wait_complete("memory");
+    assert!(whys(&ended).iter().any(|why| why.contains("OOMKilled")), "{ended:#}");
+    hold_against_the_target(&namespace, "memory");
+}
