@@ -23,7 +23,7 @@ use botarmy_report::{Gap, Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Part, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
@@ -36,12 +36,47 @@ const MAX_POINTS: usize = 30;
 
 /// All armies, by the UID of their run.
 #[derive(Debug, Default)]
-pub struct Armies(Mutex<HashMap<String, Army>>);
+pub struct Armies {
+    at_work: Mutex<HashMap<String, Army>>,
+    /// The runs that there are, those included that no army was made for yet; none before they were listed.
+    runs: Mutex<Option<HashSet<String>>>,
+}
 
 impl Armies {
     /// Looks at or changes them. Held for no longer than it takes to compute.
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Army>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These are all the runs that there are; armies of others are given up.
+    pub fn list(&self, runs: HashSet<String>) {
+        self.lock().retain(|uid, _| runs.contains(uid));
+        *self.runs() = Some(runs);
+    }
+
+    /// There is this run.
+    pub fn enter(&self, uid: &str) {
+        if let Some(runs) = self.runs().as_mut().filter(|runs| !runs.contains(uid)) {
+            runs.insert(uid.to_owned());
+        }
+    }
+
+    /// A run is there no more, or nobody waits for its runners any more.
+    pub fn leave(&self, uid: &str) {
+        if let Some(runs) = self.runs().as_mut() {
+            runs.remove(uid);
+        }
+        self.lock().remove(uid);
+    }
+
+    /// Whether it is certain that nobody waits for the runners of this run: one of which nothing is known yet may be
+    /// there all the same.
+    pub fn has_left(&self, uid: &str) -> bool {
+        self.runs().as_ref().is_some_and(|runs| !runs.contains(uid))
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,6 +248,8 @@ pub struct Army {
     since_ms: u64,
     /// When it was looked at last, in milliseconds since 1970.
     looked_ms: u64,
+    /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
+    wanted_ms: u64,
 }
 
 /// Decisions that survive the operator.
@@ -284,6 +321,7 @@ impl Army {
             start: start::Start::restored(&state),
             since_ms: now_ms,
             looked_ms: now_ms,
+            wanted_ms: 0,
             given_up: false,
             admitted: false,
             gone: BTreeSet::new(),
@@ -302,6 +340,11 @@ impl Army {
             heard_ms: 0,
             kept_ms: None,
         }
+    }
+
+    /// Whether it does what this spec says.
+    pub fn is_of(&self, spec: &BotRunSpec) -> bool {
+        self.state.spec == *spec
     }
 
     /// Whether teardown is to be performed at the end: whenever setup was begun, and without setup whenever
@@ -423,11 +466,6 @@ impl Army {
         self.indices(|p| p.stage >= Stage::Ready && is_here(p))
     }
 
-    /// Whether the runner with this index has checked in.
-    pub fn has_checked_in(&self, index: u32) -> bool {
-        self.state.pods.values().any(|p| p.index == index)
-    }
-
     /// Runners whose measures are all durable.
     pub fn finished(&self) -> u32 {
         self.indices(|p| p.is_done() && p.durable == p.applied)
@@ -465,6 +503,12 @@ impl Army {
     /// When all was over: when the last bot had ended, or the last measures came after it, in milliseconds since 1970.
     pub fn over_at_ms(&self) -> u64 {
         self.heard_ms.max(self.state.ended_at_ms.unwrap_or_default())
+    }
+
+    /// For how long the load goes on, or went on, in milliseconds; nothing before it has begun.
+    pub fn load_time_ms(&self, now_ms: u64) -> u64 {
+        let until = self.state.ended_at_ms.unwrap_or(now_ms);
+        self.state.start_at_ms.map_or(0, |start| self.load_ms(until.saturating_sub(start)))
     }
 
     /// When the bots begin or began, in milliseconds since 1970.
@@ -529,8 +573,7 @@ impl Army {
     }
 
     fn result_with(&self, now_ms: u64, gaps: Vec<Gap>) -> RunResult {
-        let end = self.state.ended_at_ms.unwrap_or(now_ms);
-        let duration_ms = self.state.start_at_ms.map_or(0, |start| self.load_ms(end.saturating_sub(start)));
+        let duration_ms = self.load_time_ms(now_ms);
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let judged = self.run.judge(&self.state.totals, self.alive(now_ms), duration_ms);
         let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);

@@ -30,7 +30,7 @@ use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
 use dereference::Found;
 use futures::{StreamExt, TryStreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
@@ -39,8 +39,8 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use queue::Queue;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The manager of the fields that this controller writes.
@@ -53,6 +53,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUEUED: Duration = Duration::from_secs(2);
 /// How often it is tried to make a Job that the API server does not take now.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long after the end of a run its pods are waited for.
+const LONGEST_LEAVE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a reconcile did not come to its end; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,7 @@ pub struct Context {
     limits: Limits,
     /// All runs of the cluster, once they are listed.
     runs: OnceLock<Store<DeserializeGuard<BotRun>>>,
+    queue: Mutex<Queue>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
     backoff: Backoff,
@@ -120,8 +124,20 @@ impl Context {
     ) -> Self {
         let client = leading::client(client, leadership.clone());
         let recorder = Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER));
-        let (runs, backoff) = (OnceLock::new(), Backoff::default());
-        Self { client, settings, armies, leadership, authority, limits, runs, recorder, metrics, backoff }
+        let (runs, queue, backoff) = (OnceLock::new(), Mutex::default(), Backoff::default());
+        Self {
+            client,
+            settings,
+            armies,
+            leadership,
+            authority,
+            limits,
+            runs,
+            queue,
+            recorder,
+            metrics,
+            backoff,
+        }
     }
 
     /// Forgets that a run has failed.
@@ -146,8 +162,16 @@ impl Context {
 
     /// Takes a run out of memory.
     fn forget(&self, uid: &str) {
-        self.armies.lock().remove(uid);
+        self.armies.leave(uid);
         self.recovered(uid);
+    }
+
+    /// Takes note of a run whose runners may be waited for.
+    fn enter(&self, guarded: &DeserializeGuard<BotRun>) {
+        let is_over = guarded.0.as_ref().is_ok_and(is_over);
+        if let Some(uid) = guarded.uid().filter(|_| !is_over && guarded.meta().deletion_timestamp.is_none()) {
+            self.armies.enter(&uid);
+        }
     }
 }
 
@@ -174,12 +198,12 @@ pub async fn run(
         // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
         Event::InitDone => {
             readiness.listed();
-            let known: HashSet<String> = store.state().iter().filter_map(|run| run.uid()).collect();
-            followed.armies.lock().retain(|uid, _| known.contains(uid));
+            followed.armies.list(store.state().iter().filter_map(|run| run.uid()).collect());
         }
         // No reconcile begins with a run that is gone. Its runners are told so by being unknown, and leave.
         Event::Delete(run) => followed.forget(&run.uid().unwrap_or_default()),
-        _ => {}
+        Event::Apply(run) => followed.enter(run),
+        Event::Init | Event::InitApply(_) => {}
     };
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
         .inspect_ok(follow)
@@ -287,7 +311,7 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
                     Some(cause)
                 }
                 Applied::Refused(finding) => {
-                    context.armies.lock().remove(uid);
+                    context.armies.leave(uid);
                     status::write(context, run, observe::invalid(run, &[finding])).await?;
                     return Ok(Action::requeue(again));
                 }
@@ -312,11 +336,11 @@ async fn after_the_end(
     status::keep_generation(context, run).await?;
     if let Some(job) = found.left_over(run, uid) {
         apply::discard(context, job).await?;
-        context.armies.lock().remove(uid);
+        context.armies.leave(uid);
         return until_deleted(context, run, uid).await;
     }
-    if found.runners_are_gone(uid) {
-        context.armies.lock().remove(uid);
+    if found.runners_are_gone(uid) || has_been_over_for_long(run) {
+        context.armies.leave(uid);
         return until_deleted(context, run, uid).await;
     }
     // A runner that has not heard yet that its measures are safe must still be answered.
@@ -324,6 +348,13 @@ async fn after_the_end(
         tracing::debug!("{}: {refused:?}", run.name_any());
     }
     Ok(Action::requeue(LOOK))
+}
+
+/// Whether a run ended so long ago that nobody waits for its pods any more: a container that the user has added to them
+/// may never end.
+fn has_been_over_for_long(run: &BotRun) -> bool {
+    let ended = run.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
+    ended.is_some_and(|ended| Timestamp::now().duration_since(ended) > LONGEST_LEAVE)
 }
 
 /// Deletes a run when its time is over; a run that is kept for ever is not looked at again.

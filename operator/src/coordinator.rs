@@ -172,7 +172,14 @@ fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
     let is_it = |army: &&mut Army| army.namespace == said.run.namespace && army.name == said.run.name;
     // A pod is known by its namespace, and who may create pods there must not reach the runs of others.
     let Some(army) = armies.get_mut(&said.run.uid).filter(is_it) else {
-        return refuse_as(CheckedIn::UnknownRun, StatusCode::NOT_FOUND, &"the run is not known here (yet)");
+        drop(armies);
+        // Only who hears that its run is there no more goes without having handed over what it has.
+        let (status, why) = if coordinator.armies.has_left(&said.run.uid) {
+            (StatusCode::NOT_FOUND, "there is no such run any more")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "nothing is known of the run here yet; call again")
+        };
+        return refuse_as(CheckedIn::UnknownRun, status, &why);
     };
     let answered = army.check_in(said, now_ms());
     if army.is_urgent() {

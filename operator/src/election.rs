@@ -298,13 +298,14 @@ fn taken(written: Result<Lease, api_call::Error>, epoch: Option<u64>) -> Result<
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_leader_that_stood_still_is_in_doubt_before_it_is_told() {
+    #[test]
+    fn a_leader_that_stood_still_is_in_doubt_before_it_is_told() {
         let (_standing, told) = watch::channel(Standing::Leads(3));
-        let until = Arc::new(Mutex::new(Some(Instant::now() + Duration::from_secs(6))));
-        let leadership = Leadership { standing: told, until };
-        assert_eq!((leadership.now(), leadership.leads()), (Standing::Leads(3), true));
-        tokio::time::advance(Duration::from_secs(7)).await;
-        assert_eq!((leadership.now(), leadership.leads()), (Standing::InDoubt(3), false));
+        let until = |until| Arc::new(Mutex::new(Some(until)));
+        let now = Instant::now();
+        let renewed = Leadership { standing: told.clone(), until: until(now + Duration::from_secs(60)) };
+        assert_eq!((renewed.now(), renewed.leads()), (Standing::Leads(3), true));
+        let stood_still = Leadership { standing: told, until: until(now.checked_sub(MARGIN).unwrap_or(now)) };
+        assert_eq!((stood_still.now(), stood_still.leads()), (Standing::InDoubt(3), false));
     }
 }

@@ -5,7 +5,7 @@ use super::{Army, Pod};
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
 use botarmy_spec::LossPolicy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A runner that was not heard for so long may be gone, in milliseconds: it checks in each second.
 const SILENCE_MS: u64 = 10_000;
@@ -175,10 +175,40 @@ impl Army {
         self.state.pods.values().any(|p| p.why.is_none() && lately(p) && is_lost(p))
     }
 
+    /// Whether a pod of this index is heard, or has done its part.
+    pub fn is_manned(&self, index: u32, now_ms: u64) -> bool {
+        self.state.pods.values().any(|p| p.index == index && self.mans(p, now_ms))
+    }
+
+    fn mans(&self, pod: &Pod, now_ms: u64) -> bool {
+        pod.is_done() || (!pod.left && !pod.replaced && self.is_fresh(pod, now_ms))
+    }
+
+    /// A runner whose part is in nobody's hands after the bots have begun, and for how long, in milliseconds: the one
+    /// that lacks its pod for longest.
+    pub fn unmanned(&self, now_ms: u64) -> Option<(u32, u64)> {
+        self.state.start_at_ms.filter(|start| *start <= now_ms)?;
+        let mut heard = BTreeMap::new();
+        for pod in self.state.pods.values() {
+            let last = heard.entry(pod.index).or_insert(Some(0));
+            *last = match *last {
+                Some(last) if !self.mans(pod, now_ms) => Some(pod.heard_ms.max(last)),
+                _ => None,
+            };
+        }
+        let lacking = (0..self.run.runners).filter(|index| !self.gone.contains(index));
+        let last =
+            lacking.filter_map(|index| Some((heard.get(&index).copied().unwrap_or(Some(0))?, index))).min();
+        last.map(|(last, index)| (index, now_ms.saturating_sub(last.max(self.since_ms).max(self.wanted_ms))))
+    }
+
     /// Pods of which nothing was heard for so long, though their part is not done.
     pub fn silent(&self, now_ms: u64, limit_ms: u64) -> BTreeSet<String> {
+        // One that was told when to begin may have done so before its node died.
+        let is_at_work =
+            |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
         let is_silent = |p: &Pod| {
-            p.was_at_work() && !p.replaced && p.heard_ms.max(self.since_ms).saturating_add(limit_ms) < now_ms
+            is_at_work(p) && !p.replaced && p.heard_ms.max(self.since_ms).saturating_add(limit_ms) < now_ms
         };
         self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
     }

@@ -5,7 +5,6 @@
 
 use super::{Army, Pod};
 use botarmy_protocol::Stage;
-use std::time::Duration;
 
 /// How long before it is due a change is told, in milliseconds: all runners hear of it by then.
 const NOTICE_MS: u64 = 1_000;
@@ -45,8 +44,11 @@ impl Army {
             _ if by_spec => Suspension::Spec,
             _ => Suspension::No,
         };
-        if self.suspension == Suspension::Job && before != Suspension::Job {
-            self.excuse(now_ms);
+        match (before, self.suspension) {
+            (Suspension::Job, Suspension::Job) => {}
+            (_, Suspension::Job) => self.excuse(now_ms),
+            (Suspension::Job, _) => self.wanted_ms = now_ms,
+            _ => {}
         }
         self.write_pause(now_ms);
     }
@@ -72,12 +74,6 @@ impl Army {
             (_, None) if has_room => self.state.pauses.push((due, None)),
             _ => {}
         }
-    }
-
-    /// For how long it has stood still so far.
-    pub fn stood_still(&self, now_ms: u64) -> Duration {
-        let since = self.state.start_at_ms.map_or(0, |start| now_ms.saturating_sub(start));
-        Duration::from_millis(since - self.load_ms(since))
     }
 
     /// How long the load goes on after so much time since the start, in milliseconds.

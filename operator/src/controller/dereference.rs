@@ -4,10 +4,11 @@ use super::cause::{self, Evidence, Reason};
 use super::conditions;
 use super::{Context, Error};
 use crate::api_call::call;
-use crate::armies::Checkpoint;
+use crate::armies::{Army, Checkpoint};
 use crate::checkpoint;
 use crate::coordinator::now_ms;
-use botarmy_crds::{BotRun, RUN_UID_LABEL};
+use botarmy_crds::{BotRun, Phase, RUN_UID_LABEL};
+use botarmy_report::RunOutcome;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -35,14 +36,21 @@ impl Found {
         self.evidence.job.as_ref().is_none_or(|job| cause::has_ended(job) || !is_owned(job, uid))
     }
 
-    /// The Job that is still there of a run that is over without having begun, or that was not over in time.
+    /// The Job that is still there of a run that is over without having begun, or that was ended without its runners.
     pub(super) fn left_over(&self, run: &BotRun, uid: &str) -> Option<&Job> {
         let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
-        let failed = run.status.as_ref().and_then(|s| conditions::find(s, conditions::FAILED));
-        let overdue = failed.is_some_and(|c| c.reason == Reason::DeadlineExceeded.to_string());
         let job = self.evidence.job.as_ref();
-        job.filter(|job| (!begun || overdue) && is_owned(job, uid) && !cause::has_ended(job))
+        job.filter(|job| (!begun || was_cut_off(run)) && is_owned(job, uid) && !cause::has_ended(job))
     }
+}
+
+/// Whether a run has ended in spite of what its runners do. Those of one whose setup or teardown has failed have handed
+/// over all, and leave.
+fn was_cut_off(run: &BotRun) -> bool {
+    let by_themselves = [Reason::SetupFailed, Reason::TeardownFailed].map(|reason| reason.to_string());
+    let status = run.status.as_ref().filter(|s| s.outcome == Some(RunOutcome::Errored));
+    let failed = status.and_then(|s| conditions::find(s, conditions::FAILED));
+    failed.is_some_and(|c| !by_themselves.contains(&c.reason))
 }
 
 /// Whether a Job belongs to the run: somebody else's may have its name.
@@ -54,14 +62,20 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
-    let start = context.armies.lock().get(uid).map(crate::armies::Army::start_at_ms);
-    let checkpoint = match (&job, start) {
-        (Some(_), None) => checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?,
+    let start = context.armies.lock().get(uid).map(Army::start_at_ms);
+    // A run whose Job somebody has deleted goes on all the same.
+    let was_scheduled = job.is_some() || run.status.as_ref().is_some_and(|s| s.phase != Phase::Pending);
+    let checkpoint = match start {
+        None if was_scheduled => {
+            checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?
+        }
         _ => None,
     };
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
     let mut evidence = Evidence { job, ..Evidence::default() };
-    let unexplained = context.armies.lock().get(uid).is_some_and(|army| army.has_unexplained_loss(now_ms()));
+    let now = now_ms();
+    let lacks_why = |army: &Army| army.has_unexplained_loss(now) || army.unmanned(now).is_some();
+    let unexplained = context.armies.lock().get(uid).is_some_and(lacks_why);
     let lost = cause::of_failure(&evidence).is_some() || unexplained;
     if lost || (start.is_none() && !super::is_over(run)) {
         gather(context, &namespace, uid, &mut evidence).await?;

@@ -4,7 +4,8 @@ use super::Context;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, clear, finish, progress, set};
 use super::figures::{self, time};
-use super::policy::{deadline, loss};
+use super::policy::deadline::{self, Load};
+use super::policy::loss;
 use super::validate::digest;
 use crate::armies::{Army, Fault, Suspension};
 use crate::conditions::lines;
@@ -78,6 +79,10 @@ pub(super) struct Seen {
     overdue: Overdue,
     /// There is a Job.
     scheduled: bool,
+    /// None of its pods will come back.
+    ended: bool,
+    /// A runner whose place nobody has taken yet after it was lost, and whether there was the time to.
+    unmanned: Option<(u32, bool)>,
     /// Runners that are gone for good, where the others go on.
     gone: BTreeSet<u32>,
     /// Runners for which the Job makes no pods any more.
@@ -101,22 +106,27 @@ pub(super) fn conclude(
     let (job, now) = (evidence.job.as_ref(), Timestamp::now());
     let start_limit = army.run.start_deadline.unwrap_or(context.settings.start_deadline);
     let patience = army.run.grace_period + HAND_OVER;
-    // It takes no time while it stands still.
-    let limit = army.run.deadline.map(|limit| limit + army.stood_still(now_ms()));
+    let limit = army.run.deadline;
+    let load = army.start_at_ms().map(|start| Load { start, time_ms: army.load_time_ms(now_ms()) });
+    let is_exceeded = |limit| deadline::is_exceeded(job, now, load, limit);
+    let is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend).unwrap_or_default();
+    let unmanned = army.unmanned(now_ms()).filter(|_| !is_suspended && !army.is_over());
     Seen {
         given_up: cause::of_failure(evidence).map(|cause| match (army.loss_policy(), cause.reason) {
             // The Job has ended because the run's policy says so.
             (LossPolicy::Fail, Reason::JobFailed) => Cause { reason: Reason::RunnerLost, ..cause },
             _ => cause,
         }),
-        kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.has_checked_in(index))),
+        kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.is_manned(index, now_ms()))),
         late: deadline::start_is_late(job, created, now, start_limit),
         overdue: match () {
-            () if deadline::is_exceeded(job, now, limit.map(|limit| limit + patience)) => Overdue::ByFar,
-            () if deadline::is_exceeded(job, now, limit) => Overdue::Yes,
+            () if is_exceeded(limit.map(|limit| limit + patience)) => Overdue::ByFar,
+            () if is_exceeded(limit) => Overdue::Yes,
             () => Overdue::No,
         },
         scheduled: job.is_some(),
+        ended: job.is_some_and(cause::has_ended),
+        unmanned: unmanned.map(|(index, ms)| (index, Duration::from_millis(ms) > start_limit)),
         gone: loss::gone(army.loss_policy(), job),
         failed: loss::failed(job),
     }
@@ -173,7 +183,8 @@ const USUAL: [&str; 3] = [STARTING, SETTING_UP, "Suspended"];
 fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, seen: Seen) {
     let now = now_ms();
     let overdue = (seen.overdue != Overdue::No).then(|| overdue(army));
-    match army.start_at_ms() {
+    let start = army.start_at_ms();
+    match start {
         start if let Some(cause) = overdue => {
             if army.is_over() || army.is_settled(now) || seen.overdue == Overdue::ByFar || start.is_none() {
                 fail(status, run, army, now, start, &cause);
@@ -193,6 +204,15 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             } else {
                 ending(status, run, army, &cause);
             }
+        }
+        Some(_) if seen.ended && army.is_settled(now) => {
+            let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
+            let cause = fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message));
+            fail(status, run, army, now, start, &cause);
+        }
+        Some(_) if let Some((index, true)) = seen.unmanned => {
+            let cause = seen.kept.unwrap_or_else(|| nobody_came(index));
+            fail(status, run, army, now, start, &cause);
         }
         None if let Some((Fault::Refused, refusal)) = army.fault() => {
             fail(status, run, army, now, None, &Cause::new(Reason::RunnerRefused, &refusal));
@@ -219,7 +239,14 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             }
             set(status, run, conditions::RUNNING, false, &Reason::Suspended.to_string(), why);
         }
-        Some(start) if start <= now => at_work(status, run, army, now),
+        Some(start) if start <= now => {
+            at_work(status, run, army, now);
+            if let Some((index, false)) = seen.unmanned {
+                let cause = seen.kept.unwrap_or_else(|| nobody_came(index));
+                let message = format!("the bots are at work but those of runner {index}: {}", cause.message);
+                set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+            }
+        }
         _ => {
             status.phase = Phase::Scheduled;
             let (reason, message) = match seen.kept {
@@ -229,6 +256,11 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             set(status, run, conditions::RUNNING, false, &reason, &message);
         }
     }
+}
+
+fn nobody_came(index: u32) -> Cause {
+    let message = format!("runner {index} was lost, and no other has taken its place");
+    Cause::new(Reason::RunnerLost, &message)
 }
 
 /// Why the run stands still, if it does.

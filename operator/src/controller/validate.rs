@@ -58,6 +58,10 @@ pub(super) fn validate(
     let spec = canonical(&run.spec.run);
     let job = found.evidence.job.as_ref();
     let mut armies = context.armies.lock();
+    // As long as it waits nothing of it is frozen.
+    if armies.get(uid).is_some_and(|army| !army.admitted && job.is_none() && !army.is_of(&spec)) {
+        armies.remove(uid);
+    }
     if let Some(army) = armies.get_mut(uid) {
         army.look(now_ms());
         // The plan is frozen; live are the number of bots, the rate of arrivals and the stop.
@@ -78,7 +82,10 @@ pub(super) fn validate(
     let mut findings = check_objects(run, uid, job);
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
     let plan = check_spec(accepted_spec, &name, &path).map_err(|f| findings.extend(f)).ok();
-    findings.extend(plan.iter().flat_map(|plan| context.limits.check(plan, &namespace, &path)));
+    // What has begun goes on, though others were not let in any more.
+    if found.checkpoint.is_none() {
+        findings.extend(plan.iter().flat_map(|plan| context.limits.check(plan, &namespace, &path)));
+    }
     let Some(mut plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     plan.allowed = context.limits.targets(&namespace);
     let runners = plan.runners;

@@ -19,10 +19,29 @@ pub(in crate::controller) fn start_is_late(
     is_older(job, started(job).or(made).or(created), now, limit)
 }
 
-/// Whether a run takes longer than `limit`, from the start of its Job on. Without a Job, and while it is suspended,
-/// it takes no time.
-pub(in crate::controller) fn is_exceeded(job: Option<&Job>, now: Timestamp, limit: Option<Duration>) -> bool {
-    limit.is_some_and(|limit| is_older(job, started(job), now, limit))
+/// How long a run is at work already.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::controller) struct Load {
+    /// When its bots began, in milliseconds since 1970.
+    pub(in crate::controller) start: u64,
+    /// For how long they were at work, in milliseconds, the time in which they stood still left out.
+    pub(in crate::controller) time_ms: u64,
+}
+
+/// Whether a run takes longer than `limit`: the time from the start of its Job to that of its bots, and then as long as
+/// they are at work. Without a Job, while it stands still, and after its end it takes no time.
+pub(in crate::controller) fn is_exceeded(
+    job: Option<&Job>,
+    now: Timestamp,
+    load: Option<Load>,
+    limit: Option<Duration>,
+) -> bool {
+    let Some(limit) = limit else { return false };
+    let Some(load) = load else { return is_older(job, started(job), now, limit) };
+    // A Job that was suspended has begun anew since: nothing is known of the time before.
+    let job_ms = started(job).and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    let waited = job_ms.map_or(0, |job| load.start.saturating_sub(job));
+    Duration::from_millis(waited.saturating_add(load.time_ms)) > limit
 }
 
 fn started(job: Option<&Job>) -> Option<Timestamp> {
@@ -83,7 +102,22 @@ mod tests {
             ("suspended", &suspended, "59", limit, false),
         ] {
             let job: Option<Job> = serde_json::from_value(job.clone()).unwrap();
-            assert_eq!(is_exceeded(job.as_ref(), at(now), limit), exceeded, "{what}");
+            assert_eq!(is_exceeded(job.as_ref(), at(now), None, limit), exceeded, "{what}");
+        }
+        let begun = |second: &str, time_ms| {
+            let start = u64::try_from(at(second).as_millisecond()).unwrap();
+            Some(Load { start, time_ms })
+        };
+        for (what, job, load, exceeded) in [
+            ("three seconds until the bots begin, and seven", &started, begun("33", 7_000), false),
+            ("three and eight", &started, begun("33", 8_000), true),
+            ("the Job was suspended, and has begun again", &started, begun("15", 10_000), false),
+            ("and has taken longer in all", &started, begun("15", 10_001), true),
+            ("suspended, after all of its time", &suspended, begun("33", 7_000), false),
+            ("there is no Job any more", &json!(null), begun("33", 11_000), true),
+        ] {
+            let job: Option<Job> = serde_json::from_value(job.clone()).unwrap();
+            assert_eq!(is_exceeded(job.as_ref(), at("59"), load, limit), exceeded, "{what}");
         }
     }
 }

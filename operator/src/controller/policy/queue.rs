@@ -4,6 +4,7 @@
 use botarmy_spec::TargetPolicy;
 use botarmy_spec::targets::{plain_host, split_port};
 use jiff::Timestamp;
+use std::collections::HashMap;
 
 /// A run in the queue, or at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,24 +29,50 @@ pub(in crate::controller) enum Wait<'p> {
     Namespace(u32),
 }
 
-/// Why `own` has to wait; none if it may begin. `most` is how many runs of its namespace may be at work.
-pub(in crate::controller) fn wait<'p>(
-    own: &Place,
-    others: &'p [Place],
-    most: Option<u32>,
-) -> Option<Wait<'p>> {
-    let others = || others.iter().filter(|other| other.uid != own.uid);
-    let first = |other: &Place| other.at_work || order(other) < order(own);
-    let target = others()
-        .filter(|other| own.target.is_some() && own.target == other.target)
-        .filter(|other| own.policy == TargetPolicy::Exclusive || other.policy == TargetPolicy::Exclusive)
-        .find(|other| first(other));
-    if let Some(other) = target {
-        return Some(Wait::Target(other));
+/// The runs that have to wait, by UID, and why; all others may begin at once, together. `most` is how many runs of a
+/// namespace may be at work.
+///
+/// They begin in the order of their creation. One that waits for its target keeps later ones from it, so that whoever
+/// wants a target alone is not kept waiting for ever by those who share it; one that its namespace keeps back holds
+/// nobody else up.
+pub(in crate::controller) fn waits(
+    places: &[Place],
+    most: impl Fn(&str) -> Option<u32>,
+) -> HashMap<&str, Wait<'_>> {
+    let (mut before, mut waiting): (Vec<&Place>, Vec<&Place>) =
+        places.iter().partition(|place| place.at_work);
+    waiting.sort_by_key(|place| order(place));
+    let mut at_work: HashMap<&str, u32> = HashMap::new();
+    for place in &before {
+        *at_work.entry(&place.namespace).or_default() += 1;
     }
-    let most = most?;
-    let before = others().filter(|other| other.namespace == own.namespace && first(other)).count();
-    (before >= usize::try_from(most).unwrap_or(usize::MAX)).then_some(Wait::Namespace(most))
+    let mut targets: HashMap<&str, Vec<&Place>> = HashMap::new();
+    for place in before.drain(..) {
+        targets.entry(place.target.as_deref().unwrap_or_default()).or_default().push(place);
+    }
+    let mut waits = HashMap::new();
+    for place in waiting {
+        let target = place.target.as_deref();
+        let others = target.and_then(|target| targets.get(target)).map_or(&[][..], Vec::as_slice);
+        let is_alone = |policy| policy == TargetPolicy::Exclusive;
+        let other = others.iter().find(|other| is_alone(place.policy) || is_alone(other.policy));
+        let (here, most) = (at_work.entry(&place.namespace).or_default(), most(&place.namespace));
+        let wait = match (other, most) {
+            (Some(other), _) => Some(Wait::Target(other)),
+            (None, Some(most)) if *here >= most => Some(Wait::Namespace(most)),
+            (None, _) => {
+                *here += 1;
+                None
+            }
+        };
+        if !matches!(wait, Some(Wait::Namespace(_))) {
+            targets.entry(target.unwrap_or_default()).or_default().push(place);
+        }
+        if let Some(wait) = wait {
+            waits.insert(&*place.uid, wait);
+        }
+    }
+    waits
 }
 
 fn order(place: &Place) -> (Option<Timestamp>, &str, &str) {
@@ -91,10 +118,14 @@ mod tests {
     #[test]
     fn runs_of_one_target_wait_for_one_another_in_order() {
         let own = place("own", 10, false, false);
-        let waits_for = |own: &Place, others: &[Place]| match wait(own, others, None) {
-            Some(Wait::Target(other)) => Some(other.name.clone()),
-            None => None,
-            other => panic!("{other:?}"),
+        let waits_for = |own: &Place, others: &[Place]| {
+            let mut places = others.to_vec();
+            places.extend((!others.contains(own)).then(|| own.clone()));
+            match waits(&places, |_| None).get(&*own.uid) {
+                Some(Wait::Target(other)) => Some(other.name.clone()),
+                None => None,
+                other => panic!("{other:?}"),
+            }
         };
         for (what, other, waits) in [
             ("at work, later", place("other", 20, false, true), true),
@@ -129,10 +160,29 @@ mod tests {
         let other = |name, second, at_work| Place { target: None, ..place(name, second, false, at_work) };
         let elsewhere = Place { namespace: "elsewhere".into(), ..other("c", 1, true) };
         let others = [other("a", 20, true), other("b", 5, false), elsewhere, other("z", 30, false)];
-        assert_eq!(wait(&own, &others, Some(2)), Some(Wait::Namespace(2)));
-        assert_eq!(wait(&own, &others, Some(3)), None);
-        assert_eq!(wait(&own, &others, None), None);
-        assert_eq!(wait(&own, &[], Some(0)), Some(Wait::Namespace(0)), "none may");
+        let waits = |most: Option<u32>| {
+            let places = [&others[..], &[own.clone()]].concat();
+            let here = |namespace: &str| most.filter(|_| namespace == "ns");
+            let waits = super::waits(&places, here);
+            let mut waits: Vec<String> = waits.into_keys().map(str::to_owned).collect();
+            waits.sort();
+            waits
+        };
+        assert_eq!(waits(Some(0)), ["b", "own", "z"], "none may");
+        assert_eq!(waits(Some(1)), ["b", "own", "z"]);
+        assert_eq!(waits(Some(2)), ["own", "z"]);
+        assert_eq!(waits(Some(3)), ["z"]);
+        assert_eq!(waits(None), <[String; 0]>::default());
+    }
+
+    #[test]
+    fn who_is_kept_back_by_its_namespace_keeps_nobody_from_the_target() {
+        let full = Place { target: None, ..place("full", 1, false, true) };
+        let held = place("held", 2, false, false);
+        let other = Place { namespace: "elsewhere".into(), ..place("other", 3, false, false) };
+        let places = [full, held, other];
+        let waits = waits(&places, |namespace| (namespace == "ns").then_some(1));
+        assert_eq!(waits.into_iter().collect::<Vec<_>>(), [("held", Wait::Namespace(1))]);
     }
 
     #[test]
