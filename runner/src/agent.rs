@@ -372,6 +372,8 @@ impl Agent {
                 course.obey(army, orders);
             }
             let abandoned = self.contact.lease_is_over();
+            // Whoever is heard again before its bots have ended has not done its part all the same.
+            self.contact.left |= abandoned && course.ending == Ending::No && !course.finished;
             if abandoned || course.finished {
                 // What is not durable yet is asked after as soon as it can be.
                 course.end(army);
@@ -449,6 +451,12 @@ impl Course {
             if let (Some(until), None) = (until, before.and_then(|(_, until)| *until)) {
                 army.resume(until);
             }
+        }
+        // What was told and not written is not known to a coordinator that comes after a crash.
+        let is_taken_back =
+            told.len() < known.len() && known.last().is_some_and(|(_, until)| until.is_none());
+        if is_taken_back {
+            army.resume(Instant::now());
         }
         self.pauses = told.to_vec();
     }

@@ -195,7 +195,7 @@ impl State {
             ("create", _) => self.objects.create(&key, body.clone()),
             ("update", _) => self.objects.replace(&key, body.clone()),
             ("patch", resource) if resource.ends_with("/status") => {
-                self.objects.apply_status(&key, &body["status"], call.parameter("fieldManager"))
+                self.objects.apply_status(&key, body, call.parameter("fieldManager"))
             }
             ("patch", _) if call.applies => self.objects.apply(&key, body.clone()),
             ("patch", _) => self.objects.merge(&key, body),

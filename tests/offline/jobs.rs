@@ -1,7 +1,8 @@
 //! A run has one Job, made once, and never somebody else's.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, condition, eventually, run, scheduled, seconds, told};
+use crate::operator::{Operator, apply, condition, eventually, run, said, scheduled, seconds, told};
+use botarmy_protocol::Stage;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -44,6 +45,67 @@ async fn a_job_is_made_once_whatever_becomes_of_the_answer() {
             "{what}"
         );
         assert!(operator.knows(&uid), "{what}");
+        operator.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_pods_have_ended_before_their_part_was_done_ends_the_run() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    operator.begin(&uid).await;
+    let mut left = said(&uid, 0, Stage::Finished, &[1]);
+    left.left = true;
+    eventually("its measures are safe", || (operator.hear(&left).durable == 1).then_some(())).await;
+    fake.change("jobs", "a", &json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}}));
+    eventually("it is over", || {
+        (condition(&fake, "a", "Failed") == told("True", "RunnerLost")).then_some(())
+    })
+    .await;
+    let status = &fake.get("botruns", "a").expect("a run")["status"];
+    assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Errored"), &json!(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_name_of_a_run_that_was_deleted_waits_until_it_is_free() {
+    let before =
+        json!([{"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "name": "a", "uid": "before"}]);
+    for (kind, name) in [("jobs", "a"), ("configmaps", "a-trust"), ("configmaps", "a-checkpoint")] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let metadata = json!({"name": name, "namespace": NAMESPACE, "ownerReferences": before});
+        fake.add(kind, json!({"metadata": metadata, "spec": {"template": {}}}));
+        let uid = apply(&fake, run("a", &json!({})));
+        eventually("it waits", || {
+            (condition(&fake, "a", "Scheduled") == told("False", "FailedCreate")).then_some(())
+        })
+        .await;
+        assert_eq!(condition(&fake, "a", "Accepted"), told("True", "Valid"), "{kind} {name}");
+        fake.remove(kind, name);
+        scheduled(&fake, "a").await;
+        let jobs = fake.all("jobs");
+        assert_eq!((jobs.len(), &jobs[0]["metadata"]["ownerReferences"][0]["uid"]), (1, &json!(uid)));
+        operator.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_config_map_of_somebody_else_is_left_alone() {
+    for name in ["a-trust", "a-checkpoint"] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let theirs = json!({"metadata": {"name": name, "namespace": NAMESPACE}, "data": {"theirs": "1"}});
+        let added = fake.add("configmaps", theirs);
+        apply(&fake, run("a", &json!({})));
+        eventually("it is refused", || {
+            (condition(&fake, "a", "Accepted") == told("False", "Invalid")).then_some(())
+        })
+        .await;
+        seconds(30).await;
+        assert_eq!(fake.get("configmaps", name), Some(added), "{name}");
+        assert!(fake.all("jobs").is_empty());
         operator.kill().await;
     }
 }

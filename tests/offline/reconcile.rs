@@ -134,6 +134,24 @@ async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn conditions_that_others_have_written_are_left_to_them() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    seconds(5).await;
+    let theirs = json!({
+        "type": "Approved", "status": "True", "reason": "ByHand", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z",
+    });
+    let mut conditions = fake.get("botruns", "a").expect("a run")["status"]["conditions"].clone();
+    conditions.as_array_mut().expect("conditions").push(theirs);
+    fake.change("botruns", "a", &json!({"status": {"conditions": conditions}}));
+    let moment = Instant::now();
+    seconds(30).await;
+    assert_eq!(fake.calls().after(moment).writes().names(), Vec::<String>::new(), "it is not ours to write");
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_many_runs_at_once_each_costs_what_one_costs() {
     const RUNS: usize = 200;
     let fake = Fake::new();
@@ -159,7 +177,7 @@ async fn of_many_runs_at_once_each_costs_what_one_costs() {
     }
     for ((what, name), count) in counts {
         let most = match what.as_str() {
-            "patch configmaps" | "create jobs" | "create events" => 1,
+            "get configmaps" | "patch configmaps" | "create jobs" | "create events" => 1,
             "patch botruns/status" => 2,
             "get jobs" => looks,
             "list pods" | "list events" => RUNS * looks,

@@ -200,6 +200,41 @@ fn nobody_was_silent_before_this_operator_came() {
 }
 
 #[test]
+fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
+    let mut army = army(3);
+    for index in 0..3 {
+        army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+    }
+    write(&mut army);
+    let start = army.start_at_ms().unwrap();
+    let hear = |army: &mut Army, index, stage, at| {
+        army.check_in(&said(index, stage, &[]), start + at).unwrap();
+    };
+    for at in [1_000, 9_000, 18_000] {
+        hear(&mut army, 0, Stage::Running, at);
+    }
+    hear(&mut army, 1, Stage::Running, 2_000);
+    hear(&mut army, 2, Stage::Finished, 2_000);
+    assert_eq!(army.unmanned(start + 11_000), None, "it may be heard again");
+    assert_eq!(army.unmanned(start + 20_000), Some((1, 18_000)));
+    assert!(army.is_manned(0, start + 20_000) && !army.is_manned(1, start + 20_000));
+    // Its part is in good hands again, and then in nobody's.
+    army.check_in(&CheckIn { pod_uid: "other".into(), ..said(1, Stage::Preparing, &[]) }, start + 21_000)
+        .unwrap();
+    hear(&mut army, 0, Stage::Running, 21_000);
+    assert_eq!(army.unmanned(start + 22_000), None);
+    hear(&mut army, 0, Stage::Running, 60_000);
+    assert_eq!(army.unmanned(start + 61_000), Some((1, 40_000)));
+    // While its Job was suspended nobody could come.
+    army.suspend(false, true, start + 61_000);
+    army.suspend(false, false, start + 90_000);
+    hear(&mut army, 0, Stage::Running, 95_000);
+    assert_eq!(army.unmanned(start + 95_000), Some((1, 5_000)));
+    army.go_on_without(&[1].into());
+    assert_eq!(army.unmanned(start + 95_000), None, "the others go on without it");
+}
+
+#[test]
 fn a_run_that_ends_without_any_of_its_runners_has_their_gaps() {
     let mut army = army(1);
     army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();

@@ -1,8 +1,8 @@
 //! Step 4: brings the objects to the API server: what the pods mount first, the Job last and once.
 
 use super::build::Objects;
-use super::cause::Cause;
-use super::dereference::is_owned;
+use super::cause::{Cause, Reason};
+use super::dereference::Belongs;
 use super::{Context, Error, FIELD_MANAGER, validate};
 use crate::api_call::{self, BAD_REQUEST, CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, call};
 use crate::coordinator::now_ms;
@@ -41,14 +41,9 @@ pub(super) async fn apply(
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let Some(job) = job else { return Ok(Applied::Known) };
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    let manager = PatchParams::apply(FIELD_MANAGER).force();
     for map in [&trust, &checkpoint] {
-        let (name, body) = (map.name_any(), Patch::Apply(map));
-        match call("applying a ConfigMap", maps.patch(&name, &manager, &body)).await {
-            Err(api_call::Error::Refused(_, status)) if status.code == FORBIDDEN => {
-                return Ok(Applied::Delayed(Cause::of_refusal(&status.message)));
-            }
-            done => drop(done?),
+        if let Some(applied) = apply_map(&maps, run, uid, map).await? {
+            return Ok(applied);
         }
     }
     let made =
@@ -56,10 +51,13 @@ pub(super) async fn apply(
     match made {
         Ok(_) => {}
         Err(api_call::Error::Refused(what, status)) if status.code == CONFLICT => {
-            match is_ours(context, run, uid, &namespace).await? {
+            let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
+            let found = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
+            match found.map(|job| Belongs::to(&job, run, uid)) {
                 // Made by a reconcile whose answer was lost.
-                Some(true) => {}
-                Some(false) => return Ok(Applied::Refused(validate::foreign_job())),
+                Some(Belongs::Here) => {}
+                Some(Belongs::ToOneBefore) => return Ok(Applied::Delayed(one_before("Job"))),
+                Some(Belongs::Elsewhere) => return Ok(Applied::Refused(validate::foreign("a Job"))),
                 // It is gone again, or the conflict was about something else, such as a quota.
                 None => return Err(api_call::Error::Refused(what, status).into()),
             }
@@ -77,11 +75,35 @@ pub(super) async fn apply(
     Ok(Applied::Scheduled)
 }
 
-/// Whether the Job that has the run's name already is the run's own; none if there is no such Job.
-async fn is_ours(context: &Context, run: &BotRun, uid: &str, namespace: &str) -> Result<Option<bool>, Error> {
-    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
-    let found = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
-    Ok(found.map(|job| is_owned(&job, uid)))
+/// Brings a ConfigMap of the run to the API server, unless the name is somebody else's; what follows if it is.
+async fn apply_map(
+    maps: &Api<ConfigMap>,
+    run: &BotRun,
+    uid: &str,
+    map: &ConfigMap,
+) -> Result<Option<Applied>, Error> {
+    let name = map.name_any();
+    let found = call("reading a ConfigMap", maps.get_metadata_opt(&name)).await?;
+    match found.as_ref().map(|found| Belongs::to(found, run, uid)) {
+        Some(Belongs::ToOneBefore) => return Ok(Some(Applied::Delayed(one_before("ConfigMap")))),
+        Some(Belongs::Elsewhere) => {
+            return Ok(Some(Applied::Refused(validate::foreign(&format!("the ConfigMap {name}")))));
+        }
+        Some(Belongs::Here) | None => {}
+    }
+    let manager = PatchParams::apply(FIELD_MANAGER).force();
+    match call("applying a ConfigMap", maps.patch(&name, &manager, &Patch::Apply(map))).await {
+        Err(api_call::Error::Refused(_, status)) if status.code == FORBIDDEN => {
+            Ok(Some(Applied::Delayed(Cause::of_refusal(&status.message))))
+        }
+        done => Ok(done.map(|_| None)?),
+    }
+}
+
+/// Why a run waits whose name another one had.
+fn one_before(kind: &str) -> Cause {
+    let message = format!("the {kind} of an earlier run of this name is still being taken away");
+    Cause::new(Reason::FailedCreate, &message)
 }
 
 /// What is ours of the Job is always the same; so it is the template that the API server refuses.

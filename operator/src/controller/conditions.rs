@@ -30,6 +30,26 @@ pub(super) const RECONCILING: &str = "Reconciling";
 /// For tools that follow kstatus: it needs a person.
 pub(super) const STALLED: &str = "Stalled";
 
+const ALL: [&str; 11] = [
+    ACCEPTED,
+    SCHEDULED,
+    RUNNING,
+    COMPLETE,
+    FAILED,
+    THRESHOLDS_MET,
+    SPEC_CHANGED,
+    GENERATOR_SATURATED,
+    MEASURES_SUMMED,
+    RECONCILING,
+    STALLED,
+];
+
+/// A status without the conditions that others have written: they are theirs to keep.
+pub(super) fn of_ours(mut status: BotRunStatus) -> BotRunStatus {
+    status.conditions.retain(|condition| ALL.contains(&condition.type_.as_str()));
+    status
+}
+
 /// Tells whether something holds.
 pub(super) fn set(
     status: &mut BotRunStatus,

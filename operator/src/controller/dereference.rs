@@ -13,7 +13,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 
 /// Most pods and events that are read to tell why a run waits: one cause is enough.
 const MAX_LISTED: u32 = 100;
@@ -53,6 +53,29 @@ fn was_cut_off(run: &BotRun) -> bool {
     failed.is_some_and(|c| !by_themselves.contains(&c.reason))
 }
 
+/// Whose an object is that has the name of one of the run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belongs {
+    /// The run's own.
+    Here,
+    /// That of a run of the same name that was deleted: it goes by itself.
+    ToOneBefore,
+    /// Somebody else's.
+    Elsewhere,
+}
+
+impl Belongs {
+    pub(super) fn to(object: &impl ResourceExt, run: &BotRun, uid: &str) -> Self {
+        let owners = object.owner_references();
+        let is_like_it = |kind: &str, name: &str| kind == BotRun::kind(&()) && name == run.name_any();
+        match () {
+            () if owners.iter().any(|owner| owner.uid == uid) => Self::Here,
+            () if owners.iter().any(|owner| is_like_it(&owner.kind, &owner.name)) => Self::ToOneBefore,
+            () => Self::Elsewhere,
+        }
+    }
+}
+
 /// Whether a Job belongs to the run: somebody else's may have its name.
 pub(super) fn is_owned(job: &Job, uid: &str) -> bool {
     job.owner_references().iter().any(|owner| owner.uid == uid)
@@ -62,6 +85,7 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
+    let job = job.filter(|job| Belongs::to(job, run, uid) != Belongs::ToOneBefore);
     let start = context.armies.lock().get(uid).map(Army::start_at_ms);
     // A run whose Job somebody has deleted goes on all the same.
     let was_scheduled = job.is_some() || run.status.as_ref().is_some_and(|s| s.phase != Phase::Pending);

@@ -179,57 +179,73 @@ const SETTING_UP: &str = "SettingUp";
 /// Reasons for which bots are not at work that pass by themselves, or that somebody has wanted.
 const USUAL: [&str; 3] = [STARTING, SETTING_UP, "Suspended"];
 
-/// Where the run stands.
-fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, seen: Seen) {
-    let now = now_ms();
-    let overdue = (seen.overdue != Overdue::No).then(|| overdue(army));
+/// Whether a run comes to a bad end.
+enum Course {
+    /// It is over, for this reason.
+    Fails(Cause),
+    /// Its runners are handing over what they have.
+    Ends(Cause),
+    /// Nothing is wrong with it, or it may pass.
+    GoesOn,
+}
+
+fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
     let start = army.start_at_ms();
+    let has_handed_over = army.is_settled(now) || start.is_none();
     match start {
-        start if let Some(cause) = overdue => {
-            if army.is_over() || army.is_settled(now) || seen.overdue == Overdue::ByFar || start.is_none() {
-                fail(status, run, army, now, start, &cause);
-            } else {
-                ending(status, run, army, &cause);
-            }
+        _ if seen.overdue != Overdue::No => {
+            let is_done = army.is_over() || has_handed_over || seen.overdue == Overdue::ByFar;
+            if is_done { Course::Fails(overdue(army)) } else { Course::Ends(overdue(army)) }
         }
-        start if army.lacks_everybody() => {
+        _ if army.lacks_everybody() => {
             let message = "all runners were lost; result.gaps tells what is not known of them";
-            fail(status, run, army, now, start, &Cause::new(Reason::RunnerLost, message));
+            Course::Fails(Cause::new(Reason::RunnerLost, message))
         }
-        _ if army.is_over() => at_work(status, run, army, now),
-        start if let Some(cause) = seen.given_up => {
-            // Those that live hand over what they have; it belongs to the result.
-            if army.is_settled(now) || start.is_none() {
-                fail(status, run, army, now, start, &cause);
+        _ if army.is_over() => Course::GoesOn,
+        // Those that live hand over what they have; it belongs to the result.
+        _ if let Some(cause) = seen.given_up.take() => {
+            if has_handed_over {
+                Course::Fails(cause)
             } else {
-                ending(status, run, army, &cause);
+                Course::Ends(cause)
             }
         }
         Some(_) if seen.ended && army.is_settled(now) => {
             let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
-            let cause = fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message));
-            fail(status, run, army, now, start, &cause);
+            Course::Fails(fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }
         Some(_) if let Some((index, true)) = seen.unmanned => {
-            let cause = seen.kept.unwrap_or_else(|| nobody_came(index));
-            fail(status, run, army, now, start, &cause);
+            Course::Fails(seen.kept.take().unwrap_or_else(|| nobody_came(index)))
         }
         None if let Some((Fault::Refused, refusal)) = army.fault() => {
-            fail(status, run, army, now, None, &Cause::new(Reason::RunnerRefused, &refusal));
+            Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))
         }
         None if !seen.gone.is_empty() => {
             let message = "a runner was lost before the bots began, and the run's lossPolicy takes no other in its place";
-            let cause = seen.kept.unwrap_or_else(|| Cause::new(Reason::RunnerLost, message));
-            fail(status, run, army, now, None, &cause);
+            Course::Fails(seen.kept.take().unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }
+        None if seen.late && !army.is_setting_up() => {
+            Course::Fails(seen.kept.take().unwrap_or_else(|| silent(context, army)))
+        }
+        _ => Course::GoesOn,
+    }
+}
+
+/// Where the run stands.
+fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, mut seen: Seen) {
+    let now = now_ms();
+    let start = army.start_at_ms();
+    match course(context, army, &mut seen, now) {
+        Course::Fails(cause) => return fail(status, run, army, now, start, &cause),
+        Course::Ends(cause) => return ending(status, run, army, &cause),
+        Course::GoesOn => {}
+    }
+    match start {
+        _ if army.is_over() => at_work(status, run, army, now),
         None if army.is_setting_up() => {
             status.phase = Phase::Scheduled;
             let message = "setup is being performed; then the bots begin";
             set(status, run, conditions::RUNNING, false, SETTING_UP, message);
-        }
-        None if seen.late => {
-            let cause = seen.kept.unwrap_or_else(|| silent(context, army));
-            fail(status, run, army, now, None, &cause);
         }
         start if let Some(why) = suspended(army) => {
             if start.is_some_and(|start| start <= now) {
@@ -241,7 +257,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         }
         Some(start) if start <= now => {
             at_work(status, run, army, now);
-            if let Some((index, false)) = seen.unmanned {
+            if let Some((index, _)) = seen.unmanned {
                 let cause = seen.kept.unwrap_or_else(|| nobody_came(index));
                 let message = format!("the bots are at work but those of runner {index}: {}", cause.message);
                 set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
@@ -384,5 +400,6 @@ fn fault(army: &Army) -> Option<Cause> {
 }
 
 fn begin(run: &BotRun) -> BotRunStatus {
-    BotRunStatus { observed_generation: run.metadata.generation, ..run.status.clone().unwrap_or_default() }
+    let status = conditions::of_ours(run.status.clone().unwrap_or_default());
+    BotRunStatus { observed_generation: run.metadata.generation, ..status }
 }

@@ -18,7 +18,7 @@ const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes a status if it tells something new. Figures alone are new every five seconds.
 pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus) -> Result<(), Error> {
-    let before = run.status.clone().unwrap_or_default();
+    let before = conditions::of_ours(run.status.clone().unwrap_or_default());
     let transition = without_figures(&before) != without_figures(&status);
     if status == before || (!transition && !figures_are_due(run)) {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
 
 /// Keeps the observed generation current after the end.
 pub(super) async fn keep_generation(context: &Context, run: &BotRun) -> Result<(), Error> {
-    let mut status = run.status.clone().unwrap_or_default();
+    let mut status = conditions::of_ours(run.status.clone().unwrap_or_default());
     if status.observed_generation == run.metadata.generation {
         return Ok(());
     }
@@ -46,12 +46,17 @@ pub(super) async fn keep_generation(context: &Context, run: &BotRun) -> Result<(
     patch(context, run, &status).await
 }
 
+/// Writes it, if the run is still as it was when it was looked at: what somebody has changed since is looked at anew.
 async fn patch(context: &Context, run: &BotRun, status: &BotRunStatus) -> Result<(), Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let runs: Api<BotRun> = Api::namespaced(context.client.clone(), &namespace);
-    let body = json!({"apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()), "status": status});
+    let body = json!({
+        "apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()),
+        "metadata": {"resourceVersion": run.resource_version()}, "status": status,
+    });
     let manager = PatchParams::apply(FIELD_MANAGER).force();
-    call("writing the status", runs.patch_status(&run.name_any(), &manager, &Patch::Apply(&body))).await?;
+    let (name, patch) = (run.name_any(), Patch::Apply(&body));
+    call("writing the status", runs.patch_status(&name, &manager, &patch)).await?;
     context.metrics.status_written();
     Ok(())
 }
@@ -97,10 +102,10 @@ async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &B
     let told = |status: &BotRunStatus, kind: &str| {
         status.conditions.iter().find(|c| c.type_ == kind).map(|c| (c.reason.clone(), c.message.clone()))
     };
-    let running = told(status, "Running");
+    let running = told(status, conditions::RUNNING);
     let stuck = status.phase == Phase::Scheduled
         && running.as_ref().is_some_and(|(reason, _)| reason != STARTING)
-        && running.as_ref().map(|r| &r.0) != told(before, "Running").as_ref().map(|r| &r.0);
+        && running.as_ref().map(|r| &r.0) != told(before, conditions::RUNNING).as_ref().map(|r| &r.0);
     let lost = |status: &BotRunStatus| status.runners.as_ref().map_or(0, |r| r.lost);
     if lost(status) > lost(before) {
         let why = status.result.iter().flat_map(|r| &r.gaps).last().map(|gap| gap.reason.clone());
@@ -109,12 +114,12 @@ async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &B
     }
     let (event, bad) = match status.phase {
         Phase::Finished if before.phase != Phase::Finished => {
-            let failed = told(status, "Failed");
-            (failed.clone().or(told(status, "Complete")), failed.is_some())
+            let failed = told(status, conditions::FAILED);
+            (failed.clone().or(told(status, conditions::COMPLETE)), failed.is_some())
         }
         Phase::Scheduled if stuck => (running, true),
         Phase::Pending
-            if running.as_ref().map(|r| &r.0) != told(before, "Running").as_ref().map(|r| &r.0) =>
+            if running.as_ref().map(|r| &r.0) != told(before, conditions::RUNNING).as_ref().map(|r| &r.0) =>
         {
             (running, false)
         }

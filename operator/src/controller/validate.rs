@@ -31,8 +31,10 @@ pub(super) struct Accepted {
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("a Job of this name exists and belongs to something else; give the run another name")]
-    ForeignJob,
+    #[error(
+        "{0} exists under a name that the run needs, and belongs to something else; give the run another name"
+    )]
+    Foreign(String),
     #[error(
         "a run's name becomes part of its pods' names; keep it to {MAX_RUN_NAME} characters without dots"
     )]
@@ -170,14 +172,14 @@ fn check_objects(run: &BotRun, uid: &str, job: Option<&Job>) -> Vec<Finding> {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::Name));
     }
     if job.is_some_and(|job| !is_owned(job, uid)) {
-        findings.push(foreign_job());
+        findings.push(foreign("a Job"));
     }
     findings
 }
 
-/// What is wrong with a run whose name somebody else's Job has.
-pub(super) fn foreign_job() -> Finding {
-    Finding::new(&Path::top().field("metadata").field("name"), &Error::ForeignJob)
+/// What is wrong with a run when somebody else's object has a name that it needs.
+pub(super) fn foreign(object: &str) -> Finding {
+    Finding::new(&Path::top().field("metadata").field("name"), &Error::Foreign(object.to_owned()))
 }
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.

@@ -125,7 +125,7 @@ impl Contact {
                 self.epoch = orders.epoch;
                 self.unknown = false;
                 self.round_trip = Some(sent.elapsed());
-                self.outbox.settle(orders.durable);
+                self.outbox.settle(orders.applied, orders.durable);
                 // News first: a bot that is answered then sees what its own change has come to.
                 let mut heard = std::mem::take(&mut orders.together);
                 self.together.learn(self.ledger.news(&mut heard));
@@ -134,6 +134,10 @@ impl Contact {
             }
             Err(error) => {
                 self.unknown = error.is_unknown_run();
+                self.outbox.doubt();
+                if error.is_too_large() {
+                    self.outbox.send_less();
+                }
                 tracing::warn!("the coordinator cannot be reached: {error}");
                 None
             }

@@ -50,6 +50,11 @@ impl Error {
     pub(super) fn is_unknown_run(&self) -> bool {
         matches!(self, Self::Refused(404, _))
     }
+
+    /// Whether the coordinator does not take so much at once.
+    pub(super) fn is_too_large(&self) -> bool {
+        matches!(self, Self::Refused(413, _))
+    }
 }
 
 pub(super) struct Link {

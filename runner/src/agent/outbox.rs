@@ -10,12 +10,23 @@ const MAX_WAITING: usize = 300;
 const MAX_SENT: usize = 30;
 
 /// Deltas in the order of their numbers, from 1.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     waiting: VecDeque<Delta>,
     last: u64,
     /// The highest number that may have reached the coordinator: what was sent never changes.
     sent: u64,
+    /// The highest number that the coordinator has, as it last said: what it has is not sent again, unless it is lost
+    /// with it.
+    applied: u64,
+    /// Most deltas of the next check-in.
+    most: usize,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), last: 0, sent: 0, applied: 0, most: MAX_SENT }
+    }
 }
 
 impl Outbox {
@@ -52,13 +63,26 @@ impl Outbox {
 
     /// What to send now, oldest first.
     pub(super) fn pending(&mut self) -> Vec<Delta> {
-        let pending: Vec<Delta> = self.waiting.iter().take(MAX_SENT).cloned().collect();
+        let new = self.waiting.iter().filter(|d| d.sequence > self.applied);
+        let pending: Vec<Delta> = new.take(self.most).cloned().collect();
         self.sent = self.sent.max(pending.last().map_or(0, |d| d.sequence));
         pending
     }
 
-    /// Forgets what is safe.
-    pub(super) fn settle(&mut self, durable: u64) {
+    /// The coordinator does not say what it has: the next one may have less.
+    pub(super) fn doubt(&mut self) {
+        self.applied = 0;
+    }
+
+    /// What was sent was too much at once.
+    pub(super) fn send_less(&mut self) {
+        self.most = (self.most / 2).max(1);
+    }
+
+    /// Forgets what is safe, and takes note of what the coordinator has.
+    pub(super) fn settle(&mut self, applied: u64, durable: u64) {
+        self.applied = applied;
+        self.most = (self.most * 2).min(MAX_SENT);
         while self.waiting.front().is_some_and(|d| d.sequence <= durable) {
             self.waiting.pop_front();
         }
@@ -96,10 +120,32 @@ mod tests {
         outbox.add(requests(2), 1, false, 1);
         let sequences = |o: &mut Outbox| o.pending().iter().map(|d| d.sequence).collect::<Vec<_>>();
         assert_eq!(sequences(&mut outbox), [1, 2]);
-        outbox.settle(1);
+        outbox.settle(1, 1);
         assert_eq!(sequences(&mut outbox), [2]);
-        outbox.settle(2);
+        outbox.settle(2, 1);
+        assert!(sequences(&mut outbox).is_empty() && !outbox.is_empty(), "it is there, and not safe");
+        outbox.add(requests(3), 2, false, 1);
+        assert_eq!(sequences(&mut outbox), [3]);
+        // Another coordinator, or the same one after it was lost.
+        outbox.doubt();
+        assert_eq!(sequences(&mut outbox), [2, 3]);
+        outbox.settle(3, 3);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_sent_in_parts() {
+        let mut outbox = Outbox::default();
+        for second in 0..40 {
+            outbox.add(requests(1), second, false, 1);
+        }
+        assert_eq!(outbox.pending().len(), MAX_SENT);
+        for most in [15, 7, 3, 1, 1] {
+            outbox.send_less();
+            assert_eq!(outbox.pending().len(), most);
+        }
+        outbox.settle(1, 1);
+        assert_eq!(outbox.pending().iter().map(|d| d.sequence).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

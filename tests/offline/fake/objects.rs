@@ -123,8 +123,9 @@ impl Objects {
     }
 
     /// A server-side apply of a whole status.
-    pub(crate) fn apply_status(&mut self, key: &Key, status: &Value, manager: &str) -> Answer {
-        let mut object = self.get(key)?;
+    pub(crate) fn apply_status(&mut self, key: &Key, patch: &Value, manager: &str) -> Answer {
+        let (mut object, status) = (self.get(key)?, &patch["status"]);
+        is_current(key, &object, &patch["metadata"]["resourceVersion"])?;
         if object["status"] == *status {
             return Ok(object);
         }
@@ -263,8 +264,11 @@ mod tests {
         for refused in [objects.merge(&own, &stale), objects.replace(&own, stale.clone())] {
             assert_eq!(refused.expect_err("stale").reason, "Conflict");
         }
-        let told = objects.apply_status(&own, &json!({"phase": "x"}), "m").expect("a status");
-        assert_eq!(objects.apply_status(&own, &json!({"phase": "x"}), "m").expect("no change"), told);
+        let told = objects.apply_status(&own, &json!({"status": {"phase": "x"}}), "m").expect("a status");
+        assert_eq!(
+            objects.apply_status(&own, &json!({"status": {"phase": "x"}}), "m").expect("no change"),
+            told
+        );
         assert_eq!((&told["metadata"]["generation"], objects.changes.len()), (&json!(2), 3));
     }
 

@@ -161,7 +161,7 @@ mod tests {
         let elsewhere = Place { namespace: "elsewhere".into(), ..other("c", 1, true) };
         let others = [other("a", 20, true), other("b", 5, false), elsewhere, other("z", 30, false)];
         let waits = |most: Option<u32>| {
-            let places = [&others[..], &[own.clone()]].concat();
+            let places = [&others[..], std::slice::from_ref(&own)].concat();
             let here = |namespace: &str| most.filter(|_| namespace == "ns");
             let waits = super::waits(&places, here);
             let mut waits: Vec<String> = waits.into_keys().map(str::to_owned).collect();
