@@ -5,6 +5,7 @@
 
 mod check_in;
 mod figures;
+mod keeping;
 mod losses;
 mod once;
 mod start;
@@ -13,6 +14,7 @@ mod together;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
+pub use keeping::{Failing, Unkept};
 pub use once::Progress;
 pub use suspension::Suspension;
 pub use together::Changes;
@@ -229,10 +231,14 @@ pub struct Army {
     /// When what survives the operator was written last, or should have been for the first time, in milliseconds
     /// since 1970.
     pub kept_ms: Option<u64>,
+    /// Writes that have failed since the last one that has not.
+    pub unkept: Option<Failing>,
     /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
     pub given_up: bool,
     /// It may have pods: nothing keeps it waiting any more.
     pub admitted: bool,
+    /// It has a Job.
+    scheduled: bool,
     /// Runners that are gone for good, where the others go on.
     gone: BTreeSet<u32>,
     /// Runners whose loss has ended the run.
@@ -255,6 +261,7 @@ pub struct Army {
 /// Decisions that survive the operator.
 #[derive(Debug, Default)]
 struct Written {
+    plan: bool,
     setup: bool,
     teardown: bool,
     aborted: bool,
@@ -263,7 +270,7 @@ struct Written {
 impl Written {
     fn of(state: &Checkpoint) -> Self {
         let (setup, teardown) = (state.setup.has_begun(), state.teardown.has_begun());
-        Self { setup, teardown, aborted: state.aborted }
+        Self { plan: true, setup, teardown, aborted: state.aborted }
     }
 }
 
@@ -291,7 +298,9 @@ impl Army {
             summed: BTreeSet::new(),
             pauses: Vec::new(),
         };
-        Self::restore(namespace, name, run, state, epoch, now_ms)
+        let mut army = Self::restore(namespace, name, run, state, epoch, now_ms);
+        army.written.plan = false;
+        army
     }
 
     /// An army as a checkpoint left it, led in this epoch, or in one that is later than that of the checkpoint: the
@@ -324,6 +333,8 @@ impl Army {
             wanted_ms: 0,
             given_up: false,
             admitted: false,
+            scheduled: false,
+            unkept: None,
             gone: BTreeSet::new(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),
@@ -516,6 +527,12 @@ impl Army {
         self.state.start_at_ms
     }
 
+    /// Whether the bots are at work, or were. Of a start that is not written down yet nobody was told.
+    pub fn is_under_way(&self, now_ms: u64) -> bool {
+        let is_past = self.state.start_at_ms.is_some_and(|start| start <= now_ms);
+        is_past && !self.start.waits_to_be_written(&self.state)
+    }
+
     /// What was measured so far.
     pub fn totals(&self) -> &Totals {
         &self.state.totals
@@ -555,6 +572,7 @@ impl Army {
             }
         }
         let written = Written::of(checkpoint);
+        self.written.plan = true;
         self.written.setup |= written.setup;
         self.written.teardown |= written.teardown;
         self.written.aborted |= written.aborted;

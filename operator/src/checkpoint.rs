@@ -6,8 +6,8 @@ mod store;
 pub use pack::{pack, unpack};
 pub use store::{name, read};
 
-use crate::api_call;
-use crate::armies::{Armies, Checkpoint};
+use crate::api_call::{self, NOT_FOUND};
+use crate::armies::{Armies, Checkpoint, Unkept};
 use crate::coordinator::now_ms;
 use crate::election::Leadership;
 use crate::leading;
@@ -27,6 +27,9 @@ const EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks, however much is urgent.
 const LEAST_DISTANCE: Duration = Duration::from_millis(20);
+/// How long is waited after a write that has failed at first, twice as long each time, and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How many are written at the same time.
 const AT_ONCE: usize = 16;
 
@@ -57,6 +60,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What can be done about it.
+    fn kind(&self) -> Unkept {
+        match self {
+            Self::Call(error) if error.code() == Some(NOT_FOUND) => Unkept::Missing,
+            Self::Call(_) | Self::Changed | Self::Later(..) => Unkept::Elsewhere,
+            Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::TooLarge(..) => Unkept::ByItself,
+        }
+    }
+
     fn counted(&self) -> metrics::Kept {
         match self {
             Self::Call(api_call::Error::Timeout(_)) => metrics::Kept::Timeout,
@@ -87,6 +99,16 @@ impl std::fmt::Debug for Keeper {
 struct Kept {
     at: Instant,
     versions: Versions,
+    /// Writes that have failed since the last one that did not.
+    failures: u32,
+}
+
+impl Kept {
+    /// Whether the next write may be tried: the more often it has failed, the later.
+    fn may_be_tried(&self) -> bool {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        self.failures == 0 || self.at.elapsed() >= wait
+    }
 }
 
 /// An army that is to be written.
@@ -96,6 +118,7 @@ struct Due {
     run: String,
     checkpoint: Checkpoint,
     versions: Versions,
+    failures: u32,
 }
 
 impl Keeper {
@@ -153,21 +176,25 @@ impl Keeper {
         self.metrics.kept(begun.elapsed(), size, counted);
         match written {
             Ok(()) => {
+                due.failures = 0;
                 if let Some(army) = self.armies.lock().get_mut(&due.uid) {
                     army.written(&due.checkpoint);
-                    army.kept_ms = Some(now_ms());
+                    (army.kept_ms, army.unkept) = (Some(now_ms()), None);
                 }
             }
             Err(error) => {
                 // What is not durable is resent; the next look tries again.
                 tracing::warn!("{}/{}: {error}", due.namespace, due.run);
                 due.versions = Versions::default();
+                due.failures = due.failures.saturating_add(1);
                 if let Some(army) = self.armies.lock().get_mut(&due.uid) {
                     army.kept_ms.get_or_insert_with(now_ms);
+                    army.cannot_be_kept(&error.to_string(), error.kind(), now_ms());
                 }
             }
         }
-        self.kept().insert(due.uid, Kept { at: Instant::now(), versions: due.versions });
+        let kept = Kept { at: Instant::now(), versions: due.versions, failures: due.failures };
+        self.kept().insert(due.uid, kept);
     }
 
     /// Sums the smallest series until the rest fits.
@@ -190,15 +217,20 @@ impl Keeper {
         let (armies, mut kept) = (self.armies.lock(), self.kept());
         kept.retain(|uid, _| armies.contains_key(uid));
         let is_due = |uid: &String| kept.get(uid).is_none_or(|kept| kept.at.elapsed() >= every);
+        let may_be_tried = |uid: &String| kept.get(uid).is_none_or(Kept::may_be_tried);
         armies
             .iter()
-            .filter(|(uid, army)| army.has_begun() && (army.is_urgent() || is_due(uid)))
+            .filter(|(uid, army)| {
+                let wanted = army.has_begun() && (army.is_urgent() || is_due(uid));
+                (wanted || army.is_to_be_known()) && may_be_tried(uid)
+            })
             .map(|(uid, army)| Due {
                 uid: uid.clone(),
                 namespace: army.namespace.clone(),
                 run: army.name.clone(),
                 checkpoint: army.checkpoint(),
                 versions: kept.get(uid).map(|kept| kept.versions.clone()).unwrap_or_default(),
+                failures: kept.get(uid).map(|kept| kept.failures).unwrap_or_default(),
             })
             .collect()
     }

@@ -20,7 +20,7 @@ pub(crate) use cause::{Cause, bounded};
 pub use policy::limits::Limits;
 pub use validate::{canonical, check_spec};
 
-use crate::armies::Armies;
+use crate::armies::{Armies, Army};
 use crate::backoff::Backoff;
 use crate::election::Leadership;
 use crate::events::{self, Happened};
@@ -320,7 +320,10 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
             }
             let objects = build::build(context, run, uid, &accepted)?;
             let delayed = match apply::apply(context, run, uid, objects).await? {
-                Applied::Known | Applied::Scheduled => None,
+                Applied::Known | Applied::Scheduled => {
+                    context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_scheduled);
+                    None
+                }
                 Applied::Delayed(cause) => {
                     again = AGAIN;
                     Some(cause)

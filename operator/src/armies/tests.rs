@@ -3,7 +3,7 @@ use botarmy_protocol::{RunRef, VERSION};
 use botarmy_report::{Delta, Slice};
 use botarmy_tree::{Actions, Path};
 
-fn army(runners: i32) -> Army {
+pub(super) fn army(runners: i32) -> Army {
     let spec: BotRunSpec = serde_json::from_value(serde_json::json!({
         "trees": {"T": "done"}, "bots": 10, "runners": {"count": runners}, "thresholds": [{"expect": "count > 0"}],
     }))

@@ -5,6 +5,7 @@ use super::cause::{Cause, Reason};
 use super::dereference::Belongs;
 use super::{Context, Error, FIELD_MANAGER, validate};
 use crate::api_call::{self, BAD_REQUEST, CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, call};
+use crate::armies::Army;
 use crate::coordinator::now_ms;
 use crate::events::{self, Happened};
 use botarmy_crds::{BotRun, RUN_UID_LABEL};
@@ -39,8 +40,13 @@ pub(super) async fn apply(
     // Without `..`: an object that is added to the type cannot be forgotten here.
     let Objects { trust, checkpoint, job } = objects;
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
-    let Some(job) = job else { return Ok(Applied::Known) };
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
+    let Some(job) = job else {
+        // Somebody has deleted it, and runners wait for what is written there.
+        let lacks = context.armies.lock().get(uid).is_some_and(Army::lacks_its_object);
+        let made = if lacks { apply_map(&maps, run, uid, &checkpoint).await? } else { None };
+        return Ok(made.unwrap_or(Applied::Known));
+    };
     for map in [&trust, &checkpoint] {
         if let Some(applied) = apply_map(&maps, run, uid, map).await? {
             return Ok(applied);

@@ -71,6 +71,8 @@ pub(crate) enum Reason {
     TeardownFailed,
     /// Runners were lost, and none takes their place.
     RunnerLost,
+    /// What was measured cannot be written down.
+    CheckpointFailed,
     /// The run was not over in time.
     DeadlineExceeded,
     /// It waits for other runs.

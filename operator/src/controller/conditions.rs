@@ -25,12 +25,14 @@ pub(super) const SPEC_CHANGED: &str = "SpecChanged";
 pub(super) const GENERATOR_SATURATED: &str = "GeneratorSaturated";
 /// Not all rows could be kept.
 pub(super) const MEASURES_SUMMED: &str = "MeasuresSummed";
+/// What was measured would not survive the operator.
+pub(super) const MEASURES_UNSAFE: &str = "MeasuresUnsafe";
 /// For tools that follow kstatus: it is on its way to its end.
 pub(super) const RECONCILING: &str = "Reconciling";
 /// For tools that follow kstatus: it needs a person.
 pub(super) const STALLED: &str = "Stalled";
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     ACCEPTED,
     SCHEDULED,
     RUNNING,
@@ -40,6 +42,7 @@ const ALL: [&str; 11] = [
     SPEC_CHANGED,
     GENERATOR_SATURATED,
     MEASURES_SUMMED,
+    MEASURES_UNSAFE,
     RECONCILING,
     STALLED,
 ];

@@ -165,6 +165,17 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     } else if let Some(cause) = &seen.kept {
         set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
     }
+    if let Some(why) = army.unsafe_because(now_ms()) {
+        set(&mut status, run, conditions::MEASURES_UNSAFE, true, "CheckpointFailed", why);
+    } else {
+        clear(
+            &mut status,
+            run,
+            conditions::MEASURES_UNSAFE,
+            "Written",
+            "what was measured survives the operator",
+        );
+    }
     count(&mut status, army);
     stand(context, &mut status, run, army, seen);
     let over = status.phase == Phase::Finished;
@@ -214,6 +225,9 @@ fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
             let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
             Course::Fails(fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }
+        Some(_) if let Some(why) = army.cannot_end_because(now) => {
+            Course::Fails(Cause::new(Reason::CheckpointFailed, why))
+        }
         Some(_) if let Some((index, true)) = seen.unmanned => {
             Course::Fails(seen.kept.take().unwrap_or_else(|| nobody_came(index)))
         }
@@ -247,15 +261,15 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             let message = "setup is being performed; then the bots begin";
             set(status, run, conditions::RUNNING, false, SETTING_UP, message);
         }
-        start if let Some(why) = suspended(army) => {
-            if start.is_some_and(|start| start <= now) {
+        _ if let Some(why) = suspended(army) => {
+            if army.is_under_way(now) {
                 at_work(status, run, army, now);
             } else {
                 status.phase = Phase::Scheduled;
             }
             set(status, run, conditions::RUNNING, false, &Reason::Suspended.to_string(), why);
         }
-        Some(start) if start <= now => {
+        Some(_) if army.is_under_way(now) => {
             at_work(status, run, army, now);
             if let Some((index, _)) = seen.unmanned {
                 let cause = seen.kept.unwrap_or_else(|| nobody_came(index));

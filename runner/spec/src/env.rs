@@ -43,7 +43,9 @@ pub fn wanted(spec: &BotRunSpec) -> impl Iterator<Item = Wanted<'_>> {
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("on this machine the value is that of the environment variable {0}, which is not set; set it")]
+    #[error(
+        "the value is that of the environment variable {0}, which is not set where the bots run; set it, or look whether what valueFrom names is there"
+    )]
     Unset(String),
 }
 

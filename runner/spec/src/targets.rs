@@ -1,10 +1,11 @@
 //! Which addresses a run may talk to, where somebody has said it.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use wildmatch::WildMatch;
 
 /// Addresses that are allowed: `HOST` or `HOST:PORT`, where `*` stands for any characters and `?` for one. Without a
-/// port every port is meant.
+/// port every port is meant. One of digits, as `10.0.0.*`, is about IP addresses, and no name fits it.
 ///
 /// A name of the cluster means the same however it is written: `shop`, seen from the namespace `team`, `shop.team`,
 /// `shop.team.svc` and `shop.team.svc.cluster.local`.
@@ -28,11 +29,25 @@ impl Targets {
         let port = port.to_string();
         self.patterns.iter().any(|pattern| {
             let (wanted, wanted_port) = split_port(pattern);
-            let fits = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
-            fits(&plain_host(wanted, &self.namespace), &host)
-                && wanted_port.is_none_or(|wanted| fits(wanted, &port))
+            self.fits_host(wanted, &host) && wanted_port.is_none_or(|wanted| fits(wanted, &port))
         })
     }
+
+    /// Whether one may talk to this address at some port.
+    pub fn allow_address(&self, address: IpAddr) -> bool {
+        let host = address.to_string();
+        self.patterns.iter().any(|pattern| self.fits_host(split_port(pattern).0, &host))
+    }
+
+    fn fits_host(&self, pattern: &str, host: &str) -> bool {
+        let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '*' | '?');
+        let of_addresses = pattern.contains(|c: char| c.is_ascii_digit()) && pattern.chars().all(is_number);
+        (!of_addresses || host.parse::<IpAddr>().is_ok()) && fits(&plain_host(pattern, &self.namespace), host)
+    }
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    WildMatch::new(pattern).matches(text)
 }
 
 impl std::fmt::Display for Targets {
@@ -78,6 +93,9 @@ mod tests {
             ("*.team", "shop", 80, true),
             ("*.team.svc", "shop.team", 80, true),
             ("*.team", "shop.team.evil.example", 80, false),
+            ("10.0.0.*", "10.0.0.7", 80, true),
+            ("10.0.0.*", "10.0.0.7.evil.example", 80, false),
+            ("10.0.0.*:80", "10.0.0.7", 81, false),
             ("*.example.com", "a.b.example.com", 443, true),
             ("*.example.com", "example.com", 443, false),
             ("shop:8080", "shop", 8080, true),

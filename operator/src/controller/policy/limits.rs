@@ -86,6 +86,16 @@ impl Limits {
                 findings.push(Finding::new(&path.field("target"), &error));
             }
         }
+        if let Some(allowed) = self.targets(namespace) {
+            // A name that may be called must not lead to where nobody may go.
+            for (name, addresses) in &run.hosts {
+                if let Some(address) = addresses.iter().find(|address| !allowed.allow_address(**address)) {
+                    let told = format!("{address}, which hosts gives the name {name},");
+                    let error = Error::Target(told, namespace.to_owned(), allowed.clone());
+                    findings.push(Finding::new(&path.field("hosts"), &error));
+                }
+            }
+        }
         let bots: u64 = run.scenarios.iter().map(|scenario| u64::from(scenario.load.peak())).sum();
         if let Some(most) = rule.max_bots.filter(|most| bots > u64::from(*most)) {
             let field = if run.scenarios.len() > 1 { "scenarios" } else { "bots" };
@@ -129,6 +139,13 @@ mod tests {
         for (namespace, fields, wrong) in [
             ("team-a", json!({"target": "http://target.shop", "bots": 10, "runners": {"count": 2}}), vec![]),
             ("shop", json!({"target": "http://target"}), vec![]),
+            (
+                "shop",
+                json!({"target": "http://target", "hosts": [{"ip": "10.9.9.9", "hostnames": ["target.shop"]}]}),
+                vec![
+                    "spec.hosts: 10.9.9.9, which hosts gives the name target.shop, may not be loaded from the namespace shop, only *.shop, 10.0.0.1:8080; ask whoever has installed the operator",
+                ],
+            ),
             ("team-a", json!({"target": "http://10.0.0.1:8080/x"}), vec![]),
             (
                 "team-a",
