@@ -25,12 +25,14 @@ pub(super) const SPEC_CHANGED: &str = "SpecChanged";
 pub(super) const GENERATOR_SATURATED: &str = "GeneratorSaturated";
 /// Not all rows could be kept.
 pub(super) const MEASURES_SUMMED: &str = "MeasuresSummed";
+/// The result is where it shall be taken.
+pub(super) const EXPORTED: &str = "Exported";
 /// For tools that follow kstatus: it is on its way to its end.
 pub(super) const RECONCILING: &str = "Reconciling";
 /// For tools that follow kstatus: it needs a person.
 pub(super) const STALLED: &str = "Stalled";
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     ACCEPTED,
     SCHEDULED,
     RUNNING,
@@ -40,6 +42,7 @@ const ALL: [&str; 11] = [
     SPEC_CHANGED,
     GENERATOR_SATURATED,
     MEASURES_SUMMED,
+    EXPORTED,
     RECONCILING,
     STALLED,
 ];
