@@ -301,7 +301,7 @@ async fn follow(
         return Ok(Action::requeue(AGAIN));
     }
     if is_over(run) {
-        after_the_end(context, run, uid, &mut found).await
+        Box::pin(after_the_end(context, run, uid, &mut found)).await
     } else {
         at_work(context, run, uid, &mut found).await
     }
@@ -352,7 +352,7 @@ async fn after_the_end(
     found: &mut Found,
 ) -> Result<Action, Error> {
     let mut status = status::of_the_end(run);
-    let export = export::follow(context, run, uid, &mut status).await?;
+    let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
     status::write(context, run, status).await?;
     if let Some(job) = found.left_over(run, uid) {
         apply::discard(context, job).await?;

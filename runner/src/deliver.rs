@@ -81,7 +81,9 @@ pub(crate) async fn deliver(order: Order, result: RunResult, patience: Patience)
         }
         if let Some((first, more)) = failures.split_first() {
             let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
-            delivered.failed.push(format!("export[{number}]: {first}{more}"));
+            // A server may repeat what it was sent.
+            let told = format!("export[{number}]: {first}{more}");
+            delivered.failed.push(order.secrets.hide(&told).into_owned());
         }
     }
     delivered

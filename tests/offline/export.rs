@@ -18,7 +18,8 @@ fn exported() -> Value {
 
 /// The Jobs of exports.
 fn exports(fake: &Fake) -> Vec<String> {
-    let names = fake.all("jobs").into_iter().map(|job| job["metadata"]["name"].as_str().expect("a name").to_owned());
+    let names =
+        fake.all("jobs").into_iter().map(|job| job["metadata"]["name"].as_str().expect("a name").to_owned());
     names.filter(|name| name.starts_with("a-export-")).collect()
 }
 
@@ -32,7 +33,8 @@ async fn end(fake: &Fake, operator: &Operator, uid: &str) {
 
 /// The Job of this name has come to its end.
 fn conclude(fake: &Fake, job: &str, how: &str) {
-    let ended = json!({"type": how, "status": "True", "reason": "BackoffLimitExceeded", "message": "so it is"});
+    let ended =
+        json!({"type": how, "status": "True", "reason": "BackoffLimitExceeded", "message": "so it is"});
     fake.change("jobs", job, &json!({"status": {"conditions": [ended]}}));
 }
 
@@ -90,7 +92,12 @@ async fn the_job_is_made_once_by_whoever_leads_and_the_run_is_kept_until_it_has_
 
 #[tokio::test(start_paused = true)]
 async fn whatever_becomes_of_the_answer_there_is_one_job() {
-    for (what, effect) in [("lost", Effect::Lost), ("broken", Effect::Break), ("forbidden", Effect::Code(403)), ("failed", Effect::Code(500))] {
+    for (what, effect) in [
+        ("lost", Effect::Lost),
+        ("broken", Effect::Break),
+        ("forbidden", Effect::Code(403)),
+        ("failed", Effect::Code(500)),
+    ] {
         let fake = Fake::new();
         let operator = Operator::start(&fake);
         let uid = apply(&fake, exported());
@@ -125,20 +132,27 @@ async fn what_keeps_it_is_told_and_what_the_pod_said_at_the_end() {
     fake.mend();
     eventually("a Job", || (exports(&fake).len() == 1).then_some(())).await;
     let name = exports(&fake).remove(0);
-    let pod = |status: Value| {
-        json!({"metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": name}}, "status": status})
-    };
+    let pod = |status: Value| json!({"metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": name}}, "status": status});
     let unplaced = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "claim \"c\" not found"});
     fake.add("pods", pod(json!({"phase": "Pending", "conditions": [unplaced]})));
-    eventually("why it waits", || said(&fake).contains("Unschedulable: claim \"c\" not found").then_some(())).await;
+    eventually("why it waits", || said(&fake).contains("Unschedulable: claim \"c\" not found").then_some(()))
+        .await;
     assert_eq!(condition(&fake, "a", "Exported"), told("Unknown", "ExportPending"));
-    let ended = json!({"terminated": {"exitCode": 4, "reason": "Error", "message": "export[0]: the answer is 403"}});
+    let ended =
+        json!({"terminated": {"exitCode": 4, "reason": "Error", "message": "export[0]: the answer is 403"}});
     let container = json!({"name": "deliver", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": ended});
-    fake.change("pods", "p", &pod(json!({"phase": "Failed", "conditions": [], "containerStatuses": [container]})));
+    fake.change(
+        "pods",
+        "p",
+        &pod(json!({"phase": "Failed", "conditions": [], "containerStatuses": [container]})),
+    );
     conclude(&fake, &name, "Failed");
     export_is(&fake, "False", "ExportFailed").await;
     let told_then = said(&fake);
-    assert!(told_then.starts_with("pod p: container deliver: exit code 4: export[0]: the answer is 403"), "{told_then}");
+    assert!(
+        told_then.starts_with("pod p: container deliver: exit code 4: export[0]: the answer is 403"),
+        "{told_then}"
+    );
     let warned = |event: &Value| event["reason"] == "ExportFailed" && event["type"] == "Warning";
     eventually("an event", || fake.all("events").iter().any(warned).then_some(())).await;
     seconds(60).await;
@@ -152,7 +166,8 @@ async fn what_keeps_it_is_told_and_what_the_pod_said_at_the_end() {
     conclude(&fake, exports(&fake).iter().find(|other| **other != name).expect("it"), "Complete");
     export_is(&fake, "True", "Delivered").await;
     fake.change("botruns", "a", &json!({"spec": {"export": null}}));
-    eventually("nothing is told any more", || condition(&fake, "a", "Exported").is_none().then_some(())).await;
+    eventually("nothing is told any more", || condition(&fake, "a", "Exported").is_none().then_some(()))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +185,10 @@ async fn one_that_does_not_end_is_given_up() {
     eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
     let events = fake.all("events");
     let given_up = events.iter().find(|event| event["reason"] == "ExportFailed").expect("an event");
-    assert!(given_up["note"].as_str().expect("a note").starts_with("it was not over within 1200s"), "{given_up}");
+    assert!(
+        given_up["note"].as_str().expect("a note").starts_with("it was not over within 1200s"),
+        "{given_up}"
+    );
     assert_eq!(exports(&fake), [""; 0]);
 }
 

@@ -127,8 +127,7 @@ fn each_rule_accepts_and_refuses() {
     let to = |url: &str| json!({"export": [{"http": {"url": url}}]});
     let into = |path: &str| json!({"export": [{"persistentVolumeClaim": {"claimName": "c", "path": path}}]});
     let forms = |url: &str, forms: Value| json!({"export": [{"http": {"url": url}, "formats": forms}]});
-    let with_header =
-        |header: Value| json!({"export": [{"http": {"url": "http://a", "headers": [header]}}]});
+    let with_header = |header: Value| json!({"export": [{"http": {"url": "http://a", "headers": [header]}}]});
     let none = Value::Null;
     let stages = |stage: Value| json!({"stages": [stage]});
     let mut seen = BTreeSet::new();
@@ -212,7 +211,11 @@ fn each_rule_accepts_and_refuses() {
             json!({"export": [{"http": {"url": "http://a"}, "persistentVolumeClaim": {"claimName": "c"}}]}),
             Some(export),
         ),
-        (&json!({}), json!({"export": [{"persistentVolumeClaim": {"claimName": "c"}, "formats": ["csv", "text"]}]}), None),
+        (
+            &json!({}),
+            json!({"export": [{"persistentVolumeClaim": {"claimName": "c"}, "formats": ["csv", "text"]}]}),
+            None,
+        ),
         (&none, into("a/b..c/...d"), None),
         (&none, into("/a"), Some(outside)),
         (&none, into(".."), Some(outside)),
@@ -236,7 +239,9 @@ fn each_rule_accepts_and_refuses() {
         (&none, with_header(json!({"name": "X-Key"})), Some(header_value)),
         (
             &none,
-            with_header(json!({"name": "a", "value": "", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            with_header(
+                json!({"name": "a", "value": "", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+            ),
             Some(header_value),
         ),
         (&none, with_header(json!({"name": "Content-Length", "value": "1"})), Some(own_header)),

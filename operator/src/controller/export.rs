@@ -41,12 +41,7 @@ pub(super) async fn keep(context: &Context, run: &BotRun, uid: &str, status: &Bo
     }
 }
 
-async fn write_result(
-    client: &Client,
-    run: &BotRun,
-    uid: &str,
-    status: &BotRunStatus,
-) -> Result<(), Error> {
+async fn write_result(client: &Client, run: &BotRun, uid: &str, status: &BotRunStatus) -> Result<(), Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let Some(result) = status.told_result() else { return Ok(()) };
     let map = objects::result(run, uid, &result)?;
@@ -67,8 +62,7 @@ pub(super) async fn follow(
     let name = objects::job_name(run, uid)?;
     let ended = status.export.as_ref().filter(|ended| ended.job == name).map(|e| e.completion_time.0);
     let refused = status.is_refused();
-    let job =
-        if asked && ended.is_none() && !refused { read_job(context, run, &name).await? } else { None };
+    let job = if asked && ended.is_none() && !refused { read_job(context, run, &name).await? } else { None };
     let told = find(status, conditions::EXPORTED).filter(|told| told.status == "Unknown");
     let foreign = job.as_ref().is_some_and(|job| !is_owned(job, uid));
     let since = told.map(|told| told.last_transition_time.0);
@@ -83,9 +77,9 @@ pub(super) async fn follow(
         }
         Step::Ended(at) => return Ok(Export::Ended(at)),
         Step::Begin => begin(context, run, uid, &name, status).await,
-        Step::Wait => Outcome::Pending(waits(context, uid, job).await?),
+        Step::Wait => Outcome::Pending(Box::pin(waits(context, uid, job)).await?),
         Step::Succeed => Outcome::Delivered,
-        Step::Fail => Outcome::Failed(why(context, uid, job, &last).await?),
+        Step::Fail => Outcome::Failed(Box::pin(why(context, uid, job, &last)).await?),
         Step::GiveUp => {
             if let Some(job) = &job {
                 apply::discard(context, job).await?;
@@ -93,9 +87,9 @@ pub(super) async fn follow(
             Outcome::Failed(format!("it was not over within {LIMIT:?}; the last that was known: {last}"))
         }
         Step::Foreign => Outcome::Failed(taken(&name)),
-        Step::Refuse => {
-            Outcome::Failed("the run was refused, so that it has no result; correct it, delete it and apply it anew".into())
-        }
+        Step::Refuse => Outcome::Failed(
+            "the run was refused, so that it has no result; correct it, delete it and apply it anew".into(),
+        ),
     };
     Ok(tell(status, run, name, outcome))
 }
@@ -141,13 +135,7 @@ fn taken(name: &str) -> String {
 }
 
 /// Makes the Job, once. Whatever keeps it from being made is told, and tried again for a while.
-async fn begin(
-    context: &Context,
-    run: &BotRun,
-    uid: &str,
-    name: &str,
-    status: &BotRunStatus,
-) -> Outcome {
+async fn begin(context: &Context, run: &BotRun, uid: &str, name: &str, status: &BotRunStatus) -> Outcome {
     match try_to_begin(context, run, uid, name, status).await {
         Ok(outcome) => outcome,
         Err(Error::Call(api_call::Error::Refused(_, status))) if status.code == FORBIDDEN => {
@@ -188,7 +176,8 @@ async fn try_to_begin(
             }
         }
         Err(api_call::Error::Refused(_, refusal)) if matches!(refusal.code, BAD_REQUEST | INVALID) => {
-            let said = format!("the API server does not take the Job made from spec.export: {}", refusal.message);
+            let said =
+                format!("the API server does not take the Job made from spec.export: {}", refusal.message);
             return Ok(Outcome::Failed(said));
         }
         Err(error) => return Err(error.into()),
@@ -241,7 +230,8 @@ mod tests {
     fn every_reason_is_documented() {
         let page = include_str!("../../../docs/reasons.md");
         for reason in [DELIVERED, PENDING, FAILED] {
-            let is_told = |line: &str| line.starts_with("| `Exported` | ") && line.contains(&format!("`{reason}`"));
+            let is_told =
+                |line: &str| line.starts_with("| `Exported` | ") && line.contains(&format!("`{reason}`"));
             assert!(page.lines().any(is_told), "{reason} has no row in docs/reasons.md");
         }
     }

@@ -68,7 +68,9 @@ pub(crate) fn check(exports: &[ExportSpec], path: &Path) -> Vec<Finding> {
         let mut names = BTreeSet::new();
         for (n, header) in http.headers.iter().enumerate() {
             let place = place.field("headers").index(n);
-            header_mistakes(header).into_iter().for_each(|error| note(&place, error));
+            for error in header_mistakes(header) {
+                note(&place, error);
+            }
             if !names.insert(header.name.to_ascii_lowercase()) {
                 note(&place, Error::HeaderTwice(header.name.clone()));
             }
@@ -142,9 +144,7 @@ mod tests {
 
     #[test]
     fn each_mistake_is_told_with_its_place() {
-        let header = |fields: Value| {
-            json!([{"http": {"url": "http://a", "headers": [{"name": "x", "value": ""}, fields]}}])
-        };
+        let header = |fields: Value| json!([{"http": {"url": "http://a", "headers": [{"name": "x", "value": ""}, fields]}}]);
         let claim = |path: &str| json!([{"persistentVolumeClaim": {"claimName": "c", "path": path}}]);
         for (exports, part) in [
             (json!([{}]), "spec.export[0]: a result goes to a persistentVolumeClaim or to http;"),
@@ -195,16 +195,34 @@ mod tests {
             {"http": {"url": "https://a/", "headers": [{"name": "Authorization", "valueFrom": secret}]}, "formats": ["csv", "text"]},
         ]);
         assert_eq!(told(exports), none);
-        for url in ["http://a", "https://a.b_c-d:8443/x/y?z=1&w", "http://[::1]:80/", "http://a?b", "https://[fd00::1]"] {
+        for url in [
+            "http://a",
+            "https://a.b_c-d:8443/x/y?z=1&w",
+            "http://[::1]:80/",
+            "http://a?b",
+            "https://[fd00::1]",
+        ] {
             assert_eq!(told(to(url)), none, "{url}");
         }
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for url in
-            ["", "a", "ftp://a", "http://", "http://me:pw@a", "http://a b", "http://a/#b", "http://a:x", "http://a:", "http://ä", "http://a/\u{7f}", "http://[", "HTTP://a"]
-        {
+        for url in [
+            "",
+            "a",
+            "ftp://a",
+            "http://",
+            "http://me:pw@a",
+            "http://a b",
+            "http://a/#b",
+            "http://a:x",
+            "http://a:",
+            "http://ä",
+            "http://a/\u{7f}",
+            "http://[",
+            "HTTP://a",
+        ] {
             assert_eq!(told(to(url)).len(), 1, "{url}");
         }
     }

@@ -22,6 +22,6 @@ pub use env::Secrets;
 pub use run::{Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
 pub use targets::Targets;
 pub use types::{
-    BotRunSpec, EnvVar, ExportSpec, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec, TargetPolicy,
-    ThresholdSpec, Time, TtlSpec,
+    BotRunSpec, EnvVar, ExportSpec, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec,
+    TargetPolicy, ThresholdSpec, Time, TtlSpec,
 };

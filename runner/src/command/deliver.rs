@@ -30,7 +30,11 @@ fn begin() -> Result<Exit, Error> {
     // A volume that hangs is left behind.
     runtime.shutdown_background();
     // Failures come last: the end of what is said is part of the pod's status.
-    let said = delivered.done.iter().map(say).fold(Exit::Passed, |all, one| if all == Exit::Passed { one } else { all });
+    let said = delivered
+        .done
+        .iter()
+        .map(say)
+        .fold(Exit::Passed, |all, one| if all == Exit::Passed { one } else { all });
     delivered.failed.iter().for_each(complain);
     Ok(if delivered.failed.is_empty() { said } else { Exit::Unwritten })
 }

@@ -31,7 +31,9 @@ pub(super) fn write(mount: &Path, folder: &str, name: &str, result: &RunResult) 
     let to = OutArgs { out: vec![place.join(name)], format: None };
     let unwritten = |error: result_file::Error| {
         let cause = match error {
-            result_file::Error::Unwritable(_, cause) | result_file::Error::Kept(_, cause, _) => cause.to_string(),
+            result_file::Error::Unwritable(_, cause) | result_file::Error::Kept(_, cause, _) => {
+                cause.to_string()
+            }
             other => other.to_string(),
         };
         Error::Write(name.to_owned(), cause)

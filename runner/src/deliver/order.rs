@@ -2,16 +2,18 @@
 
 use botarmy_protocol::{env as variable, path};
 use botarmy_report::Format;
+use botarmy_spec::Secrets;
 use botarmy_spec::export::{carrier, file_name};
 use botarmy_spec::types::{ExportSpec, HeaderSpec};
-use botarmy_spec::Secrets;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::path::PathBuf;
 
 /// Why it makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the environment variable {0} is not set; `runner deliver` works in pods that the operator makes")]
+    #[error(
+        "the environment variable {0} is not set; `runner deliver` works in pods that the operator makes"
+    )]
     Unset(String),
     #[error("BOTARMY_EXPORT: {0}; the operator and the image of its runners are of different versions")]
     Unknown(#[from] serde_json::Error),
@@ -44,8 +46,15 @@ pub(crate) struct Destination {
 #[derive(Debug)]
 pub(crate) enum Place {
     /// A folder of a claim that is mounted.
-    Folder { claim: String, mount: PathBuf, folder: String },
-    Address { url: String, headers: HeaderMap },
+    Folder {
+        claim: String,
+        mount: PathBuf,
+        folder: String,
+    },
+    Address {
+        url: String,
+        headers: HeaderMap,
+    },
 }
 
 impl Order {
@@ -123,7 +132,8 @@ mod tests {
             ("BOTARMY_RUN_UID", "0f1e2d3c-4b5a"),
             ("BOTARMY_EXPORT", &exports.to_string()),
         ];
-        let find = |name: &str| fixed.iter().chain(more).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let find =
+            |name: &str| fixed.iter().chain(more).find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         Order::read(find).map_err(|error| error.to_string())
     }
 
@@ -145,7 +155,10 @@ mod tests {
         let Place::Address { headers, .. } = &read.destinations[1].place else { panic!("{read:?}") };
         assert_eq!(headers["x-plain"], "plain text");
         assert_eq!(headers["authorization"], "Bearer s3cr3t");
-        assert_eq!(read.secrets.hide("it is Bearer s3cr3t, or s3cr3t, or plain text"), "it is ***, or ***, or plain text");
+        assert_eq!(
+            read.secrets.hide("it is Bearer s3cr3t, or s3cr3t, or plain text"),
+            "it is ***, or ***, or plain text"
+        );
         assert!(!format!("{:?}", read.destinations).contains("s3cr3t"));
     }
 
@@ -155,7 +168,10 @@ mod tests {
         assert!(missing.contains("BOTARMY_EXPORT_HEADER_1_1 is not set"), "{missing}");
         order(&with_secret(true), &[]).expect("without it");
         let odd = order(&with_secret(false), &[("BOTARMY_EXPORT_HEADER_1_1", "s3cr3t\nx")]).unwrap_err();
-        assert!(odd.starts_with("export[1]: the header \"Authorization\"") && !odd.contains("s3cr3t"), "{odd}");
+        assert!(
+            odd.starts_with("export[1]: the header \"Authorization\"") && !odd.contains("s3cr3t"),
+            "{odd}"
+        );
         for (exports, part) in [
             (json!([{}]), "export[0]: it goes nowhere"),
             (json!([{"formats": ["pdf"]}]), "BOTARMY_EXPORT: unknown variant `pdf`"),

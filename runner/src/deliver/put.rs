@@ -83,9 +83,7 @@ impl Why {
             Self::Send(Failure::Tls(_)) => {
                 "look at its certificate; SSL_CERT_FILE of the runner in spec.template names others that are trusted"
             }
-            Self::Send(_) | Self::Timeout(_) => {
-                "look whether it can be reached from the run's namespace"
-            }
+            Self::Send(_) | Self::Timeout(_) => "look whether it can be reached from the run's namespace",
             Self::Status(status, _) if status.is_client_error() => "look at url and headers",
             Self::Status(..) => "look at the server",
         }

@@ -110,7 +110,8 @@ fn order(exports: &Value, mounts: &Path) -> Order {
 
 async fn put_to(url: &str, patience: Patience) -> Delivered {
     let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
-    let headers = json!([{"name": "Authorization", "valueFrom": secret}, {"name": "X-Team", "value": "shop"}]);
+    let headers =
+        json!([{"name": "Authorization", "valueFrom": secret}, {"name": "X-Team", "value": "shop"}]);
     let exports = json!([{"http": {"url": url, "headers": headers}, "formats": ["json"]}]);
     deliver(order(&exports, Path::new("/nowhere")), result(), patience).await
 }
@@ -143,6 +144,7 @@ async fn a_refusal_is_told_at_once() {
         let [told] = &*delivered.failed else { panic!("{delivered:?}") };
         assert!(told.starts_with(&format!("export[0]: {address}/x?…: the answer is {code} ")), "{told}");
         assert!(told.ends_with("; look at url and headers") && !told.contains("sig=abc"), "{told}");
+        assert!(told.contains("with ***;"), "what the server repeats is hidden: {told}");
         assert_eq!((server.seen().len(), &*server.seen()[0].path), (1, "/x?sig=abc"));
     }
 }
@@ -154,7 +156,10 @@ async fn who_never_answers_well_is_given_up() {
     let delivered = put_to(&address, patience).await;
     let tries = server.seen().len();
     let [told] = &*delivered.failed else { panic!("{delivered:?}") };
-    assert!(tries > 1 && told.contains(&format!(", after {tries} tries; look at the server")), "{tries}: {told}");
+    assert!(
+        tries > 1 && told.contains(&format!(", after {tries} tries; look at the server")),
+        "{tries}: {told}"
+    );
 
     let (server, address) = serve(&[Say::Hang]).await;
     let delivered = put_to(&address, patience).await;
@@ -183,7 +188,10 @@ async fn who_is_not_there_is_told() {
     // What speaks no TLS.
     let (_, address) = serve(&[Say::Status(200)]).await;
     let delivered = put_to(&address.replace("http:", "https:"), patience).await;
-    assert!(delivered.failed[0].contains("no TLS: ") && delivered.failed[0].contains("SSL_CERT_FILE"), "{delivered:?}");
+    assert!(
+        delivered.failed[0].contains("no TLS: ") && delivered.failed[0].contains("SSL_CERT_FILE"),
+        "{delivered:?}"
+    );
 }
 
 #[tokio::test]
@@ -196,7 +204,10 @@ async fn redirects_are_followed_in_the_same_place_only() {
     assert_eq!(paths, ["/", "/a?x=1", "/b"]);
     assert!(server.seen().iter().all(|seen| is_result(&seen.body)));
     for (say, part) in [
-        (to(307, &format!("{elsewhere}/x?sig=abc")), "307 Temporary Redirect, which leads to \"http://127.0.0.1:"),
+        (
+            to(307, &format!("{elsewhere}/x?sig=abc")),
+            "307 Temporary Redirect, which leads to \"http://127.0.0.1:",
+        ),
         (to(308, &elsewhere.replace("http://", "//")), "308 Permanent Redirect, which leads to \"//"),
         (to(302, "/a"), "302 Found, which leads to \"/a\""),
         (to(307, ""), "which leads to \"\""),
@@ -219,7 +230,10 @@ async fn answers_have_bounds() {
     let patience = Patience { total: Duration::from_millis(300), ..QUICK };
     let (_, address) = serve(&[Say::Header(1 << 20)]).await;
     let delivered = put_to(&address, patience).await;
-    assert!(delivered.failed.len() == 1 && delivered.failed[0].contains("the connection broke: "), "{delivered:?}");
+    assert!(
+        delivered.failed.len() == 1 && delivered.failed[0].contains("the connection broke: "),
+        "{delivered:?}"
+    );
     let (_, address) = serve(&[Say::Body(4 << 20)]).await;
     let delivered = put_to(&address, patience).await;
     let told = &delivered.failed[0];
@@ -246,7 +260,11 @@ async fn files_are_written_whole_in_each_form_and_again() {
         std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let suffixes = ["csv", "html", "json", "txt", "xml"];
-    assert_eq!(names, suffixes.map(|suffix| format!("shop-checkout-0f1e2d3c.{suffix}")), "and nothing besides");
+    assert_eq!(
+        names,
+        suffixes.map(|suffix| format!("shop-checkout-0f1e2d3c.{suffix}")),
+        "and nothing besides"
+    );
     assert!(is_result(&std::fs::read(folder.join("shop-checkout-0f1e2d3c.json")).unwrap()));
     let xml = std::fs::read_to_string(folder.join("shop-checkout-0f1e2d3c.xml")).unwrap();
     assert!(xml.contains("<testsuite name=\"botarmy\""), "{xml}");

@@ -1,9 +1,9 @@
 //! The objects of an export: the result, and the Job that takes it to where it shall be. Pure.
 
+use super::super::Error;
 use super::super::build::{MANAGED_BY, metadata, named};
 use super::super::policy::export::JOB_DEADLINE;
 use super::super::template::overlay;
-use super::super::Error;
 use crate::Settings;
 use botarmy_crds::{BotRun, RUNNER_CONTAINER as RUNNER};
 use botarmy_protocol::{env as variable, exit, path};
@@ -63,8 +63,8 @@ pub(super) fn job_name(run: &BotRun, uid: &str) -> Result<String, Error> {
 }
 
 fn digits(of: &[u8]) -> String {
-    let digest: String = Sha256::digest(of).iter().map(|byte| format!("{byte:02x}")).collect();
-    digest[..DIGITS].to_owned()
+    let [a, b, c, ..]: [u8; 32] = Sha256::digest(of).into();
+    format!("{a:02x}{b:02x}{c:02x}")[..DIGITS].to_owned()
 }
 
 /// The object with a result.

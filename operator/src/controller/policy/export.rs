@@ -87,7 +87,12 @@ mod tests {
         let begun = Known { since: Some(at("10")), ..new };
         for (what, known, now, step) in [
             ("not asked for", Known::default(), "10", Step::None),
-            ("not asked for any more", Known { job: Some(&at_work), asked: false, ..begun }, "10", Step::None),
+            (
+                "not asked for any more",
+                Known { job: Some(&at_work), asked: false, ..begun },
+                "10",
+                Step::None,
+            ),
             ("new", new, "10", Step::Begin),
             ("it cannot be made yet", begun, "30", Step::Begin),
             ("it could not be made in time", begun, "31", Step::GiveUp),
@@ -101,7 +106,12 @@ mod tests {
             ("done, seen late", Known { job: Some(&done), ..begun }, "59", Step::Succeed),
             ("failed", Known { job: Some(&failed), ..begun }, "11", Step::Fail),
             ("ended", Known { ended: Some(at("20")), ..begun }, "59", Step::Ended(at("20"))),
-            ("ended, its Job is there", Known { ended: Some(at("20")), job: Some(&failed), ..begun }, "59", Step::Ended(at("20"))),
+            (
+                "ended, its Job is there",
+                Known { ended: Some(at("20")), job: Some(&failed), ..begun },
+                "59",
+                Step::Ended(at("20")),
+            ),
         ] {
             assert_eq!(next(known, at(now)), step, "{what}");
         }

@@ -43,10 +43,19 @@ fn the_pod_may_do_what_it_must_and_nothing_else() {
     assert_eq!(spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"], json!([1, 4]));
     let (template, pod) = (&spec["template"], &spec["template"]["spec"]);
     assert!(template["metadata"]["labels"].get(botarmy_crds::RUN_UID_LABEL).is_none(), "it is no runner");
-    assert_eq!((&pod["restartPolicy"], &pod["automountServiceAccountToken"]), (&json!("Never"), &json!(false)));
-    assert_eq!((&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["fsGroup"]), (&json!(true), &json!(65532)));
+    assert_eq!(
+        (&pod["restartPolicy"], &pod["automountServiceAccountToken"]),
+        (&json!("Never"), &json!(false))
+    );
+    assert_eq!(
+        (&pod["securityContext"]["runAsNonRoot"], &pod["securityContext"]["fsGroup"]),
+        (&json!(true), &json!(65532))
+    );
     let container = &pod["containers"][0];
-    assert_eq!((&container["image"], &container["command"]), (&json!("runner:1"), &json!(["/runner", "deliver"])));
+    assert_eq!(
+        (&container["image"], &container["command"]),
+        (&json!("runner:1"), &json!(["/runner", "deliver"]))
+    );
     let hardened = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
     assert_eq!(container["securityContext"], hardened);
     let volumes = json!([
@@ -73,7 +82,10 @@ fn values_come_as_they_were_written_and_secrets_from_the_kubelet() {
     let told = expanded(of("BOTARMY_EXPORT")["value"].as_str().unwrap());
     let told: Vec<ExportSpec> = serde_json::from_str(&told).unwrap();
     assert_eq!(told, run(&exports()).spec.run.operation.export);
-    assert_eq!((&of("BOTARMY_RUN_NAME")["value"], &of("BOTARMY_RUN_UID")["value"]), (&json!("checkout"), &json!(UID)));
+    assert_eq!(
+        (&of("BOTARMY_RUN_NAME")["value"], &of("BOTARMY_RUN_UID")["value"]),
+        (&json!("checkout"), &json!(UID))
+    );
 }
 
 #[test]
@@ -105,18 +117,34 @@ fn the_users_template_says_where_the_pod_may_run_and_whom_it_trusts() {
     }});
     let job = made(&spec);
     let pod = &job["spec"]["template"]["spec"];
-    assert_eq!((&pod["nodeSelector"], &pod["imagePullSecrets"]), (&json!({"pool": "load"}), &json!([{"name": "pull"}])));
+    assert_eq!(
+        (&pod["nodeSelector"], &pod["imagePullSecrets"]),
+        (&json!({"pool": "load"}), &json!([{"name": "pull"}]))
+    );
     let context = &pod["securityContext"];
-    assert_eq!((&context["fsGroup"], &context["runAsNonRoot"]), (&json!(7), &json!(true)), "theirs over ours");
-    assert_eq!((&pod["restartPolicy"], &pod["automountServiceAccountToken"]), (&json!("Never"), &json!(false)));
+    assert_eq!(
+        (&context["fsGroup"], &context["runAsNonRoot"]),
+        (&json!(7), &json!(true)),
+        "theirs over ours"
+    );
+    assert_eq!(
+        (&pod["restartPolicy"], &pod["automountServiceAccountToken"]),
+        (&json!("Never"), &json!(false))
+    );
     assert!(pod.get("hostNetwork").is_none());
     let names = |list: &Value| list.as_array().unwrap().iter().map(|i| i["name"].clone()).collect::<Value>();
     assert_eq!(names(&pod["volumes"]), json!(["botarmy-result", "botarmy-export-0", "ca"]));
     assert_eq!(names(&pod["containers"]), json!(["deliver"]));
     let container = &pod["containers"][0];
-    assert_eq!((&container["image"], &container["command"]), (&json!("runner:1"), &json!(["/runner", "deliver"])));
+    assert_eq!(
+        (&container["image"], &container["command"]),
+        (&json!("runner:1"), &json!(["/runner", "deliver"]))
+    );
     assert_eq!(container["volumeMounts"][2], json!({"name": "ca", "mountPath": "/etc/ca"}));
-    assert!(!container["env"].to_string().contains("OTHER") && container["env"].to_string().contains("/etc/ca/ca.crt"));
+    assert!(
+        !container["env"].to_string().contains("OTHER")
+            && container["env"].to_string().contains("/etc/ca/ca.crt")
+    );
 }
 
 #[test]
