@@ -1,6 +1,6 @@
 //! The result of a run is taken to where it shall be by one Job, and the run is kept until that has ended.
 
-use crate::fake::{Effect, Fake, Fault};
+use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -190,6 +190,40 @@ async fn one_that_does_not_end_is_given_up() {
         "{given_up}"
     );
     assert_eq!(exports(&fake), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_others_are_left_alone() {
+    for kind in ["jobs", "configmaps"] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        // The names of its objects are those of a run with this UID: that of a first one says them.
+        let first = apply(&fake, exported());
+        end(&fake, &operator, &first).await;
+        let name = eventually("a Job", || exports(&fake).pop()).await;
+        let job = fake.get("jobs", &name).expect("a Job");
+        let result = &job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
+        let result = result.as_str().expect("a name").to_owned();
+        operator.kill().await;
+
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let name = if kind == "jobs" { name } else { result };
+        let uid = apply(&fake, exported());
+        assert_eq!(uid, first, "UIDs are counted");
+        let metadata = json!({"name": name, "namespace": NAMESPACE});
+        let theirs =
+            fake.add(kind, json!({"metadata": metadata, "spec": {"template": {}}, "data": {"theirs": "1"}}));
+        end(&fake, &operator, &uid).await;
+        eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
+        let told = fake.all("events").iter().any(|event| {
+            event["reason"] == "ExportFailed"
+                && event["note"].to_string().contains("belongs to something else")
+        });
+        assert!(told, "{kind}: {:#?}", fake.all("events"));
+        assert_eq!(fake.get(kind, &name), Some(theirs), "{kind}");
+        operator.kill().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ mod objects;
 
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, find, set, unknown};
-use super::dereference::{self, is_owned};
+use super::dereference::{self, Belongs, is_owned};
 use super::policy::export::{Known, LIMIT, Step, next};
 use super::policy::ttl::Export;
 use super::{Context, Error, FIELD_MANAGER, apply};
@@ -36,19 +36,33 @@ pub(super) async fn keep(context: &Context, run: &BotRun, uid: &str, status: &Bo
     let has_begun = status.result.is_some();
     let whole = context.armies.lock().get(uid).filter(|_| has_begun).map(|army| army.final_result(now_ms()));
     let whole = BotRunStatus { result: whole.or_else(|| status.result.clone()), ..status.clone() };
-    if let Err(error) = write_result(&context.client, run, uid, &whole).await {
+    if let Err(error) = write_result(&context.client, run, uid, &whole, true).await {
         tracing::warn!("{}: the whole result is not kept for its export: {error}", run.name_any());
     }
 }
 
-async fn write_result(client: &Client, run: &BotRun, uid: &str, status: &BotRunStatus) -> Result<(), Error> {
+/// Keeps a result. A name that somebody else has is left alone; false then.
+async fn write_result(
+    client: &Client,
+    run: &BotRun,
+    uid: &str,
+    status: &BotRunStatus,
+    anew: bool,
+) -> Result<bool, Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
-    let Some(result) = status.told_result() else { return Ok(()) };
-    let map = objects::result(run, uid, &result)?;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+    let name = objects::result_name(run, uid);
+    let found = call("looking for the result", maps.get_metadata_opt(&name)).await?;
+    match found.map(|found| Belongs::to(&found, run, uid)) {
+        Some(Belongs::Here) if !anew => return Ok(true),
+        Some(Belongs::Here) | None => {}
+        Some(Belongs::ToOneBefore | Belongs::Elsewhere) => return Ok(false),
+    }
+    let Some(result) = status.told_result() else { return Ok(false) };
+    let map = objects::result(run, uid, &result)?;
     let manager = PatchParams::apply(FIELD_MANAGER).force();
-    let (name, body) = (objects::result_name(run, uid), Patch::Apply(&map));
-    Ok(call("keeping the result", maps.patch(&name, &manager, &body)).await.map(drop)?)
+    call("keeping the result", maps.patch(&name, &manager, &Patch::Apply(&map))).await?;
+    Ok(true)
 }
 
 /// Brings the export of a run that is over a step further, and tells of it in the status.
@@ -86,7 +100,7 @@ pub(super) async fn follow(
             }
             Outcome::Failed(format!("it was not over within {LIMIT:?}; the last that was known: {last}"))
         }
-        Step::Foreign => Outcome::Failed(taken(&name)),
+        Step::Foreign => Outcome::Failed(taken("Job", &name)),
         Step::Refuse => Outcome::Failed(
             "the run was refused, so that it has no result; correct it, delete it and apply it anew".into(),
         ),
@@ -130,8 +144,8 @@ async fn read_job(context: &Context, run: &BotRun, name: &str) -> Result<Option<
     Ok(call("reading the Job of the export", jobs.get_opt(name)).await?)
 }
 
-fn taken(name: &str) -> String {
-    format!("a Job {name} exists and belongs to something else; delete it")
+fn taken(kind: &str, name: &str) -> String {
+    format!("the {kind} {name} exists and belongs to something else; delete it")
 }
 
 /// Makes the Job, once. Whatever keeps it from being made is told, and tried again for a while.
@@ -153,10 +167,8 @@ async fn try_to_begin(
     status: &BotRunStatus,
 ) -> Result<Outcome, Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
-    let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
-    let kept = objects::result_name(run, uid);
-    if call("looking for the result", maps.get_metadata_opt(&kept)).await?.is_none() {
-        write_result(&context.client, run, uid, status).await?;
+    if !write_result(&context.client, run, uid, status, false).await? {
+        return Ok(Outcome::Failed(taken("ConfigMap", &objects::result_name(run, uid))));
     }
     let job = objects::job(&context.settings, run, uid, name)?;
     let made = api_call::create::<Job>(
@@ -172,7 +184,7 @@ async fn try_to_begin(
         Err(api_call::Error::Refused(_, refusal)) if refusal.code == CONFLICT => {
             // Made by a reconcile whose answer was lost, or gone again.
             if read_job(context, run, name).await?.is_some_and(|job| !is_owned(&job, uid)) {
-                return Ok(Outcome::Failed(taken(name)));
+                return Ok(Outcome::Failed(taken("Job", name)));
             }
         }
         Err(api_call::Error::Refused(_, refusal)) if matches!(refusal.code, BAD_REQUEST | INVALID) => {
