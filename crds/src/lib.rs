@@ -7,6 +7,7 @@
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat their keys")]
 
 mod definition;
+mod ending;
 mod schedule;
 mod status;
 
@@ -15,7 +16,7 @@ pub use schedule::{
     ActiveRun, BotRunSchedule, BotRunScheduleSpec, BotRunScheduleStatus, ConcurrencyPolicy,
     MAX_SCHEDULE_NAME, RunTemplate, RunTemplateMetadata,
 };
-pub use status::{BotRunStatus, Phase, RunnersStatus, TopError};
+pub use status::{BotRunStatus, ExportStatus, Phase, RunnersStatus, TopError};
 
 use botarmy_spec::BotRunSpec;
 use kube::CustomResource;

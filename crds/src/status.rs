@@ -35,7 +35,8 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
     /// What is true of the run: Accepted, Scheduled, Running, ThresholdsMet, Complete, and Failed unless it passed;
-    /// Reconciling and Stalled for tools that wait for objects; others where there is something to tell.
+    /// Reconciling and Stalled for tools that wait for objects; Exported of a run with an export; others where there is
+    /// something to tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -80,9 +81,23 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "atomic"))]
     pub top_errors: Vec<TopError>,
+    /// The export of the result that was ended last, of a run that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportStatus>,
     /// The figures so far, merged over all runners; those of the whole run once it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RunResult>,
+}
+
+/// An export that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportStatus {
+    /// The Job that took the result to where it shall be; it is called after what was to be done.
+    #[schemars(length(max = 253))]
+    pub job: String,
+    /// When it ended, well or not; the condition Exported tells which.
+    pub completion_time: Time,
 }
 
 /// A class of failures.

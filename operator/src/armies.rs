@@ -214,6 +214,7 @@ pub enum Fault {
 
 /// An army at work.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that hold each by itself")]
 pub struct Army {
     /// The namespace of its run.
     pub namespace: String,
@@ -260,6 +261,7 @@ pub struct Army {
 
 /// Decisions that survive the operator.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that hold each by itself")]
 struct Written {
     plan: bool,
     setup: bool,

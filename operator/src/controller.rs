@@ -8,6 +8,7 @@ mod build;
 mod cause;
 mod conditions;
 mod dereference;
+mod export;
 mod figures;
 mod observe;
 mod policy;
@@ -40,6 +41,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
+use policy::ttl::Export;
 use queue::Queue;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -299,7 +301,7 @@ async fn follow(
         return Ok(Action::requeue(AGAIN));
     }
     if is_over(run) {
-        after_the_end(context, run, uid, &mut found).await
+        Box::pin(after_the_end(context, run, uid, &mut found)).await
     } else {
         at_work(context, run, uid, &mut found).await
     }
@@ -340,26 +342,29 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
         }
         Err(refused) => observe::invalid(run, &refused),
     };
+    export::keep(context, run, uid, &observed).await;
     status::write(context, run, observed).await?;
     Ok(Action::requeue(again))
 }
 
-/// A run that is over is looked at until its pods are gone, and until it is to be deleted.
+/// A run that is over is looked at until its result is exported and its pods are gone, and until it is to be deleted.
 async fn after_the_end(
     context: &Context,
     run: &BotRun,
     uid: &str,
     found: &mut Found,
 ) -> Result<Action, Error> {
-    status::keep_generation(context, run).await?;
+    let mut status = status::of_the_end(run);
+    let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
+    status::write(context, run, status).await?;
     if let Some(job) = found.left_over(run, uid) {
         apply::discard(context, job).await?;
         context.armies.leave(uid);
-        return until_deleted(context, run, uid).await;
+        return until_deleted(context, run, uid, export).await;
     }
     if found.runners_are_gone(uid) || has_been_over_for_long(run) {
         context.armies.leave(uid);
-        return until_deleted(context, run, uid).await;
+        return until_deleted(context, run, uid, export).await;
     }
     // A runner that has not heard yet that its measures are safe must still be answered.
     if let Err(refused) = validate::validate(context, run, uid, found) {
@@ -376,7 +381,10 @@ fn has_been_over_for_long(run: &BotRun) -> bool {
 }
 
 /// Deletes a run when its time is over; a run that is kept for ever is not looked at again.
-async fn until_deleted(context: &Context, run: &BotRun, uid: &str) -> Result<Action, Error> {
+async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Export) -> Result<Action, Error> {
+    if export == Export::UnderWay {
+        return Ok(Action::requeue(AGAIN));
+    }
     let status = run.status.as_ref();
     let ended = status.and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
     let refused =
@@ -385,7 +393,7 @@ async fn until_deleted(context: &Context, run: &BotRun, uid: &str) -> Result<Act
     match policy::ttl::remaining(
         ttl,
         status.and_then(|s| s.outcome),
-        ended.or_else(refused),
+        policy::ttl::since(ended.or_else(refused), export),
         Timestamp::now(),
     ) {
         None => Ok(Action::await_change()),

@@ -187,7 +187,9 @@ fn watch_runs(
 fn lighten(guarded: &mut DeserializeGuard<BotRun>) {
     guarded.managed_fields_mut().clear();
     if let Ok(run) = &mut guarded.0 {
+        let export = std::mem::take(&mut run.spec.run.operation.export);
         run.spec.run = BotRunSpec::default();
+        run.spec.run.operation.export = export;
         if let Some(status) = &mut run.status {
             status.conditions.clear();
             status.result = None;

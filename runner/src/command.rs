@@ -2,6 +2,7 @@
 
 mod agent;
 mod completions;
+mod deliver;
 mod input;
 mod progress;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Completions(completions::Args),
     /// Work for a run of the cluster; for the pods that the operator makes.
     Agent,
+    /// Take the result of a run of the cluster to where its spec says; for the pods that the operator makes.
+    Deliver,
 }
 
 /// Reads the command line and does what it says. A wrong command line ends with exit code 2.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::schema(),
         Command::Completions(args) => completions::completions(&args),
         Command::Agent => agent::agent(),
+        Command::Deliver => deliver::deliver(),
     };
     exit.into()
 }

@@ -24,6 +24,22 @@ fn value(body: &str) -> Value {
 }
 
 #[test]
+fn a_file_that_is_put_is_kept_and_replaced() {
+    let shop = Shop::open(&[]);
+    assert_eq!(shop.ask("GET", "/files/a", &[], "").0, 404);
+    for (body, status) in [("first", 201), ("second", 204)] {
+        assert_eq!(shop.ask("PUT", "/files/a", &[], body).0, status);
+        assert_eq!(shop.ask("GET", "/files/a", &[], ""), (200, body.to_owned()));
+    }
+    for n in 0..20 {
+        assert_eq!(shop.ask("PUT", &format!("/files/b{n}"), &[], "x").0, 201);
+    }
+    assert_eq!(shop.ask("GET", "/files/a", &[], "").0, 404, "there is room for twenty");
+    assert_eq!(shop.ask("PUT", "/files/c", &[], &"x".repeat((1 << 20) + 1)).0, 413);
+    assert_eq!(shop.stats()["routes"]["PUT /files/{name}"], 23);
+}
+
+#[test]
 fn each_route_is_counted_and_the_count_is_not() {
     let shop = Shop::open(&[]);
     assert_eq!(shop.stats(), json!({"requests": 0, "routes": {}}));

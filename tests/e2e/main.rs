@@ -4,6 +4,7 @@
 
 mod cluster;
 mod corpus;
+mod export;
 mod faults;
 mod input;
 mod loads;

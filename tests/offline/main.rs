@@ -6,6 +6,7 @@
 mod checkpoint;
 mod deletion;
 mod election;
+mod export;
 mod failures;
 mod fake;
 mod golden;

@@ -118,6 +118,16 @@ fn each_rule_accepts_and_refuses() {
     let value = "value and valueFrom exclude each other; keep one";
     let value_from = "a value comes from a secretKeyRef, a configMapKeyRef or a fieldRef; give one of them";
     let data = "the rows come from a file, from inline or from a configMap; give one of them";
+    let export = "a result goes to a persistentVolumeClaim or to http; give one of them";
+    let one_address = "several formats cannot go to one address; end url with a slash, so that each gets a name of its own, or give one format";
+    let outside = "path leads out of the claim; write a folder inside of it, without .. and without a slash at the beginning";
+    let url = "url is not an address; write one such as https://HOST/PATH, without a name, a password or a fragment";
+    let header_value = "a header has a value or a valueFrom; give one of them";
+    let own_header = "this header is set by itself; leave it out";
+    let to = |url: &str| json!({"export": [{"http": {"url": url}}]});
+    let into = |path: &str| json!({"export": [{"persistentVolumeClaim": {"claimName": "c", "path": path}}]});
+    let forms = |url: &str, forms: Value| json!({"export": [{"http": {"url": url}, "formats": forms}]});
+    let with_header = |header: Value| json!({"export": [{"http": {"url": "http://a", "headers": [header]}}]});
     let none = Value::Null;
     let stages = |stage: Value| json!({"stages": [stage]});
     let mut seen = BTreeSet::new();
@@ -195,6 +205,47 @@ fn each_rule_accepts_and_refuses() {
             json!({"targetPolicy": "Shared", "ttlSecondsAfterFinished": {"passed": 1}}),
             None,
         ),
+        (&none, json!({"export": [{}]}), Some(export)),
+        (
+            &none,
+            json!({"export": [{"http": {"url": "http://a"}, "persistentVolumeClaim": {"claimName": "c"}}]}),
+            Some(export),
+        ),
+        (
+            &json!({}),
+            json!({"export": [{"persistentVolumeClaim": {"claimName": "c"}, "formats": ["csv", "text"]}]}),
+            None,
+        ),
+        (&none, into("a/b..c/...d"), None),
+        (&none, into("/a"), Some(outside)),
+        (&none, into(".."), Some(outside)),
+        (&none, into("a/../b"), Some(outside)),
+        (&none, forms("http://a/b/", json!(["json", "html"])), None),
+        (&none, forms("http://a/b", json!(["json"])), None),
+        (&none, forms("http://a/b", json!(["json", "html"])), Some(one_address)),
+        (&none, to("https://a.b_c-d:8443/x?y=1&z=%20"), None),
+        (&none, to("http://[fd00::1]:80"), None),
+        (&none, to("ftp://a"), Some(url)),
+        (&none, to("http://me:pw@a"), Some(url)),
+        (&none, to("http://a/b#c"), Some(url)),
+        (&none, to("http://a b"), Some(url)),
+        (&none, to("http://"), Some(url)),
+        (&none, with_header(json!({"name": "X-Key", "value": ""})), None),
+        (
+            &none,
+            with_header(json!({"name": "X-Key", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+            None,
+        ),
+        (&none, with_header(json!({"name": "X-Key"})), Some(header_value)),
+        (
+            &none,
+            with_header(
+                json!({"name": "a", "value": "", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+            ),
+            Some(header_value),
+        ),
+        (&none, with_header(json!({"name": "Content-Length", "value": "1"})), Some(own_header)),
+        (&none, with_header(json!({"name": "hosts", "value": "1"})), None),
         (&none, json!({"data": {"file": "/a"}}), None),
         (&none, json!({"data": {"configMap": {"name": "a", "key": "b"}}}), None),
         (&none, json!({"data": {"file": "/a", "inline": "a"}}), Some(data)),

@@ -2,63 +2,25 @@
 
 use botarmy_console::output::complain;
 use botarmy_console::result_file::{ResultFile, deliver};
-use botarmy_crds::{BotRun, BotRunStatus, Phase};
+use botarmy_crds::{BotRun, BotRunStatus};
 use botarmy_report::terminal::escape;
-use botarmy_report::{Exit, Facts, RunOutcome, RunResult, Totals};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
-/// The condition of this kind.
-pub(crate) fn condition<'s>(status: &'s BotRunStatus, kind: &str) -> Option<&'s Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == kind)
-}
+use botarmy_report::{Exit, RunOutcome, RunResult};
 
 /// How a run ended; none while it goes on.
 pub(crate) fn outcome(run: &BotRun) -> Option<RunOutcome> {
-    let status = run.status.as_ref().filter(|status| status.phase == Phase::Finished)?;
-    Some(status.outcome.unwrap_or(RunOutcome::Errored))
+    run.status.as_ref().and_then(BotRunStatus::ending)
 }
 
-/// What a run has come to: at its end in any case, before as far as something is known. One that never began has
-/// nothing but the reason.
+/// What a run has come to: at its end in any case, before as far as something is known.
 pub(crate) fn result(run: &BotRun) -> Option<RunResult> {
-    let status = run.status.as_ref()?;
-    let Some(outcome) = outcome(run) else { return status.result.clone() };
-    let nothing = || {
-        let facts = Facts {
-            outcome,
-            alive: 0,
-            duration_ms: 0,
-            thresholds: Vec::new(),
-            gaps: Vec::new(),
-            dimensions: Vec::new(),
-        };
-        RunResult::build(&Totals::default(), facts)
-    };
-    let result = status.result.clone().unwrap_or_else(nothing);
-    // What went wrong beside another verdict stands in the result itself.
-    let befell = (outcome == RunOutcome::Errored).then(|| why(status)).flatten();
-    Some(RunResult { outcome, reason: result.reason.or(befell), ..result })
-}
-
-/// Why a run is Errored: what is wrong with it, or what befell it.
-fn why(status: &BotRunStatus) -> Option<String> {
-    match condition(status, "Failed") {
-        _ if is_refused(status) => condition(status, "Accepted").map(|refused| refused.message.clone()),
-        Some(failed) => Some(format!("{}: {}", failed.reason, failed.message)),
-        None => None,
-    }
-}
-
-/// Whether its spec makes no sense, so that nothing was started.
-fn is_refused(status: &BotRunStatus) -> bool {
-    condition(status, "Accepted").is_some_and(|accepted| accepted.status == "False")
+    run.status.as_ref().and_then(BotRunStatus::told_result)
 }
 
 /// The exit code of a run that is over, after its result was delivered with this one.
 fn exit_code(status: &BotRunStatus, delivered: Exit) -> Exit {
     match delivered {
         // As where the same file is run here and now.
-        Exit::Errored if is_refused(status) => Exit::Invalid,
+        Exit::Errored if status.is_refused() => Exit::Invalid,
         delivered => delivered,
     }
 }
@@ -68,7 +30,7 @@ pub(crate) fn tell(run: &BotRun, files: Vec<ResultFile>) -> Exit {
     let (Some(status), Some(result)) = (&run.status, result(run)) else { return Exit::Errored };
     let exit = exit_code(status, deliver(&result, files));
     if result.outcome == RunOutcome::Errored {
-        for line in why(status).iter().flat_map(|why| why.lines()) {
+        for line in status.why_errored().iter().flat_map(|why| why.lines()) {
             complain(&escape(line));
         }
     }

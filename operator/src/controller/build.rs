@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 /// The label by which the objects of this operator are known.
-const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "botarmy-operator");
+pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "botarmy-operator");
 
 /// The objects of a run.
 pub(super) struct Objects {
@@ -37,11 +37,7 @@ pub(super) fn build(
     accepted: &Accepted,
 ) -> Result<Objects, Error> {
     let metadata = metadata(run, uid)?;
-    let named = |name: String| {
-        let mut metadata = metadata.clone();
-        metadata["name"] = name.into();
-        metadata
-    };
+    let named = |name: String| named(&metadata, &name);
     let trust = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": named(trust_name(run)), "data": {path::CA_FILE: context.authority},
     });
@@ -59,7 +55,15 @@ pub(super) fn run_labels(run: &BotRun, uid: &str) -> Value {
     json!({MANAGED_BY.0: MANAGED_BY.1, RUN_LABEL: run.name_any(), RUN_UID_LABEL: uid})
 }
 
-fn metadata(run: &BotRun, uid: &str) -> Result<Value, Error> {
+/// The metadata of an object of this name.
+pub(super) fn named(metadata: &Value, name: &str) -> Value {
+    let mut metadata = metadata.clone();
+    metadata["name"] = name.into();
+    metadata
+}
+
+/// The metadata of all objects of a run but their names.
+pub(super) fn metadata(run: &BotRun, uid: &str) -> Result<Value, Error> {
     let owner = run.controller_owner_ref(&()).ok_or(Error::Incomplete("name"))?;
     Ok(json!({
         "namespace": run.namespace(),

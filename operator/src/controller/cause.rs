@@ -184,10 +184,17 @@ fn of_mistaken<'m>(mut messages: impl Iterator<Item = &'m str>, in_tree: bool) -
 
 /// Whether no pod of the Job will come back.
 pub(super) fn has_ended(job: &Job) -> bool {
+    is_complete(job) || holds(job, "Failed")
+}
+
+/// Whether the Job has done what it was made for.
+pub(super) fn is_complete(job: &Job) -> bool {
+    holds(job, "Complete")
+}
+
+fn holds(job: &Job, condition: &str) -> bool {
     let conditions = job.status.as_ref().and_then(|s| s.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
-    })
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == condition && c.status == "True"))
 }
 
 fn of_pod(pod: &Pod, events: &[Event]) -> Option<Cause> {

@@ -27,12 +27,14 @@ pub(super) const GENERATOR_SATURATED: &str = "GeneratorSaturated";
 pub(super) const MEASURES_SUMMED: &str = "MeasuresSummed";
 /// What was measured would not survive the operator.
 pub(super) const MEASURES_UNSAFE: &str = "MeasuresUnsafe";
+/// The result is where it shall be taken.
+pub(super) const EXPORTED: &str = "Exported";
 /// For tools that follow kstatus: it is on its way to its end.
 pub(super) const RECONCILING: &str = "Reconciling";
 /// For tools that follow kstatus: it needs a person.
 pub(super) const STALLED: &str = "Stalled";
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     ACCEPTED,
     SCHEDULED,
     RUNNING,
@@ -43,6 +45,7 @@ const ALL: [&str; 12] = [
     GENERATOR_SATURATED,
     MEASURES_SUMMED,
     MEASURES_UNSAFE,
+    EXPORTED,
     RECONCILING,
     STALLED,
 ];

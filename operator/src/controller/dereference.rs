@@ -102,7 +102,7 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let unexplained = context.armies.lock().get(uid).is_some_and(lacks_why);
     let lost = cause::of_failure(&evidence).is_some() || unexplained;
     if lost || (start.is_none() && !super::is_over(run)) {
-        gather(context, &namespace, uid, &mut evidence).await?;
+        gather(context, &namespace, uid, &format!("{RUN_UID_LABEL}={uid}"), &mut evidence).await?;
     }
     // A Job whose pods go with their namespace holds on to them, since it cannot make others: the one would wait for the
     // other for ever.
@@ -119,12 +119,19 @@ async fn is_ending(context: &Context, namespace: &str) -> Result<bool, Error> {
     Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()))
 }
 
-/// Reads the pods that do not run, and events where pods are lacking or say nothing themselves.
-async fn gather(context: &Context, namespace: &str, uid: &str, evidence: &mut Evidence) -> Result<(), Error> {
+/// Reads the pods that do not run, of those with these labels, and events where pods are lacking or say nothing
+/// themselves.
+pub(super) async fn gather(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    labels: &str,
+    evidence: &mut Evidence,
+) -> Result<(), Error> {
     let Some(job) = evidence.job.as_ref().filter(|job| is_owned(job, uid)) else { return Ok(()) };
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let idle = ListParams::default()
-        .labels(&format!("{RUN_UID_LABEL}={uid}"))
+        .labels(labels)
         .fields("status.phase!=Running,status.phase!=Succeeded")
         .limit(MAX_LISTED);
     evidence.pods = call("listing the pods of a run", pods.list(&idle)).await?.items;

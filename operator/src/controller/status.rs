@@ -33,17 +33,14 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
     Ok(())
 }
 
-/// Keeps the observed generation current after the end.
-pub(super) async fn keep_generation(context: &Context, run: &BotRun) -> Result<(), Error> {
+/// The status of a run that is over: the observed generation is kept current.
+pub(super) fn of_the_end(run: &BotRun) -> BotRunStatus {
     let mut status = conditions::of_ours(run.status.clone().unwrap_or_default());
-    if status.observed_generation == run.metadata.generation {
-        return Ok(());
-    }
     status.observed_generation = run.metadata.generation;
     for condition in &mut status.conditions {
         condition.observed_generation = run.metadata.generation;
     }
-    patch(context, run, &status).await
+    status
 }
 
 /// Writes it, if the run is still as it was when it was looked at: what somebody has changed since is looked at anew.
@@ -111,6 +108,13 @@ async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &B
         let why = status.result.iter().flat_map(|r| &r.gaps).last().map(|gap| gap.reason.clone());
         let note = format!("{} runners were lost so far; {}", lost(status), why.unwrap_or_default());
         super::apply::tell(context, run, EventType::Warning, "RunnerLost", note).await;
+    }
+    let exported = |status: &BotRunStatus| {
+        conditions::find(status, conditions::EXPORTED).filter(|c| c.status != "Unknown").cloned()
+    };
+    if let Some(ended) = exported(status).filter(|_| status.export != before.export) {
+        let kind = if ended.status == "True" { EventType::Normal } else { EventType::Warning };
+        super::apply::tell(context, run, kind, &ended.reason, ended.message).await;
     }
     let (event, bad) = match status.phase {
         Phase::Finished if before.phase != Phase::Finished => {

@@ -269,7 +269,7 @@ fn imposed(context: &Context, run: &BotRun, uid: &str, trust: &str) -> Value {
 
 /// Lays one value over another: mappings are merged, lists of named items by name, all else is
 /// replaced.
-fn overlay(base: &mut Value, over: &Value) {
+pub(super) fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {

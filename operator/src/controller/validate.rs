@@ -189,6 +189,7 @@ pub(super) fn digest(spec: &BotRunSpec) -> String {
         suspend: false,
         target_policy: None,
         ttl_seconds_after_finished: None,
+        export: Vec::new(),
         ..spec.operation.clone()
     };
     let frozen = BotRunSpec { load: live, operation, stop: false, ..spec.clone() };

@@ -187,6 +187,7 @@ mod tests {
             uid: "u".into(),
             at: at.map(time),
             end: None,
+            is_exporting: false,
             is_leaving: false,
         };
         let (one, two, three) = ("2030-01-01T01:00:00Z", "2030-01-01T02:00:00Z", "2030-01-01T03:00:00Z");

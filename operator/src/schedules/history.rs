@@ -3,7 +3,8 @@
 use super::runs::ScheduledRun;
 use botarmy_crds::BotRunScheduleSpec;
 
-/// The ended runs beyond what is kept, those that ended first before the others.
+/// The ended runs beyond what is kept, those that ended first before the others. One whose result is still being taken to
+/// elsewhere is kept until then.
 pub(super) fn surplus<'r>(spec: &BotRunScheduleSpec, runs: &'r [ScheduledRun]) -> Vec<&'r ScheduledRun> {
     let limits = [(true, spec.successful_runs_history_limit), (false, spec.failed_runs_history_limit)];
     let mut surplus = Vec::new();
@@ -12,7 +13,8 @@ pub(super) fn surplus<'r>(spec: &BotRunScheduleSpec, runs: &'r [ScheduledRun]) -
         let mut ended: Vec<_> = ended.filter(|(end, run)| end.passed == passed && !run.is_leaving).collect();
         ended.sort_by(|(a, x), (b, y)| (a.at, &x.name).cmp(&(b.at, &y.name)));
         let beyond = ended.len().saturating_sub(usize::try_from(limit).unwrap_or_default());
-        surplus.extend(ended.into_iter().take(beyond).map(|(_, run)| run));
+        let beyond = ended.into_iter().take(beyond).map(|(_, run)| run);
+        surplus.extend(beyond.filter(|run| !run.is_exporting));
     }
     surplus
 }
@@ -31,6 +33,7 @@ mod tests {
             uid: name.into(),
             at: None,
             end: end.map(|(second, passed)| End { at: Timestamp::from_second(second).unwrap(), passed }),
+            is_exporting: name.starts_with("exporting"),
             is_leaving: name.starts_with("leaving"),
         };
         let runs = [
@@ -39,11 +42,12 @@ mod tests {
             run("active", None),
             run("middle", Some((20, true))),
             run("leaving", Some((5, true))),
+            run("exporting", Some((0, false))),
             run("bad", Some((1, false))),
             run("worse", Some((2, false))),
         ];
         for (passed, failed, wanted) in [
-            (3, 2, vec![]),
+            (3, 3, vec![]),
             (2, 2, vec!["early"]),
             (1, 1, vec!["early", "middle", "bad"]),
             (0, 0, vec!["early", "middle", "late", "bad", "worse"]),

@@ -16,6 +16,8 @@ pub(super) struct ScheduledRun {
     pub(super) at: Option<Timestamp>,
     /// None as long as it is active.
     pub(super) end: Option<End>,
+    /// It has ended, and its result is not yet where it shall be taken.
+    pub(super) is_exporting: bool,
     /// It is being deleted.
     pub(super) is_leaving: bool,
 }
@@ -57,8 +59,14 @@ impl ScheduledRun {
             // The operator cannot work on it, so that nothing may wait for it.
             Err(_) => Some(End { at: created, passed: false }),
         };
+        // It ends in any case, if not well.
+        let exports = |run: &BotRun| {
+            let has_ended = run.status.as_ref().is_some_and(|status| status.export.is_some());
+            !run.spec.run.operation.export.is_empty() && !has_ended
+        };
         let name = guarded.name_any();
         Some(Self {
+            is_exporting: end.is_some() && guarded.0.as_ref().is_ok_and(exports),
             uid: guarded.uid()?,
             at: due_of(&schedule.name_any(), &name),
             name,
@@ -106,8 +114,13 @@ mod tests {
                 "metadata": {"name": "s-31557750", "uid": "u", "creationTimestamp": "2030-01-01T02:30:01Z", "ownerReferences": [owner]},
             }))
             .unwrap();
-            ScheduledRun::of(&schedule, &run).map(|run| (run.at.is_some(), run.end))
+            ScheduledRun::of(&schedule, &run).map(|run| (run.at.is_some(), run.end, run.is_exporting))
         };
+        let export = json!({"trees": {"T": "done"}, "export": [{"http": {"url": "http://store/"}}]});
+        let mut exported =
+            json!({"phase": "Finished", "outcome": "Passed", "completionTime": "2030-01-01T02:30:40Z"});
+        let exporting = exported.clone();
+        exported["export"] = json!({"job": "j", "completionTime": "2030-01-01T02:31:00Z"});
         let at = |second: &str| format!("2030-01-01T02:30:{second}Z").parse::<Timestamp>().unwrap();
         let spec = json!({"trees": {"T": "done"}});
         let running = json!({"phase": "Running"});
@@ -117,11 +130,21 @@ mod tests {
         for (what, owner, controller, spec, status, wanted) in [
             ("somebody else's", "other", true, &spec, &running, None),
             ("not controlled", "mine", false, &spec, &running, None),
-            ("at work", "mine", true, &spec, &running, Some((true, None))),
-            ("passed", "mine", true, &spec, &ended("Passed"), Some((true, end("40", true)))),
-            ("failed", "mine", true, &spec, &ended("Failed"), Some((true, end("40", false)))),
-            ("refused", "mine", true, &spec, &refused, Some((true, end("01", false)))),
-            ("not to be read", "mine", true, &json!({"trees": 5}), &running, Some((true, end("01", false)))),
+            ("at work", "mine", true, &spec, &running, Some((true, None, false))),
+            ("passed", "mine", true, &spec, &ended("Passed"), Some((true, end("40", true), false))),
+            ("exporting", "mine", true, &export, &exporting, Some((true, end("40", true), true))),
+            ("exported", "mine", true, &export, &exported, Some((true, end("40", true), false))),
+            ("to be exported", "mine", true, &export, &running, Some((true, None, false))),
+            ("failed", "mine", true, &spec, &ended("Failed"), Some((true, end("40", false), false))),
+            ("refused", "mine", true, &spec, &refused, Some((true, end("01", false), false))),
+            (
+                "not to be read",
+                "mine",
+                true,
+                &json!({"trees": 5}),
+                &running,
+                Some((true, end("01", false), false)),
+            ),
         ] {
             assert_eq!(run(owner, controller, spec.clone(), status.clone()), wanted, "{what}");
         }

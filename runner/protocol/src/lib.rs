@@ -31,6 +31,10 @@ pub mod exit {
     pub const NO_COORDINATOR: i32 = 5;
     /// It was told to end before the run was over, and has handed over what it has measured.
     pub const LEFT: i32 = 6;
+    /// What it was told makes no sense.
+    pub const INVALID: i32 = 1;
+    /// A result could not be taken to where it shall be, however often it was tried.
+    pub const UNDELIVERED: i32 = 4;
 }
 
 /// The port at which a runner shows its measures to a scraper: the usual one of exporters like it.
@@ -54,6 +58,8 @@ pub mod env {
     pub const LOG_FILE: &str = "BOTARMY_LOG_FILE";
     /// The layout of its lines, `line` or `json`; `line` unless it is set.
     pub const LOG_FORMAT: &str = "BOTARMY_LOG_FORMAT";
+    /// Where the result is to be taken, as the spec says it: what a pod is told that does so.
+    pub const EXPORT: &str = "BOTARMY_EXPORT";
     /// The index of the runner, which the Job sets.
     pub const INDEX: &str = "JOB_COMPLETION_INDEX";
 }
@@ -70,6 +76,12 @@ pub mod path {
     pub const CA_FILE: &str = "ca.crt";
     /// The folder of the trees that lie elsewhere: a folder in it for each source, by its name.
     pub const SOURCES_FOLDER: &str = "/var/run/botarmy-sources";
+    /// The folder of the result, in a pod that takes it to elsewhere.
+    pub const RESULT_FOLDER: &str = "/var/run/botarmy-result";
+    /// The result's file in that folder, and its key in the `ConfigMap` that it comes from: JSON, compressed.
+    pub const RESULT_FILE: &str = "result.json.gz";
+    /// The folder of the claims that it is taken to: a folder in it for each destination, by its number from 0.
+    pub const EXPORT_FOLDER: &str = "/var/run/botarmy-export";
     /// The folder of rows that come from `ConfigMaps`: a folder in it for each scenario, by its number from 0.
     pub const DATA_FOLDER: &str = "/var/run/botarmy-data";
     /// The rows' file in such a folder.

@@ -47,6 +47,17 @@ impl Format {
         }
     }
 
+    /// The suffix of a file in it.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::Json => "json",
+            Self::Junit => "xml",
+            Self::Csv => "csv",
+            Self::Html => "html",
+        }
+    }
+
     /// The form that the suffix of a file stands for.
     pub fn of_suffix(suffix: &str) -> Option<Self> {
         Some(match suffix {

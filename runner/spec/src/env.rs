@@ -91,6 +91,16 @@ impl Secrets {
         Self(Vec::new())
     }
 
+    /// These values, and what stands behind the last blank of each: the scheme of a credential is no secret.
+    pub fn of<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
+        let mut secrets = Self::none();
+        for value in values {
+            secrets.add(value);
+            value.trim().rsplit(' ').next().into_iter().for_each(|credential| secrets.add(credential));
+        }
+        secrets
+    }
+
     fn add(&mut self, value: &str) {
         // As it is written in JSON and in an address, it may look otherwise.
         let json = serde_json::Value::from(value).to_string();

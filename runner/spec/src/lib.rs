@@ -6,6 +6,7 @@
 
 pub mod data;
 pub mod env;
+pub mod export;
 pub mod file;
 pub mod load;
 pub mod profile;
@@ -21,6 +22,6 @@ pub use env::Secrets;
 pub use run::{Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
 pub use targets::Targets;
 pub use types::{
-    BotRunSpec, EnvVar, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec, TargetPolicy,
-    ThresholdSpec, Time, TtlSpec,
+    BotRunSpec, EnvVar, ExportSpec, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec,
+    TargetPolicy, ThresholdSpec, Time, TtlSpec,
 };

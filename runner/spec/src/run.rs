@@ -9,6 +9,7 @@ pub use threshold::RunThreshold;
 
 use crate::data::{Data, Error as DataError, RowsFor};
 use crate::env::Secrets;
+use crate::export;
 use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::sources;
@@ -239,6 +240,7 @@ impl Run {
     ) -> Result<Self, Vec<Finding>> {
         let mut check = Check { path, findings };
         check.target(spec);
+        check.findings.later(export::check(&spec.operation.export, path));
         let scope = RunScope {
             run: name.to_owned(),
             // `{{ target }}/path` has one slash, however the target is written.

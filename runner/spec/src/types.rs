@@ -4,12 +4,14 @@
 
 mod data;
 mod env;
+mod export;
 mod load;
 mod operation;
 mod source;
 
 pub use data::{ConfigMapKey, DataFormat, DataSpec, Exhausted};
 pub use env::{EnvSource, EnvVar, FieldRef, KeyRef};
+pub use export::{ClaimFolder, ExportFormat, ExportSpec, HeaderSource, HeaderSpec, HttpPut};
 pub use load::{LoadSpec, RateText, RefillSpec, ScenarioSpec, Spacing, StageSpec, ThinkTimeSpec, load_rules};
 pub use operation::{LossPolicy, OperationSpec, TargetPolicy, TtlSpec};
 pub use source::{ClaimName, ImageSource, ObjectName, SourceSpec};

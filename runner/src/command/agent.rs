@@ -30,5 +30,6 @@ mod tests {
     #[test]
     fn the_operator_knows_these_codes() {
         assert_eq!((Exit::NoCoordinator as i32, Exit::Left as i32), (exit::NO_COORDINATOR, exit::LEFT));
+        assert_eq!((Exit::Invalid as i32, Exit::Unwritten as i32), (exit::INVALID, exit::UNDELIVERED));
     }
 }

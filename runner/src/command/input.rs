@@ -112,6 +112,18 @@ impl Input {
         }
     }
 
+    /// What it says that has a meaning on a cluster only, and what there is in its place here.
+    pub(super) fn of_clusters(&self) -> Option<String> {
+        match &self.file {
+            File::Run { spec, path, .. } if !spec.operation.export.is_empty() => Some(format!(
+                "{}: {}: only a cluster takes the result there; here it is kept by --out FILE",
+                self.shown,
+                path.field("export")
+            )),
+            File::Run { .. } | File::Project(_) => None,
+        }
+    }
+
     /// Makes a run of it, with what the command line says in its place.
     pub(super) fn run(self, overrides: Overrides, given: &Places) -> Result<Run, Refusal> {
         let Self { shown, folder, stem, file, findings } = self;

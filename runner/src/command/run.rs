@@ -135,6 +135,7 @@ async fn start(args: Args) -> Result<Exit, Error> {
     let with_data = data.is_some();
     let overrides = Overrides { tree, target, bots, duration, iterations, seed, data };
     let stopped = input.stopped();
+    input.of_clusters().iter().for_each(complain);
     let metrics = match args.metrics_listen {
         Some(address) => Some(Metrics::serve(address).await?),
         None => None,

@@ -1,9 +1,10 @@
 //! Where measures are pushed to, out of options and the standard's environment variables. Pure.
 
+use crate::outbound::Place;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
-use http::uri::{Scheme, Uri};
+use http::uri::Uri;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 
@@ -42,20 +43,14 @@ pub(crate) enum Error {
 /// Where measures are pushed to.
 #[derive(Debug, Clone)]
 pub(crate) struct Destination {
-    pub(super) tls: bool,
-    /// A name or an address, an IPv6 address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Host and port as they were given.
-    pub(super) authority: String,
+    pub(super) place: Place,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        write!(f, "{}{}", self.place, self.path)
     }
 }
 
@@ -97,31 +92,16 @@ impl Destination {
     fn at(source: &'static str, address: &str) -> Result<Self, Error> {
         let wrong = || Error::Address(source, address.to_owned());
         let uri: Uri = address.parse().map_err(|_| wrong())?;
-        let tls = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            _ => return Err(wrong()),
-        };
-        let authority = uri.authority().ok_or_else(wrong)?;
-        if authority.as_str().contains('@') {
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(Error::UserInfo(source));
         }
-        let port = authority.as_str().strip_prefix(authority.host()).ok_or_else(wrong)?;
-        let port = match port.strip_prefix(':') {
-            Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?,
-            None if tls => 443,
-            None => 80,
-        };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let place = Place::of(&uri).ok_or_else(wrong)?;
         let path = match source {
             METRICS_ENDPOINT => uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             _ if uri.query().is_some() => return Err(wrong()),
             _ => format!("{}{PATH}", uri.path().trim_end_matches('/')),
         };
-        if host.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Self { tls, host, port, authority: authority.to_string(), path, headers: HeaderMap::new() })
+        Ok(Self { place, path, headers: HeaderMap::new() })
     }
 
     fn add_header(&mut self, source: &'static str, name: &str, value: &[u8]) -> Result<(), Error> {
@@ -199,7 +179,7 @@ mod tests {
             ("http://[::1]", false, "::1", 80),
         ] {
             let to = chosen(Some(address), &[], &[]);
-            assert_eq!((to.tls, &*to.host, to.port), (tls, host, port), "{address}");
+            assert_eq!((to.place.tls, &*to.place.host, to.place.port), (tls, host, port), "{address}");
         }
     }
 

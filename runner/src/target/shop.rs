@@ -1,8 +1,8 @@
-//! The shop's pages, its carts, and its count of requests.
+//! The shop's pages, its carts, its files, and its count of requests.
 
 use super::Knobs;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,8 @@ const OTHER: &str = "(other)";
 /// Most carts that are remembered, and most items in one.
 const MAX_CARTS: usize = 1_000_000;
 const MAX_ITEMS: usize = 100;
+/// Most files that are kept.
+const MAX_FILES: usize = 20;
 /// The header by which a request says who has sent it.
 const SENDER: &str = "x-sender";
 /// Most senders that are counted apart, and the longest name of one, in bytes.
@@ -38,6 +40,8 @@ struct Books {
     knobs: Knobs,
     customers: AtomicU64,
     carts: Mutex<HashMap<String, Vec<usize>>>,
+    /// What was put here, by name.
+    files: Mutex<BTreeMap<String, Bytes>>,
     served: Mutex<BTreeMap<String, u64>>,
     /// Requests by who has sent them, if they say it.
     senders: Mutex<BTreeMap<String, u64>>,
@@ -48,6 +52,7 @@ pub(super) fn routes(knobs: Knobs) -> Router {
         knobs,
         customers: AtomicU64::new(0),
         carts: Mutex::default(),
+        files: Mutex::default(),
         served: Mutex::default(),
         senders: Mutex::default(),
     });
@@ -56,6 +61,7 @@ pub(super) fn routes(knobs: Knobs) -> Router {
         .route("/catalogue", get(catalogue))
         .route("/cart", get(look_into_cart).post(put_into_cart))
         .route("/checkout", post(check_out))
+        .route("/files/{name}", get(file).put(keep_file))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such page") })
         .layer(from_fn_with_state(books.clone(), count))
         .route("/stats", get(stats))
@@ -201,6 +207,25 @@ async fn put_into_cart(
         }
         None => refused(StatusCode::UNPROCESSABLE_ENTITY, "item is the id of something on sale"),
     })
+}
+
+/// Keeps what was put, in the place of what had its name; the first in the alphabet goes when there are too many.
+async fn keep_file(State(books): State<Arc<Books>>, Path(name): Path<String>, body: Bytes) -> StatusCode {
+    let mut files = locked(&books.files);
+    if files.len() >= MAX_FILES && !files.contains_key(&name) {
+        files.pop_first();
+    }
+    match files.insert(name, body) {
+        None => StatusCode::CREATED,
+        Some(_) => StatusCode::NO_CONTENT,
+    }
+}
+
+async fn file(State(books): State<Arc<Books>>, Path(name): Path<String>) -> Response {
+    match locked(&books.files).get(&name) {
+        Some(body) => body.clone().into_response(),
+        None => refused(StatusCode::NOT_FOUND, "nothing was put here"),
+    }
 }
 
 async fn check_out(State(books): State<Arc<Books>>, headers: HeaderMap) -> Response {

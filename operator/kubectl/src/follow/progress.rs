@@ -1,6 +1,5 @@
 //! How a run goes on, for people: a line that is drawn in its place on a terminal, elsewhere one now and then.
 
-use crate::ending::condition;
 use botarmy_console::output::complain;
 use botarmy_console::screen;
 use botarmy_crds::{BotRun, BotRunStatus, Phase};
@@ -68,7 +67,7 @@ fn line(status: &BotRunStatus, waited: Duration) -> String {
         Some(result) if running => result.duration_ms / 1000,
         _ => waited.as_secs(),
     };
-    let reason = condition(status, "Running").map(|c| &*c.reason).filter(|reason| !USUAL.contains(reason));
+    let reason = status.condition("Running").map(|c| &*c.reason).filter(|reason| !USUAL.contains(reason));
     let reason = reason.map(|reason| format!(" ({})", escape(reason))).unwrap_or_default();
     let mut parts = vec![format!("{seconds:>5}s"), format!("{:?}{reason}", status.phase)];
     if running {
@@ -98,8 +97,8 @@ fn news(before: Option<&BotRunStatus>, now: &BotRunStatus) -> Vec<String> {
         return Vec::new();
     }
     let told = TOLD.iter().filter_map(|(kind, where_it_holds)| {
-        let condition = condition(now, kind).filter(|c| !where_it_holds || c.status == "True")?;
-        let known = before.and_then(|before| self::condition(before, kind));
+        let condition = now.condition(kind).filter(|c| !where_it_holds || c.status == "True")?;
+        let known = before.and_then(|before| before.condition(kind));
         let is_new = known.is_none_or(|k| (&k.status, &k.reason) != (&condition.status, &condition.reason));
         is_new.then(|| format!("{}: {}", escape(&condition.reason), escape(&condition.message)))
     });

@@ -4,6 +4,26 @@ use botarmy_report::RunOutcome;
 use botarmy_spec::TtlSpec;
 use jiff::{SignedDuration, Timestamp};
 
+/// How far the export of a run is that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::controller) enum Export {
+    /// There is none.
+    None,
+    /// It is under way.
+    UnderWay,
+    /// It has ended then, well or not.
+    Ended(Timestamp),
+}
+
+/// From when on the time is counted for which a run is kept: when both it and its export have ended; none before.
+pub(in crate::controller) fn since(ended: Option<Timestamp>, export: Export) -> Option<Timestamp> {
+    match export {
+        Export::None => ended,
+        Export::UnderWay => None,
+        Export::Ended(at) => ended.max(Some(at)),
+    }
+}
+
 /// How long it is kept yet; none if for ever, zero if it is to be deleted now.
 pub(in crate::controller) fn remaining(
     ttl: Option<&TtlSpec>,
@@ -47,5 +67,21 @@ mod tests {
         }
         assert_eq!(remaining(None, Some(RunOutcome::Passed), Some(at("10")), at("59")), None);
         assert_eq!(remaining(Some(&ttl), Some(RunOutcome::Passed), None, at("59")), None);
+    }
+
+    #[test]
+    fn the_time_begins_when_the_export_has_ended_as_well() {
+        let at = |second: &str| -> Timestamp { format!("2030-01-01T00:00:{second}Z").parse().unwrap() };
+        for (ended, export, since) in [
+            (Some("10"), Export::None, Some("10")),
+            (Some("10"), Export::UnderWay, None),
+            (Some("10"), Export::Ended(at("30")), Some("30")),
+            // The clock of one operator may be behind that of another.
+            (Some("10"), Export::Ended(at("05")), Some("10")),
+            (None, Export::Ended(at("30")), Some("30")),
+            (None, Export::None, None),
+        ] {
+            assert_eq!(super::since(ended.map(at), export), since.map(at), "{ended:?} {export:?}");
+        }
     }
 }

@@ -22,7 +22,7 @@ fn run(at: &str, end: Option<bool>) -> ScheduledRun {
     let at = time(at);
     let name = super::super::runs::name_of("s", at);
     let end = end.map(|passed| End { at: at + jiff::SignedDuration::from_mins(5), passed });
-    ScheduledRun { uid: name.clone(), name, at: Some(at), end, is_leaving: false }
+    ScheduledRun { uid: name.clone(), name, at: Some(at), end, is_exporting: false, is_leaving: false }
 }
 
 fn followed(decision: Decision) -> Verdict {

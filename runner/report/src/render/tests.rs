@@ -95,6 +95,7 @@ fn formats_are_told_apart_by_name_and_by_suffix() {
         assert_eq!(Format::of_suffix(suffix), Some(format));
         assert!(render(&sample(), format).ends_with('\n'));
     }
+    assert!(Format::ALL.iter().all(|format| Format::of_suffix(format.suffix()) == Some(*format)));
     assert_eq!(Format::of_suffix("pdf"), None);
 }
 

@@ -1,6 +1,6 @@
 //! The fields that say how a run is operated on a cluster: when something is lost, late or over, or in the way.
 
-use super::{Time, plain_enum};
+use super::{ExportSpec, Time, plain_enum};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -39,6 +39,13 @@ pub struct OperationSpec {
     /// How many seconds after its end the run is deleted, with all that belongs to it, by its outcome. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<TtlSpec>,
+
+    /// Where the result is taken when the run is over: by a pod of its own, at any end but that of a run that was
+    /// refused. The condition Exported tells how it went, and ttlSecondsAfterFinished counts from its end. It may be
+    /// changed at any time; what is there at the end counts, and a change after it takes the result there anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
+    pub export: Vec<ExportSpec>,
 }
 
 /// What becomes of a run that loses a runner.
