@@ -10,6 +10,7 @@ mod once;
 mod start;
 mod suspension;
 mod together;
+mod trust;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
@@ -129,6 +130,9 @@ pub struct Pod {
     /// It is known to whoever comes after this operator: only then it is told when to begin.
     #[serde(skip)]
     pub written: bool,
+    /// The name of the certificates that it was told to check the coordinator with.
+    #[serde(skip)]
+    pub trusts: Option<String>,
     /// Why it was lost, in the cluster's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -233,6 +237,8 @@ pub struct Army {
     pub given_up: bool,
     /// It may have pods: nothing keeps it waiting any more.
     pub admitted: bool,
+    /// The name of the certificates that new pods find.
+    handed: Option<String>,
     /// Runners that are gone for good, where the others go on.
     gone: BTreeSet<u32>,
     /// Runners whose loss has ended the run.
@@ -308,6 +314,7 @@ impl Army {
         for pod in state.pods.values_mut() {
             // By somebody else's clock: this operator has not heard it.
             pod.heard_ms = 0;
+            pod.trusts = None;
             pod.written = true;
             // What was written is all that is known now.
             pod.durable = pod.applied;
@@ -324,6 +331,7 @@ impl Army {
             wanted_ms: 0,
             given_up: false,
             admitted: false,
+            handed: None,
             gone: BTreeSet::new(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),

@@ -13,6 +13,7 @@ mod jobs;
 mod operator;
 mod queue;
 mod reconcile;
+mod rotation;
 mod schedules;
 mod serving;
 mod takeover;
