@@ -11,6 +11,7 @@ mod once;
 mod start;
 mod suspension;
 mod together;
+mod trust;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
@@ -131,6 +132,9 @@ pub struct Pod {
     /// It is known to whoever comes after this operator: only then it is told when to begin.
     #[serde(skip)]
     pub written: bool,
+    /// The name of the certificates that it was told to check the coordinator with.
+    #[serde(skip)]
+    pub trusts: Option<String>,
     /// Why it was lost, in the cluster's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -240,6 +244,8 @@ pub struct Army {
     pub admitted: bool,
     /// It has a Job.
     scheduled: bool,
+    /// The name of the certificates that new pods find.
+    handed: Option<String>,
     /// Runners that are gone for good, where the others go on.
     gone: BTreeSet<u32>,
     /// Runners whose loss has ended the run.
@@ -319,6 +325,7 @@ impl Army {
         for pod in state.pods.values_mut() {
             // By somebody else's clock: this operator has not heard it.
             pod.heard_ms = 0;
+            pod.trusts = None;
             pod.written = true;
             // What was written is all that is known now.
             pod.durable = pod.applied;
@@ -337,6 +344,7 @@ impl Army {
             admitted: false,
             scheduled: false,
             unkept: None,
+            handed: None,
             gone: BTreeSet::new(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),

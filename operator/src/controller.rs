@@ -23,6 +23,7 @@ pub use validate::{canonical, check_spec};
 
 use crate::armies::{Armies, Army};
 use crate::backoff::Backoff;
+use crate::certificates::InForce;
 use crate::election::Leadership;
 use crate::events::{self, Happened};
 use crate::metrics::{Metrics, Reconciled};
@@ -45,6 +46,7 @@ use policy::ttl::Export;
 use queue::Queue;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The manager of the fields that this controller writes.
 pub const FIELD_MANAGER: &str = "botarmy-operator";
@@ -96,8 +98,8 @@ pub struct Context {
     armies: Arc<Armies>,
     /// Only who leads may write.
     leadership: Leadership,
-    /// The certificate that runners check the coordinator with.
-    authority: String,
+    /// Whom runners are told to trust.
+    in_force: watch::Receiver<InForce>,
     /// What is allowed where.
     limits: Limits,
     /// All runs of the cluster, once they are listed.
@@ -121,7 +123,7 @@ impl Context {
         settings: Settings,
         armies: Arc<Armies>,
         leadership: Leadership,
-        authority: String,
+        in_force: watch::Receiver<InForce>,
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -133,7 +135,7 @@ impl Context {
             settings,
             armies,
             leadership,
-            authority,
+            in_force,
             limits,
             runs,
             queue,

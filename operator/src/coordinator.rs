@@ -4,6 +4,7 @@ mod callers;
 mod identity;
 
 use crate::armies::{Armies, Army, Refusal};
+use crate::certificates::InForce;
 use crate::checkpoint::Keeper;
 use crate::election::Leadership;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
@@ -22,7 +23,7 @@ pub use identity::Reviewer;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a handshake may take.
@@ -47,6 +48,8 @@ pub struct Coordinator {
     pub keeper: Arc<Keeper>,
     /// Whether this operator may answer.
     pub leadership: Leadership,
+    /// Whom runners are told to trust.
+    pub in_force: watch::Receiver<InForce>,
     /// What is counted of check-ins.
     pub metrics: Arc<Metrics>,
     /// Room for check-ins that are being read, in kibibytes.
@@ -60,9 +63,11 @@ impl Coordinator {
         reviewer: Arc<Reviewer>,
         keeper: Arc<Keeper>,
         leadership: Leadership,
+        in_force: watch::Receiver<InForce>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { armies, reviewer, keeper, leadership, metrics, room: Arc::new(Semaphore::new(ROOM_KIB)) }
+        let room = Arc::new(Semaphore::new(ROOM_KIB));
+        Self { armies, reviewer, keeper, leadership, in_force, metrics, room }
     }
 }
 
@@ -186,7 +191,10 @@ fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
         coordinator.keeper.wake();
     }
     match answered {
-        Ok(orders) => Json(orders).into_response(),
+        Ok(mut orders) => {
+            orders.trust = coordinator.in_force.borrow().bundle.told_to(said);
+            Json(orders).into_response()
+        }
         Err(refusal) => refuse_as(counted(&refusal), StatusCode::CONFLICT, &refusal),
     }
 }
@@ -197,14 +205,13 @@ fn closing(mut answer: Response) -> Response {
     answer
 }
 
-/// Serves the coordinator for as long as the operator lives.
+/// Serves the coordinator for as long as the operator lives, each connection with what is in force when it begins.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
+    in_force: watch::Receiver<InForce>,
     routes: Router,
     metrics: Arc<Metrics>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let callers = Arc::new(Callers::default());
     loop {
         let (stream, address) = match listener.accept().await {
@@ -222,7 +229,8 @@ pub async fn serve(
             metrics.not_connected(NotConnected::TooMany);
             continue;
         };
-        let (acceptor, routes, metrics) = (acceptor.clone(), routes.clone(), metrics.clone());
+        let acceptor = TlsAcceptor::from(in_force.borrow().server.clone());
+        let (routes, metrics) = (routes.clone(), metrics.clone());
         tokio::spawn(async move {
             let _open = metrics.connected();
             converse(&acceptor, stream, routes, &metrics).await;

@@ -19,6 +19,7 @@ pub use routes::routes;
 
 use botarmy_report::{Histogram, RunOutcome};
 use counted::Counts;
+use jiff::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,11 @@ pub struct Metrics {
     ended: Counts<4>,
     leads: AtomicU64,
     epoch: AtomicU64,
+    /// When the certificates of the authority and of the coordinator end, in seconds since 1970; 0 as long as there are
+    /// none.
+    authority_until: AtomicU64,
+    server_until: AtomicU64,
+    certificates_failed: AtomicU64,
 }
 
 /// Values of which a histogram is kept: microseconds or bytes.
@@ -128,6 +134,18 @@ impl Metrics {
     /// A run has come to its end.
     pub fn ended(&self, outcome: RunOutcome) {
         self.ended.add(outcome as usize);
+    }
+
+    /// The certificates end then: that of the authority that signs, and that of the coordinator.
+    pub fn certificates(&self, authority_until: Timestamp, server_until: Timestamp) {
+        for (known, until) in [(&self.authority_until, authority_until), (&self.server_until, server_until)] {
+            known.store(u64::try_from(until.as_second()).unwrap_or_default(), Relaxed);
+        }
+    }
+
+    /// The Secret of the certificates cannot be read, used or written.
+    pub fn certificates_failed(&self) {
+        self.certificates_failed.fetch_add(1, Relaxed);
     }
 
     /// Whether this operator leads, and since which change of the leader.

@@ -1,7 +1,7 @@
 //! Puts the parts together and runs them until the process is told to end.
 
 use crate::armies::Armies;
-use crate::certificates::{self, Authority};
+use crate::certificates::{Custodian, Setup};
 use crate::checkpoint::Keeper;
 use crate::controller::Limits;
 use crate::coordinator::{self, Coordinator, Reviewer};
@@ -31,9 +31,6 @@ pub enum Error {
     /// No API server.
     #[error("the API server cannot be found: {0}; the operator runs in a cluster, or with a kubeconfig")]
     Client(#[from] Box<kube::Error>),
-    /// No certificates.
-    #[error("{0}")]
-    Certificates(#[from] certificates::Error),
     /// Nobody could be served.
     #[error("{0}")]
     Readiness(#[from] readiness::Error),
@@ -67,40 +64,58 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let Settings { namespace, lease, pod, .. } = &settings;
     let (candidate, leadership) = Candidate::new(client.clone(), namespace, lease, pod, &process());
     let shown = metrics::routes(metrics.clone(), armies.clone());
-    let health = tell_health(health, readiness.clone(), leadership.clone(), shown);
+    let mut health = tokio::spawn(tell_health(health, readiness.clone(), leadership.clone(), shown));
     tokio::spawn(follow_standing(leadership.clone(), metrics.clone()));
-    let authority = Authority::load(client.clone(), namespace, &settings.ca_secret).await?;
-    let host = settings.coordinator_host();
-    let tls = authority.server(vec![host.clone(), format!("{host}.cluster.local")])?;
-    readiness.listening(settings.listen, &host, &authority.certificate)?;
+    let setup = Setup {
+        namespace: namespace.clone(),
+        secret: settings.ca_secret.clone(),
+        hosts: settings.coordinator_hosts(),
+        valid_for: settings.ca_validity,
+        armies: armies.clone(),
+        leadership: leadership.clone(),
+        metrics: metrics.clone(),
+    };
+    let (custodian, in_force) = tokio::select! {
+        () = told(ended.clone()) => return Ok(()),
+        died = &mut health => return Ok(died?),
+        begun = Custodian::begin_when_possible(client.clone(), setup, &readiness) => begun,
+    };
+    readiness.listening(settings.listen, &settings.coordinator_host(), in_force.clone())?;
 
     let (resign, resigned) = watch::channel(false);
     let election = tokio::spawn(candidate.stand(told(resigned)));
 
     let keeper = Arc::new(Keeper::new(client.clone(), armies.clone(), leadership.clone(), metrics.clone()));
     let reviewer = Arc::new(Reviewer::new(client.clone()));
-    let coordinator =
-        Coordinator::new(armies.clone(), reviewer, keeper.clone(), leadership.clone(), metrics.clone());
+    let coordinator = Coordinator::new(
+        armies.clone(),
+        reviewer,
+        keeper.clone(),
+        leadership.clone(),
+        in_force.clone(),
+        metrics.clone(),
+    );
     let routes = coordinator::routes(coordinator);
-    let coordinator = coordinator::serve(runners, tls, routes, metrics.clone());
+    let coordinator = coordinator::serve(runners, in_force.clone(), routes, metrics.clone());
     let context = controller::Context::new(
         client.clone(),
         settings.clone(),
         armies,
         leadership.clone(),
-        authority.certificate,
+        in_force,
         limits,
         metrics,
     );
     let lead = lead(client, settings, Arc::new(context), keeper, leadership, readiness, ended);
 
     // A crash of any of them must end the process. They have a task each, so that none waits for another.
-    let (mut health, mut coordinator) = (tokio::spawn(health), tokio::spawn(coordinator));
+    let (mut coordinator, mut custodian) = (tokio::spawn(coordinator), tokio::spawn(custodian.keep()));
     let mut election = std::pin::pin!(election);
     tokio::select! {
         lost = &mut election => lost??,
         died = &mut health => died?,
         died = &mut coordinator => died?,
+        died = &mut custodian => died?,
         () = lead => {
             resign.send_replace(true);
             election.await??;

@@ -101,6 +101,7 @@ fn army(totals: Totals) -> Army {
         sources: None,
         performed: None,
         together: Together::default(),
+        trusts: None,
     };
     army.check_in(&said, now_ms()).expect("orders");
     army

@@ -9,6 +9,7 @@ mod link;
 mod outbox;
 
 pub use identity::Identity;
+pub use link::{Error as LinkError, Files, Link};
 
 use crate::bot_log::{self, BotLog, Sink};
 use crate::data;

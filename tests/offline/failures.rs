@@ -1,8 +1,7 @@
 //! Calls that fail: who waits, for how long, and who does not.
 
 use crate::fake::{Effect, Fake, Fault};
-use crate::operator::{Operator, apply, condition, eventually, run, scheduled, seconds, told};
-use botarmy_operator::certificates::Authority;
+use crate::operator::{Operator, apply, condition, eventually, in_force, run, scheduled, seconds, told};
 use botarmy_operator::election::Standing;
 use botarmy_operator::readiness::Error;
 use serde_json::json;
@@ -111,11 +110,11 @@ async fn a_call_that_is_never_answered_comes_to_an_end_and_keeps_nobody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn who_may_not_list_runs_asks_seldom_and_says_that_it_is_not_ready() {
+    const HOST: &str = "coordinator.botarmy.svc";
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let authority = Authority::generate().expect("an authority");
     let nowhere = "127.0.0.1:1".parse().expect("an address");
-    operator.readiness.listening(nowhere, "coordinator.botarmy.svc", &authority.certificate).expect("set");
+    operator.readiness.listening(nowhere, HOST, in_force(HOST)).expect("set");
     fake.inject(Fault::new("list", "botruns", Effect::Code(403)));
     apply(&fake, run("a", &json!({})));
     seconds(600).await;

@@ -16,6 +16,10 @@ fn settled(mut object: Value, uid: &str) -> Value {
         metadata.remove(added);
     }
     object.as_object_mut().expect("an object").remove("status");
+    if let Some(certificate) = object.pointer_mut("/data/ca.crt") {
+        assert!(certificate.as_str().is_some_and(|text| text.starts_with("-----BEGIN CERTIFICATE-----")));
+        *certificate = "a certificate".into();
+    }
     let text = object.to_string().replace(uid, "UID-OF-THE-RUN");
     serde_json::from_str(&text).expect("JSON")
 }

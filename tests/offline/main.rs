@@ -14,6 +14,7 @@ mod jobs;
 mod operator;
 mod queue;
 mod reconcile;
+mod rotation;
 mod schedules;
 mod serving;
 mod takeover;

@@ -3,6 +3,7 @@
 use crate::fake::{Fake, NAMESPACE};
 use botarmy_operator::Settings;
 use botarmy_operator::armies::Armies;
+use botarmy_operator::certificates::{Authority, InForce};
 use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::controller::{self, Context, Limits};
 use botarmy_operator::coordinator::now_ms;
@@ -11,10 +12,11 @@ use botarmy_operator::readiness::Readiness;
 use botarmy_protocol::{CheckIn, Orders, Stage, VERSION};
 use botarmy_report::{Delta, Slice, Totals};
 use clap::Parser;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch::{Sender, channel};
+use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 /// How far back runners speak, in milliseconds: a start that is proposed then lies in the past already, and nobody has
@@ -39,21 +41,24 @@ impl Operator {
     }
 
     pub(crate) fn start_as(fake: &Fake, standing: Standing, limits: Limits) -> Self {
+        Self::start_with(fake, Arc::default(), channel(standing).0, limits, in_force("coordinator"))
+    }
+
+    /// One that works on these armies, and tells their runners to trust what is in force.
+    pub(crate) fn start_with(
+        fake: &Fake,
+        armies: Arc<Armies>,
+        standing: Sender<Standing>,
+        limits: Limits,
+        in_force: Receiver<InForce>,
+    ) -> Self {
         let client = fake.client("operator");
         let settings = Settings::parse_from(["operator", "--image", "runner:1"]);
-        let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
-        let (standing, told) = channel(standing);
-        let leadership = Leadership::from(told);
+        let (readiness, leadership) =
+            (Arc::new(Readiness::default()), Leadership::from(standing.subscribe()));
         let keeper = Keeper::new(client.clone(), armies.clone(), leadership.clone(), Arc::default());
-        let context = Context::new(
-            client,
-            settings,
-            armies.clone(),
-            leadership,
-            "a certificate".into(),
-            limits,
-            Arc::default(),
-        );
+        let context =
+            Context::new(client, settings, armies.clone(), leadership, in_force, limits, Arc::default());
         let runs = controller::run(Arc::new(context), readiness.clone(), std::future::pending());
         let tasks = [tokio::spawn(runs), tokio::spawn(async move { keeper.keep().await })];
         Self { armies, readiness, standing, tasks }
@@ -90,6 +95,13 @@ impl Operator {
         self.begin(uid).await;
         self.hear(&said(uid, 0, Stage::Finished, &[1]));
     }
+}
+
+/// What a new authority comes to, for a server of this name.
+pub(crate) fn in_force(host: &str) -> Receiver<InForce> {
+    let now = Timestamp::now();
+    let authority = Authority::generate(now, Duration::from_secs(3600)).expect("an authority");
+    channel(InForce::of(&authority, &[host.to_owned()], now).expect("certificates")).1
 }
 
 /// What the runner with this index says, with deltas of these numbers. Each has counted ten requests.

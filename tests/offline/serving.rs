@@ -1,9 +1,8 @@
-//! What runners are served by: who they are, where they are led, and the authority that they trust.
+//! What runners are served by: who they are, and where they are led.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, run, said, scheduled, uid};
+use crate::operator::{Operator, apply, in_force, run, said, scheduled, uid};
 use botarmy_crds::RUN_UID_LABEL;
-use botarmy_operator::certificates::Authority;
 use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::coordinator::{Coordinator, Reviewer, routes};
 use botarmy_operator::election::{Leadership, Standing};
@@ -28,7 +27,9 @@ impl Served {
         let keeper =
             Arc::new(Keeper::new(fake.client("keeper"), armies.clone(), leadership.clone(), Arc::default()));
         let reviewer = Arc::new(Reviewer::new(fake.client("reviewer")));
-        Self { coordinator: Coordinator::new(armies, reviewer, keeper, leadership, Arc::default()) }
+        let in_force = in_force("coordinator");
+        let coordinator = Coordinator::new(armies, reviewer, keeper, leadership, in_force, Arc::default());
+        Self { coordinator }
     }
 
     /// The code of the answer, and the answer.
@@ -47,7 +48,7 @@ impl Served {
 }
 
 /// The pod of the runner with this index, and a token that is bound to it.
-fn pod(fake: &Fake, run_uid: &str, index: u32, token: &str) -> String {
+pub(crate) fn pod(fake: &Fake, run_uid: &str, index: u32, token: &str) -> String {
     let pod = fake.add(
         "pods",
         json!({
@@ -132,20 +133,4 @@ async fn runners_are_led_to_whoever_leads_now() {
         assert_eq!(slice["endpoints"].as_array().map(Vec::len), Some(1), "nobody else");
         assert_eq!(slice["metadata"]["ownerReferences"][0]["uid"], uid(&service));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_two_authorities_that_are_made_at_once_both_use_the_first() {
-    let fake = Fake::new();
-    fake.inject(Fault::new("get", "secrets", Effect::Slow(Duration::from_millis(50))).times(2));
-    let load = async |client: &'static str| {
-        Authority::load(fake.client(client), NAMESPACE, "ca").await.expect("an authority")
-    };
-    let (a, b) = tokio::join!(load("a"), load("b"));
-    assert_eq!(a.certificate, b.certificate);
-    let mut codes = fake.calls().to("create", "secrets").codes();
-    codes.sort_unstable();
-    assert_eq!(codes, [Some(200), Some(409)], "both have seen that there is none");
-    assert_eq!(load("c").await.certificate, a.certificate, "and so does whoever comes later");
-    assert!(b.server(vec!["coordinator.botarmy.svc".into()]).is_ok(), "with its key");
 }

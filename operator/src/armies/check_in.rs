@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
 
+/// Longest name of certificates that is kept, in bytes: ours are shorter.
+const MAX_TRUST_NAME: usize = 128;
+
 /// What is wrong when two runners have read different trees.
 const CHANGED: &str =
     "not all runners have read the same; leave the sources as they are while a run begins, and apply it anew";
@@ -54,6 +57,7 @@ impl Pod {
             replaced: false,
             excused: false,
             written: false,
+            trusts: None,
             why: None,
         }
     }
@@ -66,6 +70,7 @@ impl Pod {
             self.bots = said.alive;
         }
         self.left |= said.left;
+        self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
         self.heard_ms = now_ms;
         self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms);
     }
@@ -175,6 +180,8 @@ impl Army {
             stay: self.wants_teardown() && !self.state.teardown.is_over() && !said.left,
             perform,
             together,
+            // What is in force is not an army's affair.
+            trust: None,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn army(runners: i32) -> Army {
     Army::new("ns", "r", &spec, run, 1, 1)
 }
 
-fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
+pub(super) fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
     let delta = |n: &u64| {
         let totals = Totals { requests: 10, ..Totals::default() };
         Delta {
@@ -35,6 +35,7 @@ fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         sources: None,
         performed: None,
         together: botarmy_protocol::Together::default(),
+        trusts: None,
     }
 }
 

@@ -38,13 +38,14 @@ pub(super) async fn apply(
     objects: Objects,
 ) -> Result<Applied, Error> {
     // Without `..`: an object that is added to the type cannot be forgotten here.
-    let Objects { trust, checkpoint, job } = objects;
+    let Objects { trust, trust_name, checkpoint, job } = objects;
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
     let Some(job) = job else {
         // Somebody has deleted it, and runners wait for what is written there.
         let lacks = context.armies.lock().get(uid).is_some_and(Army::lacks_its_object);
         let made = if lacks { apply_map(&maps, run, uid, &checkpoint).await? } else { None };
+        hand(context, run, uid, &maps, &trust, &trust_name).await;
         return Ok(made.unwrap_or(Applied::Known));
     };
     for map in [&trust, &checkpoint] {
@@ -52,6 +53,7 @@ pub(super) async fn apply(
             return Ok(applied);
         }
     }
+    handed(context, uid, &trust_name);
     let made =
         api_call::create::<Job>(&context.client, "creating the Job", &namespace, FIELD_MANAGER, &job).await;
     match made {
@@ -110,6 +112,36 @@ async fn apply_map(
 fn one_before(kind: &str) -> Cause {
     let message = format!("the {kind} of an earlier run of this name is still being taken away");
     Cause::new(Reason::FailedCreate, &message)
+}
+
+/// Gives the pods that are there, and those that take their places, what is in force now to check the coordinator with.
+/// A run goes on without it, and it is tried again.
+async fn hand(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    maps: &Api<ConfigMap>,
+    trust: &ConfigMap,
+    name: &str,
+) {
+    if context.armies.lock().get(uid).is_none_or(|army| army.has_been_handed(name)) {
+        return;
+    }
+    let kept = |why: &dyn std::fmt::Display| {
+        tracing::warn!("the ConfigMap {} is not brought up to date: {why}", trust.name_any());
+    };
+    match apply_map(maps, run, uid, trust).await {
+        Ok(None) => handed(context, uid, name),
+        Ok(Some(Applied::Delayed(cause))) => kept(&cause.message),
+        Ok(Some(_)) => kept(&"it is somebody else's"),
+        Err(error) => kept(&error),
+    }
+}
+
+fn handed(context: &Context, uid: &str, name: &str) {
+    if let Some(army) = context.armies.lock().get_mut(uid) {
+        army.handed(name);
+    }
 }
 
 /// What is ours of the Job is always the same; so it is the template that the API server refuses.

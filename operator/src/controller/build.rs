@@ -15,8 +15,10 @@ pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bo
 
 /// The objects of a run.
 pub(super) struct Objects {
-    /// The certificate that the runners check the coordinator with.
+    /// What the runners check the coordinator with.
     pub(super) trust: ConfigMap,
+    /// The name of these certificates.
+    pub(super) trust_name: String,
     /// Where the sum is kept; made empty, filled by the coordinator.
     pub(super) checkpoint: ConfigMap,
     /// The Job of the runners; none if it was made already. As JSON, because the user's part of its
@@ -38,13 +40,16 @@ pub(super) fn build(
 ) -> Result<Objects, Error> {
     let metadata = metadata(run, uid)?;
     let named = |name: String| named(&metadata, &name);
+    let bundle = context.in_force.borrow().bundle.clone();
     let trust = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": named(trust_name(run)), "data": {path::CA_FILE: context.authority},
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": named(trust_name(run)),
+        "data": {path::CA_FILE: bundle.certificates()},
     });
     let checkpoint = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named(checkpoint::name(&run.name_any()))});
     let job = (!accepted.has_job).then(|| job(context, run, uid, accepted, &named(run.name_any())));
     Ok(Objects {
         trust: serde_json::from_value(trust)?,
+        trust_name: bundle.name().to_owned(),
         checkpoint: serde_json::from_value(checkpoint)?,
         job,
     })

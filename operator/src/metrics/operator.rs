@@ -51,6 +51,14 @@ const LEADER: Metric =
     Metric::gauge("botarmy_operator_leader", "1 for the operator that leads, 0 for the others.");
 const EPOCH: Metric =
     Metric::gauge("botarmy_operator_epoch", "The change of the leader that this operator knows of.");
+const CERTIFICATE_ENDS: Metric = Metric::gauge(
+    "botarmy_operator_certificate_expiration_timestamp_seconds",
+    "When a certificate ends, in seconds since 1970.",
+);
+const CERTIFICATE_ERRORS: Metric = Metric::counter(
+    "botarmy_operator_certificate_errors_total",
+    "Looks at the Secret of the certificates that found it broken, or could not read or write it.",
+);
 const BUILD: Metric = Metric::gauge("botarmy_operator_build_info", "1, with the version as a label.");
 
 const OUTCOMES: [RunOutcome; 4] =
@@ -68,8 +76,16 @@ pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
         (&STATUSES, &metrics.statuses_written),
         (&EVENTS_LOST, &metrics.events_lost),
         (&CONNECTIONS, &metrics.connections),
+        (&CERTIFICATE_ERRORS, &metrics.certificates_failed),
     ] {
         to.add_count(metric, &[], number.load(Relaxed));
+    }
+    let ends = [("authority", &metrics.authority_until), ("server", &metrics.server_until)];
+    for (certificate, until) in ends.map(|(of, until)| (of, until.load(Relaxed))) {
+        // None is there as long as the operator waits for it.
+        if until > 0 {
+            to.add(&CERTIFICATE_ENDS, vec![("certificate", certificate.to_owned())], Number::Whole(until));
+        }
     }
     expose_labelled(to, &RECONCILES, "result", metrics.reconciles.named(Reconciled::NAMES));
     expose_labelled(to, &CALLS, "result", metrics.calls.named(Called::NAMES));

@@ -149,6 +149,10 @@ pub struct CheckIn {
     /// What its bots do together.
     #[serde(default)]
     pub together: Together,
+    /// The name of the certificates that it was told last to check the coordinator with; empty before it was told any.
+    /// A runner that does not say it is not told: it knows its file alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusts: Option<String>,
 }
 
 /// Why a runner cannot do its part.
@@ -255,6 +259,18 @@ pub struct Orders {
     /// What concerns shared data.
     #[serde(default)]
     pub together: TogetherOrders,
+    /// What to check the coordinator with from now on; given to a runner that was not told yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+}
+
+/// What a runner checks the coordinator with, beside its file: that follows only after a minute or two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// A name for these certificates, which the runner repeats; the same name means the same certificates.
+    pub name: String,
+    /// The certificates, as PEM.
+    pub certificates: String,
 }
 
 /// What the coordinator answers about shared data.

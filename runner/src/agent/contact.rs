@@ -2,7 +2,7 @@
 
 use super::Identity;
 use super::ledger::Ledger;
-use super::link::{self, Link};
+use super::link::{self, Files, Link};
 use super::outbox::Outbox;
 use botarmy_actions::Together;
 use botarmy_actions::together::Request;
@@ -58,7 +58,7 @@ impl Contact {
     pub(super) fn new(identity: Identity) -> Result<Self, link::Error> {
         let (together, requests) = Together::there();
         Ok(Self {
-            link: Link::new(&identity.coordinator)?,
+            link: Link::new(&identity.coordinator, Files::mounted())?,
             identity,
             outbox: Outbox::default(),
             heard: Instant::now(),
@@ -112,6 +112,7 @@ impl Contact {
             sources: self.sources.clone(),
             performed: self.performed.clone(),
             together: self.ledger.to_say(),
+            trusts: Some(self.link.trusts().to_owned()),
         };
         let sent = Instant::now();
         self.asked = sent;
@@ -126,6 +127,9 @@ impl Contact {
                 self.unknown = false;
                 self.round_trip = Some(sent.elapsed());
                 self.outbox.settle(orders.applied, orders.durable);
+                if let Some(Err(error)) = orders.trust.take().map(|trust| self.link.trust(trust)) {
+                    tracing::warn!("{error}");
+                }
                 // News first: a bot that is answered then sees what its own change has come to.
                 let mut heard = std::mem::take(&mut orders.together);
                 self.together.learn(self.ledger.news(&mut heard));

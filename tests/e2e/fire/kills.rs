@@ -7,7 +7,7 @@ use crate::{army, until_requests};
 use serde_json::{Value, json};
 
 /// Kills the operator that leads, and waits until another epoch has begun.
-fn kill_leader(namespace: &Namespace) {
+pub(crate) fn kill_leader(namespace: &Namespace) {
     let (_, before) = lease();
     kill_container("botarmy", &leader());
     namespace.eventually("another epoch", |_| (lease().1 > before).then_some(()));

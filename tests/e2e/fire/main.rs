@@ -13,6 +13,7 @@ mod kills;
 mod machine;
 mod nodes;
 mod outages;
+mod rotation;
 mod tokens;
 
 use cluster::Namespace;

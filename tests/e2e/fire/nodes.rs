@@ -88,7 +88,7 @@ fn a_runner_needs_more_memory_than_it_may_have() {
     // Four bots are at work; all the others stand and wait, and there will be too many of them.
     let get = json!({"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.POD }}"}}});
     let tree = json!({"if": {"when": "bot.id <= 4", "then": get, "else": {"wait": "10m"}}});
-    let container = json!({"name": "runner", "resources": {"limits": {"memory": "48Mi"}}});
+    let container = json!({"name": "runner", "resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "48Mi"}}});
     let fields = json!({
         "trees": {"T": tree}, "duration": "90s", "template": {"spec": {"containers": [container]}},
     });

@@ -15,7 +15,7 @@ pub(crate) fn pass(time: Duration) {
     }
 }
 
-fn ended_without_a_gap(namespace: &Namespace, run: &str, iterations: u64) {
+pub(crate) fn ended_without_a_gap(namespace: &Namespace, run: &str, iterations: u64) {
     let ended = namespace.wait_complete(run);
     let status = &ended["status"];
     assert_eq!(

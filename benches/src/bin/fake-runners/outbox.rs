@@ -81,6 +81,7 @@ mod tests {
             sources: None,
             performed: None,
             together: Together::default(),
+            trusts: None,
         }
     }
 

@@ -193,6 +193,7 @@ impl Runner {
             sources: None,
             performed: None,
             together: Together::default(),
+            trusts: None,
         }
     }
 }

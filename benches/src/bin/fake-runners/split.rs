@@ -12,6 +12,7 @@ use botarmy_protocol::{CheckIn, Orders, RunRef, Stage, Together, VERSION};
 use botarmy_report::{Delta, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use botarmy_tree::{Actions, Path};
+use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -107,9 +108,10 @@ pub(crate) fn split(args: &Args) -> Result<Value> {
 
 fn sides() -> Result<Sides> {
     const HOST: &str = "botarmy-coordinator.botarmy.svc";
-    let authority = Authority::generate()?;
+    let now = Timestamp::now();
+    let authority = Authority::generate(now, Duration::from_secs(3600))?;
     let client = crate::link::trusting(&authority.certificate)?;
-    Ok(Sides { client, server: authority.server(vec![HOST.to_owned()])?, name: HOST.try_into()? })
+    Ok(Sides { client, server: authority.server(&[HOST.to_owned()], now)?, name: HOST.try_into()? })
 }
 
 /// What runner `index` says: so many deltas up to `last`.
@@ -135,6 +137,7 @@ fn said(measures: &Measures, index: u32, stage: Stage, deltas: u64, last: u64) -
         sources: None,
         performed: None,
         together: Together::default(),
+        trusts: None,
     }
 }
 
