@@ -1,6 +1,6 @@
 //! The custom resource definitions, made from the types.
 
-use crate::{BotRun, BotRunSchedule, schedule};
+use crate::{BotRun, BotRunSchedule, MAX_NUMBER, schedule};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
@@ -78,25 +78,32 @@ fn simplify(value: &mut Value) {
     }
 }
 
-/// Gives bounds to what the operator writes and that has none of its own: far above what it ever writes,
-/// and still bounds, as the API server's own accounting wants them.
+/// Gives bounds, and a kind of merge, to what the operator writes and that has none of its own: far above what it ever
+/// writes, and still bounds, as the API server's own accounting wants them. Lists are written as a whole.
 fn bound(schema: &mut Value) {
     const MOST_ITEMS: u32 = 4_096;
     const MOST_CHARACTERS: u32 = 32_768;
     match schema {
         Value::Object(fields) => {
-            let most = match fields.get("type").and_then(Value::as_str) {
-                Some("array") => Some(("maxItems", MOST_ITEMS)),
-                Some("string") if !fields.contains_key("enum") && !fields.contains_key("format") => {
-                    Some(("maxLength", MOST_CHARACTERS))
+            let format = fields.get("format").and_then(Value::as_str);
+            let defaults: Vec<(&str, Value)> = match fields.get("type").and_then(Value::as_str) {
+                Some("array") => {
+                    vec![("maxItems", MOST_ITEMS.into()), ("x-kubernetes-list-type", "atomic".into())]
+                }
+                Some("string") if !fields.contains_key("enum") && format.is_none() => {
+                    vec![("maxLength", MOST_CHARACTERS.into())]
                 }
                 Some("object") if fields.contains_key("additionalProperties") => {
-                    Some(("maxProperties", MOST_ITEMS))
+                    vec![("maxProperties", MOST_ITEMS.into())]
                 }
-                _ => None,
+                Some("integer") if format == Some("int32") => {
+                    vec![("minimum", 0.into()), ("maximum", i32::MAX.into())]
+                }
+                Some("integer") => vec![("minimum", 0.into()), ("maximum", MAX_NUMBER.into())],
+                _ => vec![],
             };
-            if let Some((bound, most)) = most {
-                fields.entry(bound).or_insert(most.into());
+            for (key, value) in defaults {
+                fields.entry(key).or_insert(value);
             }
             fields.values_mut().for_each(bound);
         }

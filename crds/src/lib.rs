@@ -16,7 +16,7 @@ pub use schedule::{
     ActiveRun, BotRunSchedule, BotRunScheduleSpec, BotRunScheduleStatus, ConcurrencyPolicy,
     MAX_SCHEDULE_NAME, RunTemplate, RunTemplateMetadata,
 };
-pub use status::{BotRunStatus, ExportStatus, Phase, RunnersStatus, TopError};
+pub use status::{BotRunStatus, ExportStatus, MAX_NUMBER, Phase, RunnersStatus, TopError};
 
 use botarmy_spec::BotRunSpec;
 use kube::CustomResource;
@@ -44,7 +44,11 @@ pub const RUNNER_CONTAINER: &str = "runner";
     status = "BotRunStatus",
     derive = "PartialEq",
     doc = "An army of bots: what it shall do, and what has come of it.",
-    scale(spec_replicas_path = ".spec.bots", status_replicas_path = ".status.bots"),
+    scale(
+        spec_replicas_path = ".spec.bots",
+        status_replicas_path = ".status.bots",
+        label_selector_path = ".status.selector"
+    ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Outcome", type_ = "string", json_path = ".status.outcome"),
     printcolumn(name = "Bots", type_ = "integer", json_path = ".status.bots"),

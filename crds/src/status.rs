@@ -7,6 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+/// Greatest number of a status: JSON carries it exactly everywhere.
+pub const MAX_NUMBER: u64 = 9_007_199_254_740_991;
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
@@ -48,6 +51,10 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub bots_target: Option<i32>,
+    /// Which pods the bots are in, as a selector of labels, which autoscalers ask for; known from the Job on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub selector: Option<String>,
     /// The pods that the bots are spread over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runners: Option<RunnersStatus>,

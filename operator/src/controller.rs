@@ -56,6 +56,8 @@ const CONCURRENCY: u16 = 16;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a run that waits for others is looked at.
 const QUEUED: Duration = Duration::from_secs(2);
+/// How often a run is looked at that was suspended before it began: a change of it is told by the watch.
+const AT_REST: Duration = Duration::from_secs(60);
 /// How often it is tried to make a Job that the API server does not take now.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -320,7 +322,8 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
         Ok(accepted) => {
             if let Some(cause) = queue::wait(context, run, uid, &accepted) {
                 status::write(context, run, observe::queued(run, &cause)).await?;
-                return Ok(Action::requeue(QUEUED));
+                let is_at_rest = cause.reason == cause::Reason::Suspended;
+                return Ok(Action::requeue(if is_at_rest { AT_REST } else { QUEUED }));
             }
             let objects = build::build(context, run, uid, &accepted)?;
             let delayed = match apply::apply(context, run, uid, objects).await? {

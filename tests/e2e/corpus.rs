@@ -278,7 +278,7 @@ fn status_writes() -> f64 {
 }
 
 /// How often the operators have looked at an object so far; 0 if they do not count it.
-fn reconciles() -> f64 {
+pub(crate) fn reconciles() -> f64 {
     let of = |name: &String| {
         let metrics = raw(&format!("/api/v1/namespaces/botarmy/pods/{name}:8081/proxy/metrics"));
         let counted = metrics.lines().filter(|line| line.starts_with("botarmy_operator_reconciles_total"));

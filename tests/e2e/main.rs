@@ -2,8 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod autoscaler;
 mod cluster;
 mod corpus;
+mod crowd;
 mod export;
 mod faults;
 mod input;
@@ -12,6 +14,7 @@ mod losses;
 mod observed;
 mod once;
 mod operation;
+mod owners;
 mod plugin;
 mod schedules;
 mod startup;

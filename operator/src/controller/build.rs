@@ -60,6 +60,11 @@ pub(super) fn run_labels(run: &BotRun, uid: &str) -> Value {
     json!({MANAGED_BY.0: MANAGED_BY.1, RUN_LABEL: run.name_any(), RUN_UID_LABEL: uid})
 }
 
+/// The pods of the runners of a run.
+pub(super) fn runner_selector(uid: &str) -> String {
+    format!("{RUN_UID_LABEL}={uid}")
+}
+
 /// The metadata of an object of this name.
 pub(super) fn named(metadata: &Value, name: &str) -> Value {
     let mut metadata = metadata.clone();

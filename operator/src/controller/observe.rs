@@ -1,6 +1,7 @@
 //! Step 5: what the run has come to; no client needed.
 
 use super::Context;
+use super::build::runner_selector;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, clear, finish, progress, set};
 use super::figures::{self, time};
@@ -162,6 +163,7 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
     changes(&mut status, run);
     if seen.scheduled {
         set(&mut status, run, conditions::SCHEDULED, true, "JobCreated", "the Job of the runners is there");
+        status.selector = Some(runner_selector(uid));
     } else if let Some(cause) = &seen.kept {
         set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
     }

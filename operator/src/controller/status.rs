@@ -4,13 +4,13 @@ use super::conditions;
 use super::observe::STARTING;
 use super::{Context, Error, FIELD_MANAGER};
 use crate::api_call::call;
-use botarmy_crds::{BotRun, BotRunStatus, Phase};
+use botarmy_crds::{BotRun, BotRunStatus, MAX_NUMBER, Phase};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Between two writes that tell nothing but newer figures.
@@ -47,15 +47,28 @@ pub(super) fn of_the_end(run: &BotRun) -> BotRunStatus {
 async fn patch(context: &Context, run: &BotRun, status: &BotRunStatus) -> Result<(), Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let runs: Api<BotRun> = Api::namespaced(context.client.clone(), &namespace);
-    let body = json!({
+    let mut body = json!({
         "apiVersion": BotRun::api_version(&()), "kind": BotRun::kind(&()),
         "metadata": {"resourceVersion": run.resource_version()}, "status": status,
     });
+    hold_numbers(&mut body["status"]);
     let manager = PatchParams::apply(FIELD_MANAGER).force();
     let (name, patch) = (run.name_any(), Patch::Apply(&body));
     call("writing the status", runs.patch_status(&name, &manager, &patch)).await?;
     context.metrics.status_written();
     Ok(())
+}
+
+/// What runners have added up to may be more than a status takes; the rest of it is worth being told all the same.
+fn hold_numbers(told: &mut Value) {
+    match told {
+        Value::Number(number) if number.as_u64().is_some_and(|number| number > MAX_NUMBER) => {
+            *told = MAX_NUMBER.into();
+        }
+        Value::Array(items) => items.iter_mut().for_each(hold_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(hold_numbers),
+        _ => {}
+    }
 }
 
 fn without_figures(status: &BotRunStatus) -> BotRunStatus {
@@ -134,4 +147,19 @@ async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &B
     let Some((reason, message)) = event else { return };
     let kind = if bad { EventType::Warning } else { EventType::Normal };
     super::apply::tell(context, run, kind, &reason, message).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_holds_no_number_that_the_api_server_would_refuse() {
+        let mut status =
+            json!({"bots": 3, "result": {"bytesIn": u64::MAX, "points": [{"max": MAX_NUMBER, "low": -1}]}});
+        hold_numbers(&mut status);
+        let held =
+            json!({"bots": 3, "result": {"bytesIn": MAX_NUMBER, "points": [{"max": MAX_NUMBER, "low": -1}]}});
+        assert_eq!(status, held);
+    }
 }

@@ -70,7 +70,7 @@ pub struct BotRunSpec {
 
     /// Addresses of names, in the place of what DNS says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub hosts: Vec<HostSpec>,
 
     /// A time at the beginning whose measures are left out of results and thresholds. Default 0.
@@ -91,7 +91,7 @@ pub struct BotRunSpec {
 
     /// What must hold for the run to pass, over all runners together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub thresholds: Vec<ThresholdSpec>,
 
     /// Where all randomness comes from: the same seed gives each bot the same walk. Default 0.
@@ -101,7 +101,7 @@ pub struct BotRunSpec {
 
     /// Named texts, which templates write as {{ env.NAME }}.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
 
     /// Anything, which templates write as {{ custom.NAME }}.
@@ -162,7 +162,7 @@ pub struct HostSpec {
     #[schemars(length(min = 1, max = 45))]
     pub ip: String,
     /// The names.
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub hostnames: Vec<String>,
 }
 

@@ -33,7 +33,7 @@ pub struct LoadSpec {
     /// Ramps: in each stage the number of bots, or the arrivalRate, goes evenly from where it stood to the one
     /// given. The first stage begins at 0; one of duration 0 jumps. The run ends with the last stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "atomic"))]
     pub stages: Vec<StageSpec>,
 
     /// How long it goes on, such as 5m or 1h30m; a bare number is seconds. Without it and without iterations or
@@ -174,7 +174,7 @@ pub struct ScenarioSpec {
     pub start_delay: Option<Time>,
     /// Named texts of its own, over those of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
     /// How its bots come and go.
     #[serde(flatten)]
