@@ -67,7 +67,7 @@ pub struct BotRunDefinition {
 
 /// Fields that cannot be changed. Lists and open mappings cannot either, but comparing them costs the API
 /// server more than a rule may: of these the condition `SpecChanged` tells.
-const FROZEN: [&str; 18] = [
+const FROZEN: [&str; 19] = [
     "target",
     "tree",
     "duration",
@@ -84,6 +84,7 @@ const FROZEN: [&str; 18] = [
     "setup",
     "teardown",
     "lossPolicy",
+    "leaseSeconds",
     "startDeadline",
     "deadline",
 ];

@@ -61,6 +61,11 @@ pub struct BotRunStatus {
     /// When the bots began their work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// How many milliseconds lie between the moments at which the first and the last runner began, as the runners have
+    /// measured it by the operator's clock; those that take the place of lost ones are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub start_skew_ms: Option<i64>,
     /// When the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,

@@ -135,6 +135,9 @@ pub struct Pod {
     /// The name of the certificates that it was told to check the coordinator with.
     #[serde(skip)]
     pub trusts: Option<String>,
+    /// How late its first bots began, in milliseconds, if it began with the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_late_ms: Option<i64>,
     /// Why it was lost, in the cluster's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -380,11 +383,12 @@ impl Army {
 
     /// What this runner is to perform now. Nothing is told before it is written down who does it.
     fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
+        let lease_ms = self.lease_ms();
         if let Some(once) = &self.run.setup {
             if let Some(context) = self.state.setup.hear(Part::Setup, said) {
                 self.state.context = context;
             }
-            self.state.setup.give_up("setup", once, said, now_ms);
+            self.state.setup.give_up("setup", once, lease_ms, said, now_ms);
             self.stop |= self.state.setup.failure().is_some();
             if !self.state.setup.has_begun()
                 && self.ready(now_ms) == self.run.runners
@@ -400,7 +404,7 @@ impl Army {
         let wanted = self.wants_teardown();
         let once = self.run.teardown.as_ref().filter(|_| wanted)?;
         self.state.teardown.hear(Part::Teardown, said);
-        self.state.teardown.give_up("teardown", once, said, now_ms);
+        self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
         let ended = self.indices_of(Pod::is_done);
         let is_end = ended.union(&self.gone).count() == self.runners() || self.given_up;
         if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {

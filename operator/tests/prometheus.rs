@@ -102,6 +102,7 @@ fn army(totals: Totals) -> Army {
         performed: None,
         together: Together::default(),
         trusts: None,
+        began_late_ms: None,
     };
     army.check_in(&said, now_ms()).expect("orders");
     army

@@ -23,7 +23,7 @@ use botarmy_protocol::{self as protocol, Mistake, Orders, Plan, Refusal, Stage, 
 use botarmy_report::Totals;
 use botarmy_spec::{Part, Run, Secrets};
 use botarmy_tree::{Actions, Context, Finding, Path};
-use contact::{Contact, INTERVAL, LEASE};
+use contact::{Contact, INTERVAL};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,10 +79,13 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         metrics,
         pusher,
         sink: None,
+        begins: false,
         terminated: terminations()?,
     };
     let Some((run, Plan { runners, resume, .. })) = agent.prepare().await? else { return Ok(()) };
     agent.contact.one_of(runners);
+    agent.contact.lease = run.lease;
+    agent.begins = resume.is_none();
     let run = Arc::new(run);
     let log = agent.contact.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
     let log = log.transpose()?;
@@ -185,6 +188,8 @@ struct Agent {
     pusher: Option<Pusher>,
     /// Where its bots' log goes, if one is kept.
     sink: Option<Sink>,
+    /// It begins with all others, and does not go on with another's part.
+    begins: bool,
     terminated: watch::Receiver<bool>,
 }
 
@@ -206,12 +211,21 @@ impl Agent {
         }
     }
 
+    /// Takes note of when the first bots began, once they have: as soon as that is, since clocks drift apart.
+    fn measure_start(&mut self, army: &Army, start: Instant, begin: &Orders) {
+        if let (true, None, Some(start_at_ms), Some(late)) =
+            (self.begins, self.contact.began_late_ms, begin.start_at_ms, army.began_late())
+        {
+            self.contact.began_late_ms = self.contact.clock.late_ms(start_at_ms, start + late);
+        }
+    }
+
     /// Gets the plan and what belongs to it; none when that cannot be had here,
     /// and the coordinator knows why.
     async fn prepare(&mut self) -> Result<Option<(Run, Plan)>, Error> {
         let plan = loop {
             if self.contact.lease_is_over() {
-                return Err(Error::LeaseOver(LEASE));
+                return Err(Error::LeaseOver(self.contact.lease));
             }
             if *self.terminated.borrow() {
                 return Err(Error::Left);
@@ -281,7 +295,7 @@ impl Agent {
                 return Err(Error::Left);
             }
             if self.contact.lease_is_over() {
-                return Err(Error::LeaseOver(LEASE));
+                return Err(Error::LeaseOver(self.contact.lease));
             }
             if let Some((orders, sent)) = self.contact.check_in(Stage::Ready, 0).await {
                 if let Some(start_at) = orders.start_at_ms {
@@ -363,6 +377,7 @@ impl Agent {
             }
             let snapshot = army.drain().await;
             let second = seconds.take(Instant::now());
+            self.measure_start(army, start, &begin);
             self.show(&snapshot.totals, snapshot.alive, snapshot.finished);
             (alive, course.finished) = (snapshot.alive, snapshot.finished);
             self.contact.outbox.add(snapshot.warmup, second, true, alive);
@@ -396,7 +411,7 @@ impl Agent {
                     }
                     return Ok(());
                 }
-                _ if abandoned => return Err(Error::LeaseOver(LEASE)),
+                _ if abandoned => return Err(Error::LeaseOver(self.contact.lease)),
                 _ => {}
             }
         }

@@ -32,6 +32,25 @@ async fn resumed(fields: &Value, since: Duration, done: u64) -> Totals {
 }
 
 #[tokio::test]
+async fn how_late_the_first_bots_began_is_measured() {
+    let spec: BotRunSpec =
+        serde_json::from_value(json!({"trees": {"T": "done"}, "iterations": 3})).expect("a spec");
+    let run = Arc::new(Run::check(&spec, "r", &Path::top(), &Actions::built_in()).expect("a run"));
+    let ms = Duration::from_millis;
+    let now = Instant::now();
+    for (at, least) in [(now + ms(300), ms(0)), (now.checked_sub(ms(5_000)).expect("a moment"), ms(5_000))] {
+        let army = Army::start(Start { at, ..Start::here(run.clone()) }).await.expect("an army");
+        assert!(least > ms(0) || army.began_late().is_none(), "it is not time yet");
+        while !army.drain().await.finished {
+            army.worker_finished().await;
+        }
+        let late = army.began_late().expect("it has begun");
+        assert!(late >= least && late < least + ms(2_000), "{late:?}");
+        army.join();
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_left_is_done() {
     let second = Duration::from_secs(1);
     let totals = resumed(&json!({"bots": 3, "iterations": 100}), second, 60).await;

@@ -58,6 +58,7 @@ impl Pod {
             excused: false,
             written: false,
             trusts: None,
+            began_late_ms: None,
             why: None,
         }
     }
@@ -71,6 +72,7 @@ impl Pod {
         }
         self.left |= said.left;
         self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
+        self.began_late_ms = self.began_late_ms.or(said.began_late_ms);
         self.heard_ms = now_ms;
         self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms);
     }

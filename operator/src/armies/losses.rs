@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const SILENCE_MS: u64 = 10_000;
 /// For how long after a loss the cluster is asked why, in milliseconds.
 const EXPLAIN_MS: u64 = 60_000;
+/// Between the moment at which a runner that is cut off stops by itself and the one from which it is taken to have done
+/// so, in milliseconds.
+const STOPPED_MARGIN_MS: u64 = 30_000;
 /// Most gaps that are kept; of what is lost beyond them only the number is.
 const MAX_GAPS: usize = 1_000;
 
@@ -202,13 +205,24 @@ impl Army {
         last.map(|(last, index)| (index, now_ms.saturating_sub(last.max(self.since_ms).max(self.wanted_ms))))
     }
 
-    /// Pods of which nothing was heard for so long, though their part is not done.
-    pub fn silent(&self, now_ms: u64, limit_ms: u64) -> BTreeSet<String> {
+    /// Whether a runner has stopped by itself that was not heard since: its lease is over, and a margin.
+    pub(super) fn has_stopped_since(&self, heard_ms: u64, now_ms: u64) -> bool {
+        heard_ms.saturating_add(self.lease_ms()).saturating_add(STOPPED_MARGIN_MS) < now_ms
+    }
+
+    /// How long a runner goes on by itself, in milliseconds.
+    pub(super) fn lease_ms(&self) -> u64 {
+        u64::try_from(self.run.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Pods of which nothing was heard for so long that their runners have stopped by themselves, though their part is
+    /// not done.
+    pub fn silent(&self, now_ms: u64) -> BTreeSet<String> {
         // One that was told when to begin may have done so before its node died.
         let is_at_work =
             |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
         let is_silent = |p: &Pod| {
-            is_at_work(p) && !p.replaced && p.heard_ms.max(self.since_ms).saturating_add(limit_ms) < now_ms
+            is_at_work(p) && !p.replaced && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
         };
         self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
     }

@@ -8,9 +8,8 @@ use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How long after its timeout a part is waited for, in milliseconds: longer than a runner works without its
-/// coordinator.
-const MARGIN_MS: u64 = 180_000;
+/// How long after its timeout and the lease of its runner a part is waited for, in milliseconds.
+const MARGIN_MS: u64 = 60_000;
 
 /// How far a part is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +70,13 @@ impl Progress {
     }
 
     /// Gives the part up when its pod has been replaced, or has not been heard of for too long.
-    pub(super) fn give_up(&mut self, part: &str, once: &Once, said: &CheckIn, now_ms: u64) {
+    /// The runner goes on by itself for as long as its lease says.
+    pub(super) fn give_up(&mut self, part: &str, once: &Once, lease_ms: u64, said: &CheckIn, now_ms: u64) {
         let Self::Given { pod, index, since_ms } = self else { return };
         let begins_anew = said.stage <= Stage::Ready && said.index == *index && said.pod_uid != *pod;
         let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
-        let late = now_ms > since_ms.saturating_add(timeout).saturating_add(MARGIN_MS);
+        let patience = timeout.saturating_add(lease_ms).saturating_add(MARGIN_MS);
+        let late = now_ms > since_ms.saturating_add(patience);
         if begins_anew || late {
             *self = Self::Failed(format!(
                 "the runner that performed {part} was lost with its outcome; look into what it has left behind"

@@ -97,6 +97,17 @@ impl Army {
             && self.state.pods.values().any(|p| p.stage == Stage::Ready && !p.written)
     }
 
+    /// How far the first and the last runner began from one another, in milliseconds: of those that have told when they
+    /// did, once the bots are at work.
+    pub fn start_skew_ms(&self) -> Option<u64> {
+        let late = self.state.pods.values().filter_map(|p| p.began_late_ms);
+        let (first, last) = late.fold(None, |range, late| {
+            let (first, last) = range.unwrap_or((late, late));
+            Some((late.min(first), late.max(last)))
+        })?;
+        Some(last.abs_diff(first))
+    }
+
     fn slowest_round_trip_ms(&self) -> u64 {
         self.state.pods.values().map(|p| p.round_trip_ms).max().unwrap_or(0)
     }

@@ -36,6 +36,7 @@ pub(super) fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         performed: None,
         together: botarmy_protocol::Together::default(),
         trusts: None,
+        began_late_ms: None,
     }
 }
 
@@ -96,6 +97,24 @@ fn an_operator_that_takes_over_begins_no_run_twice_and_leaves_none_unbegun() {
     }
     write(&mut after);
     assert_eq!(after.check_in(&said(0, Stage::Ready, &[]), 9_050).unwrap().start_at_ms, Some(9_540));
+}
+
+#[test]
+fn how_far_the_first_and_the_last_began_from_one_another_is_told() {
+    let mut army = army(3);
+    let began = |index, late| CheckIn { began_late_ms: late, ..said(index, Stage::Running, &[]) };
+    army.check_in(&began(0, None), 1_000).unwrap();
+    assert_eq!(army.start_skew_ms(), None, "nobody has told");
+    for (index, late, expected) in [(0, 4, 0), (1, -3, 7), (2, 2, 7), (1, 900, 7)] {
+        army.check_in(&began(index, Some(late)), 2_000).unwrap();
+        assert_eq!(army.start_skew_ms(), Some(expected), "what was told first stands");
+    }
+    // One that takes a place has not begun with the others, and says nothing.
+    let other = CheckIn { pod_uid: "other".into(), ..began(0, None) };
+    army.check_in(&other, 3_000).unwrap();
+    assert_eq!(army.start_skew_ms(), Some(7));
+    let restored = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, 1);
+    assert_eq!(restored.start_skew_ms(), Some(7));
 }
 
 #[test]
@@ -184,20 +203,35 @@ fn nobody_was_silent_before_this_operator_came() {
     }
     let checkpoint = before.checkpoint();
     let mut after = Army::restore("ns", "r", before.run.clone(), checkpoint, 2, 500_000);
-    assert!(after.silent(500_000, 150_000).is_empty(), "it has only just come");
+    assert!(after.silent(500_000).is_empty(), "it has only just come");
     assert!(!after.is_settled(505_000), "they may still hand over what they have");
     assert_eq!((after.lost(505_000), after.over_at_ms()), (0, 0));
     after.check_in(&said(0, Stage::Running, &[2]), 649_000).unwrap();
     after.look(649_000);
-    assert!(after.silent(651_000, 150_000).is_empty(), "it has not looked for a while");
+    assert!(after.silent(651_000).is_empty(), "it has not looked for a while");
     for at in (649_000..900_000).step_by(1_000) {
         after.look(at);
         after.check_in(&said(0, Stage::Running, &[2]), at).unwrap();
     }
-    assert_eq!(after.silent(900_000, 150_000), ["pod-1".to_owned()].into());
+    assert_eq!(after.silent(900_000), ["pod-1".to_owned()].into());
     // It stood still for five minutes.
     after.look(1_200_000);
-    assert!(after.silent(1_200_000, 150_000).is_empty());
+    assert!(after.silent(1_200_000).is_empty());
+}
+
+#[test]
+fn a_runner_has_stopped_by_itself_when_its_own_lease_is_over() {
+    let mut army =
+        army_with(&serde_json::json!({"leaseSeconds": 20, "setup": {"tree": "T", "timeout": "10s"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Running, &[]), 1_000).unwrap();
+    }
+    assert!(army.silent(51_000).is_empty());
+    assert_eq!(army.silent(51_001).len(), 2, "20 seconds, and a margin");
+    army.check_in(&said(1, Stage::Running, &[]), 91_000).unwrap();
+    assert!(army.is_setting_up(), "10 seconds, the lease, and a margin");
+    army.check_in(&said(1, Stage::Running, &[]), 91_001).unwrap();
+    assert!(matches!(army.fault(), Some((Fault::Setup, _))));
 }
 
 #[test]

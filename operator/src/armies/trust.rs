@@ -3,9 +3,6 @@
 use super::{Army, Pod};
 use botarmy_protocol::Stage;
 
-/// A runner that was not heard for so long has stopped by itself, in milliseconds: after two minutes, and a margin.
-const STOPPED_MS: u64 = 150_000;
-
 impl Army {
     /// New pods of the run find these certificates.
     pub fn handed(&mut self, name: &str) {
@@ -34,8 +31,7 @@ impl Army {
         let has_gone = pod.replaced
             || (pod.stage == Stage::Finished && pod.durable == pod.applied && !self.wants_teardown());
         let heard = pod.heard_ms.max(self.since_ms);
-        let has_stopped = heard.saturating_add(STOPPED_MS) < now_ms;
-        !has_gone && !has_stopped
+        !has_gone && !self.has_stopped_since(heard, now_ms)
     }
 }
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// known by then.
 pub const SETTLE: Duration = Duration::from_secs(15);
 /// How long runners are waited for that do not say that they trust the next one. Those that live are heard each second;
-/// one that is cut off has stopped by itself by then, and the file of one that only reads its file is up to date.
+/// one that is cut off has stopped by itself by then, unless its run's lease is longer, and the file of one that only
+/// reads its file is up to date.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How long the old one is trusted after the next one has begun to sign: each operator has seen that by then.
 pub const FAREWELL: Duration = Duration::from_secs(60);

@@ -16,9 +16,6 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
-/// A runner stops by itself when it has had no coordinator for two minutes; and a margin.
-const SILENCE_MS: u64 = 150_000;
-
 /// How far it came.
 pub(super) enum Applied {
     /// All was there already.
@@ -166,8 +163,7 @@ pub(super) async fn discard(context: &Context, job: &Job) -> Result<(), Error> {
 /// Takes the pods away that were silent for so long that their runners have stopped by themselves: their nodes are dead,
 /// and the Job makes no others before they are gone.
 pub(super) async fn release_silent(context: &Context, run: &BotRun, uid: &str) -> Result<(), Error> {
-    let silent =
-        context.armies.lock().get(uid).map(|army| army.silent(now_ms(), SILENCE_MS)).unwrap_or_default();
+    let silent = context.armies.lock().get(uid).map(|army| army.silent(now_ms())).unwrap_or_default();
     if silent.is_empty() {
         return Ok(());
     }

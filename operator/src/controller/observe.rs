@@ -331,6 +331,7 @@ fn changes(status: &mut BotRunStatus, run: &BotRun) {
 fn count(status: &mut BotRunStatus, army: &Army) {
     let now = now_ms();
     status.bots_target = army.run.live_bots().and_then(|_| i32::try_from(army.bots).ok());
+    status.start_skew_ms = army.start_skew_ms().and_then(|ms| i64::try_from(ms).ok());
     let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
         desired: runners(army.run.runners),

@@ -78,6 +78,7 @@ fn without_figures(status: &BotRunStatus) -> BotRunStatus {
         p95: None,
         errors: None,
         top_errors: Vec::new(),
+        start_skew_ms: None,
         result: None,
         conditions: status.conditions.iter().cloned().map(without_value).collect(),
         ..status.clone()

@@ -153,6 +153,10 @@ pub struct CheckIn {
     /// A runner that does not say it is not told: it knows its file alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusts: Option<String>,
+    /// How late its first bots began, in milliseconds of the coordinator's clock: by what it knows of that clock they
+    /// may also have begun too early. None before they have, and of a runner that goes on with another's part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_late_ms: Option<i64>,
 }
 
 /// Why a runner cannot do its part.

@@ -19,7 +19,7 @@ pub mod types;
 
 pub use data::{Data, Table};
 pub use env::Secrets;
-pub use run::{Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
+pub use run::{DEFAULT_LEASE, Once, Overrides, Part, Refill, Run, RunThreshold, Scenario, plan};
 pub use targets::Targets;
 pub use types::{
     BotRunSpec, EnvVar, ExportSpec, LoadSpec, LossPolicy, OperationSpec, RefillSpec, RunnersSpec,

@@ -54,6 +54,8 @@ pub struct Run {
     pub start_deadline: Option<Duration>,
     /// How long it may take in all.
     pub deadline: Option<Duration>,
+    /// How long a runner goes on by itself when it cannot reach its coordinator.
+    pub lease: Duration,
     /// Whom its bots may talk to; anybody if it is not said. Not part of a spec: whoever runs it decides.
     pub allowed: Option<Targets>,
     /// What none of its logs and reports may show. Not part of a spec: whoever finds the values knows them.
@@ -138,6 +140,8 @@ enum Error {
     NoRate,
     #[error("the time must be above zero")]
     NoTime,
+    #[error("a runner goes on by itself for {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS} seconds, not {0}")]
+    Lease(i32),
     #[error("count and botsPerRunner exclude each other; keep one")]
     Runners,
     #[error("{0} runners for {1} bots; at most one runner for each bot and 1000 in all are allowed")]
@@ -190,6 +194,11 @@ enum Error {
 pub const MAX_BOTS: u32 = 1_000_000;
 /// Most runners of a run.
 pub const MAX_RUNNERS: u32 = 1000;
+/// How long a runner goes on without its coordinator, unless it is said.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
+/// A shorter one would end with every operator that is exchanged.
+const MIN_LEASE_SECONDS: i32 = 15;
+const MAX_LEASE_SECONDS: i32 = 3600;
 /// How long what is going on may take to end, unless it is said.
 pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(30);
 
@@ -265,6 +274,7 @@ impl Run {
             hosts: check.hosts(spec),
             start_deadline: check.time_above_zero("startDeadline", spec.operation.start_deadline.as_ref()),
             deadline: check.time_above_zero("deadline", spec.operation.deadline.as_ref()),
+            lease: check.lease(spec),
             allowed: None,
             secrets: Secrets::default(),
             setup,
@@ -458,6 +468,22 @@ mod tests {
             assert!(findings.iter().any(|f| f.starts_with(part)), "{part} is not in {findings:#?}");
         }
         assert_eq!(findings.len(), 9, "{findings:#?}");
+    }
+
+    #[test]
+    fn a_lease_has_its_bounds() {
+        let lease = |seconds: i32| check(&json!({"trees": {"T": "done"}, "leaseSeconds": seconds}));
+        assert_eq!(check(&json!({"trees": {"T": "done"}})).expect("a run").lease, DEFAULT_LEASE);
+        for seconds in [15, 3600] {
+            let expected = Duration::from_secs(u64::try_from(seconds).expect("above zero"));
+            assert_eq!(lease(seconds).expect("a run").lease, expected);
+        }
+        for seconds in [-1, 0, 14, 3601] {
+            let told = format!(
+                "spec.leaseSeconds: a runner goes on by itself for 15 to 3600 seconds, not {seconds}"
+            );
+            assert_eq!(lease(seconds).expect_err("a mistake"), [told]);
+        }
     }
 
     #[test]

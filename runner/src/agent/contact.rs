@@ -1,6 +1,7 @@
 //! What a runner and its coordinator tell each other: check-ins, and all that is in them.
 
 use super::Identity;
+use super::clock::Clock;
 use super::ledger::Ledger;
 use super::link::{self, Files, Link};
 use super::outbox::Outbox;
@@ -8,12 +9,10 @@ use botarmy_actions::Together;
 use botarmy_actions::together::Request;
 use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, VERSION};
 use botarmy_report::Delta;
-use botarmy_spec::Part;
+use botarmy_spec::{DEFAULT_LEASE, Part};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How long a runner works without its coordinator before it stops by itself.
-pub(super) const LEASE: Duration = Duration::from_secs(120);
 /// How often a runner checks in at least.
 pub(super) const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
 /// How often a runner asks for news while its bots wait for those of other runners.
@@ -31,8 +30,14 @@ pub(super) struct Contact {
     pub(super) outbox: Outbox,
     /// When the coordinator was last heard.
     heard: Instant,
+    /// How long this runner works without it before it stops by itself.
+    pub(super) lease: Duration,
     round_trip: Option<Duration>,
     epoch: u64,
+    /// What is known of the coordinator's clock.
+    pub(super) clock: Clock,
+    /// How late the first bots began, by that clock; said again and again, for a coordinator that comes later.
+    pub(super) began_late_ms: Option<i64>,
     /// The coordinator says that it does not know the run.
     pub(super) unknown: bool,
     /// Why this runner cannot do its part.
@@ -62,8 +67,11 @@ impl Contact {
             identity,
             outbox: Outbox::default(),
             heard: Instant::now(),
+            lease: DEFAULT_LEASE,
             round_trip: None,
             epoch: 0,
+            clock: Clock::default(),
+            began_late_ms: None,
             unknown: false,
             refusal: None,
             sources: None,
@@ -113,6 +121,7 @@ impl Contact {
             performed: self.performed.clone(),
             together: self.ledger.to_say(),
             trusts: Some(self.link.trusts().to_owned()),
+            began_late_ms: self.began_late_ms,
         };
         let sent = Instant::now();
         self.asked = sent;
@@ -123,6 +132,7 @@ impl Contact {
             }
             Ok(mut orders) => {
                 self.heard = Instant::now();
+                self.clock.hear(orders.epoch, orders.now_ms, sent, self.heard);
                 self.epoch = orders.epoch;
                 self.unknown = false;
                 self.round_trip = Some(sent.elapsed());
@@ -173,7 +183,7 @@ impl Contact {
 
     /// The coordinator was away for too long.
     pub(super) fn lease_is_over(&self) -> bool {
-        self.heard.elapsed() > LEASE
+        self.heard.elapsed() > self.lease
     }
 
     /// What this runner is told to perform, if it has not done so yet.

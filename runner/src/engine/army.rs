@@ -16,7 +16,7 @@ use botarmy_tree::Context;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -134,6 +134,8 @@ pub(super) struct Common {
     pub(super) ending: Option<Mutex<Option<Ending>>>,
     pub(super) log: Option<Sink>,
     pub(super) scenarios: Vec<Shared>,
+    /// How late the first bots were let begin.
+    pub(super) began_late: OnceLock<Duration>,
     /// A worker has nothing left to do.
     pub(super) finished: Notify,
 }
@@ -273,6 +275,7 @@ impl Army {
             ending,
             log,
             scenarios,
+            began_late: OnceLock::new(),
             finished,
         };
         let common = Arc::new(common);
@@ -313,6 +316,11 @@ impl Army {
     /// Lets the load go on from a moment on.
     pub fn resume(&self, at: Instant) {
         self.tell(|| Command::Resume(at));
+    }
+
+    /// How late the first bots were let begin, once they were.
+    pub fn began_late(&self) -> Option<Duration> {
+        self.common.began_late.get().copied()
     }
 
     /// How the last bot ended, if that was to be known: with the values that it had, or why it failed.

@@ -276,6 +276,8 @@ impl Squad {
                 return Some(begin);
             }
             self.phase.set(Phase::Going);
+            // Only the first squad has something to tell.
+            let _ = self.local.common.began_late.set(now - begin);
             self.let_them_arrive();
         }
         // Who has come before the end is let in, however late this worker is.

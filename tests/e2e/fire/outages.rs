@@ -55,26 +55,39 @@ fn a_runner_cannot_reach_the_coordinator_for_a_minute() {
     ended_without_a_gap(&namespace, "cut", 3000);
 }
 
-/// Takes five minutes, so that only `make faults` runs it.
+/// A runner is cut off for so long that it stops by itself, and another one takes its place.
 #[cfg(feature = "long")]
-#[test]
-fn a_runner_that_is_cut_off_for_longer_than_its_lease_stops_by_itself() {
-    let namespace = Namespace::new("lease");
+fn cut_off_until_it_stops(run: &str, fields: &serde_json::Value, time: Duration) {
+    let namespace = Namespace::new(run);
     namespace.open_shop();
-    namespace.apply(&army("lease", &json!({"duration": "5m"})));
+    namespace.apply(&army(run, fields));
     until_requests(&namespace, 100);
     let uid = {
-        let name = runner(&namespace, "lease", 1);
+        let name = runner(&namespace, run, 1);
         let uid = namespace.get(&format!("pod/{name}"))["metadata"]["uid"].clone();
         let _cut = Cut::off(&namespace, &name);
-        // Two minutes, and a margin.
-        pass(Duration::from_secs(170));
+        pass(time);
         uid
     };
-    let ended = namespace.wait_complete("lease");
+    let ended = namespace.wait_complete(run);
     let gap = &ended["status"]["result"]["gaps"][0];
     assert_eq!(gap["podUID"], uid, "{ended:#}");
     let why = gap["reason"].as_str().expect("a reason");
     assert!(why.starts_with("CoordinatorUnreachable"), "{why}");
-    hold_against_the_target(&namespace, "lease");
+    hold_against_the_target(&namespace, run);
+}
+
+/// Takes five minutes, so that only `make faults` runs it.
+#[cfg(feature = "long")]
+#[test]
+fn a_runner_that_is_cut_off_for_longer_than_its_lease_stops_by_itself() {
+    // Two minutes, and a margin.
+    cut_off_until_it_stops("lease", &json!({"duration": "5m"}), Duration::from_secs(170));
+}
+
+#[cfg(feature = "long")]
+#[test]
+fn a_shorter_lease_is_over_sooner() {
+    let fields = json!({"duration": "2m", "leaseSeconds": 20});
+    cut_off_until_it_stops("short-lease", &fields, Duration::from_secs(60));
 }

@@ -82,6 +82,7 @@ mod tests {
             performed: None,
             together: Together::default(),
             trusts: None,
+            began_late_ms: None,
         }
     }
 

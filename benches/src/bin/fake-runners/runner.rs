@@ -194,6 +194,7 @@ impl Runner {
             performed: None,
             together: Together::default(),
             trusts: None,
+            began_late_ms: None,
         }
     }
 }

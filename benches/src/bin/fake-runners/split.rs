@@ -138,6 +138,7 @@ fn said(measures: &Measures, index: u32, stage: Stage, deltas: u64, last: u64) -
         performed: None,
         together: Together::default(),
         trusts: None,
+        began_late_ms: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn measured(name: &str, totals: Totals) -> CheckIn {
         performed: None,
         together: Together::default(),
         trusts: None,
+        began_late_ms: None,
     }
 }
 

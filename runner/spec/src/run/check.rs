@@ -1,7 +1,9 @@
 //! What must hold of a spec beside its trees; everything that does not is noted.
 
 use super::once::{DEFAULT_TIMEOUT, Once, Part};
-use super::{Error, MAX_BOTS, MAX_RUNNERS, Scenario, seed};
+use super::{
+    DEFAULT_LEASE, Error, MAX_BOTS, MAX_LEASE_SECONDS, MAX_RUNNERS, MIN_LEASE_SECONDS, Scenario, seed,
+};
 use crate::data::{Data, RowsFor};
 use crate::load::{self, Model, Open};
 use crate::rate;
@@ -171,6 +173,15 @@ impl Check<'_> {
             self.findings.note(&self.path.field(field), &Error::NoTime);
         }
         Some(time)
+    }
+
+    /// How long a runner goes on without its coordinator; the schema bounds it too.
+    pub(super) fn lease(&mut self, spec: &BotRunSpec) -> Duration {
+        let Some(seconds) = spec.operation.lease_seconds else { return DEFAULT_LEASE };
+        if !(MIN_LEASE_SECONDS..=MAX_LEASE_SECONDS).contains(&seconds) {
+            self.findings.note(&self.path.field("leaseSeconds"), &Error::Lease(seconds));
+        }
+        u64::try_from(seconds).map_or(DEFAULT_LEASE, Duration::from_secs)
     }
 
     pub(super) fn warmup(&mut self, spec: &BotRunSpec, scenarios: &[Scenario]) -> Duration {

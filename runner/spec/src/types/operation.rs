@@ -21,6 +21,12 @@ pub struct OperationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_policy: Option<LossPolicy>,
 
+    /// For how many seconds a runner goes on by itself when it cannot reach the operator; then it stops its bots. Half
+    /// a minute after that it is taken for lost, and its pod is deleted. Default 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 15, max = 3600))]
+    pub lease_seconds: Option<i32>,
+
     /// How long the run may wait for its runners' pods before it is given up. Default: what was chosen when the
     /// operator was installed, 5m unless it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
