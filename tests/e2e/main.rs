@@ -4,6 +4,8 @@
 
 mod cluster;
 mod corpus;
+#[path = "fire/counts.rs"]
+mod counts;
 mod export;
 mod faults;
 mod input;
