@@ -145,7 +145,7 @@ pub struct RunnersStatus {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub lost: i32,
-    /// Of how many of these the place was taken by another.
+    /// Of how many of these the place was taken by another, or the part by the others.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub replaced: i32,

@@ -8,6 +8,7 @@ mod figures;
 mod keeping;
 mod losses;
 mod once;
+mod redistribution;
 mod start;
 mod suspension;
 mod together;
@@ -21,7 +22,7 @@ pub use suspension::Suspension;
 pub use together::Changes;
 
 use botarmy_protocol::shared::Store;
-use botarmy_protocol::{CheckIn, Mistake, Refusal as Refused, Stage};
+use botarmy_protocol::{CheckIn, Loss, Mistake, Refusal as Refused, Stage, Standing};
 use botarmy_report::{Gap, Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Part, Run};
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ pub struct Pod {
     /// Its pod was told to end before its part was done.
     #[serde(default)]
     pub left: bool,
-    /// Another pod has taken its place.
+    /// Another pod has taken its place, or others its part.
     #[serde(default)]
     pub replaced: bool,
     /// It was told to end because the run was suspended.
@@ -135,6 +136,9 @@ pub struct Pod {
     /// The name of the certificates that it was told to check the coordinator with.
     #[serde(skip)]
     pub trusts: Option<String>,
+    /// How far it is beside what its measures tell.
+    #[serde(default)]
+    pub standing: Standing,
     /// How late its first bots began, in milliseconds, if it began with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_late_ms: Option<i64>,
@@ -190,6 +194,9 @@ pub struct Checkpoint {
     /// What is not known of runners whose place was taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// Runners that were lost and whose part the others have taken over, in the order of their losses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     /// The epoch of whoever wrote this.
     #[serde(default)]
     pub epoch: u64,
@@ -251,6 +258,8 @@ pub struct Army {
     handed: Option<String>,
     /// Runners that are gone for good, where the others go on.
     gone: BTreeSet<u32>,
+    /// Those of them whose part was dealt out to the others.
+    dealt: BTreeSet<u32>,
     /// Runners whose loss has ended the run.
     failed: BTreeSet<u32>,
     /// Whether it is to stand still.
@@ -276,12 +285,15 @@ struct Written {
     setup: bool,
     teardown: bool,
     aborted: bool,
+    ended: bool,
+    losses: usize,
 }
 
 impl Written {
     fn of(state: &Checkpoint) -> Self {
         let (setup, teardown) = (state.setup.has_begun(), state.teardown.has_begun());
-        Self { plan: true, setup, teardown, aborted: state.aborted }
+        let (ended, losses) = (state.ended_at_ms.is_some(), state.losses.len());
+        Self { plan: true, setup, teardown, aborted: state.aborted, ended, losses }
     }
 }
 
@@ -305,6 +317,7 @@ impl Army {
             rates: Vec::new(),
             shared: Store::default(),
             gaps: Vec::new(),
+            losses: Vec::new(),
             epoch: 0,
             summed: BTreeSet::new(),
             pauses: Vec::new(),
@@ -348,7 +361,8 @@ impl Army {
             scheduled: false,
             unkept: None,
             handed: None,
-            gone: BTreeSet::new(),
+            gone: state.losses.iter().map(|loss| loss.index).collect(),
+            dealt: state.losses.iter().map(|loss| loss.index).collect(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),
             shared,
@@ -381,6 +395,10 @@ impl Army {
         self.run.teardown.is_some() && begun
     }
 
+    fn is_to_be_torn_down(&self) -> bool {
+        self.wants_teardown() && !self.state.teardown.is_over()
+    }
+
     /// What this runner is to perform now. Nothing is told before it is written down who does it.
     fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
         let lease_ms = self.lease_ms();
@@ -389,11 +407,12 @@ impl Army {
                 self.state.context = context;
             }
             self.state.setup.give_up("setup", once, lease_ms, said, now_ms);
+            self.state.setup.lose("setup", &self.dealt);
             self.stop |= self.state.setup.failure().is_some();
             if !self.state.setup.has_begun()
-                && self.ready(now_ms) == self.run.runners
+                && self.all_but_dealt(|army, p| army.is_ready(p, now_ms))
                 && !self.stop
-                && said.index == 0
+                && (0..said.index).all(|index| self.dealt.contains(&index))
             {
                 self.state.setup.give(said, now_ms);
             }
@@ -405,8 +424,9 @@ impl Army {
         let once = self.run.teardown.as_ref().filter(|_| wanted)?;
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
+        self.state.teardown.lose("teardown", &self.dealt);
         let ended = self.indices_of(Pod::is_done);
-        let is_end = ended.union(&self.gone).count() == self.runners() || self.given_up;
+        let is_end = ended.union(self.without()).count() == self.runners() || self.given_up;
         if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {
             self.state.teardown.give(said, now_ms);
         }
@@ -481,14 +501,23 @@ impl Army {
         self.state.pods.values().filter(|p| fits(p)).map(|p| p.index).collect()
     }
 
+    /// Whether there is a pod that fits of each runner, those left out whose part was dealt out.
+    fn all_but_dealt(&self, fits: impl Fn(&Self, &Pod) -> bool) -> bool {
+        self.indices_of(|p| fits(self, p)).union(&self.dealt).count() == self.runners()
+    }
+
     fn runners(&self) -> usize {
         usize::try_from(self.run.runners).unwrap_or(usize::MAX)
     }
 
     /// Runners that have got ready, and are heard or have done their part.
     pub fn ready(&self, now_ms: u64) -> u32 {
-        let is_here = |p: &Pod| p.is_done() || (!p.left && !p.replaced && self.is_fresh(p, now_ms));
-        self.indices(|p| p.stage >= Stage::Ready && is_here(p))
+        self.indices(|p| self.is_ready(p, now_ms))
+    }
+
+    fn is_ready(&self, pod: &Pod, now_ms: u64) -> bool {
+        let is_here = pod.is_done() || (!pod.left && !pod.replaced && self.is_fresh(pod, now_ms));
+        pod.stage >= Stage::Ready && is_here
     }
 
     /// Runners whose measures are all durable.
@@ -500,7 +529,7 @@ impl Army {
     pub fn is_over(&self) -> bool {
         let torn_down = !self.wants_teardown() || self.state.teardown.is_over();
         let finished = self.indices_of(|p| p.is_done() && p.durable == p.applied);
-        finished.union(&self.gone).count() == self.runners() && torn_down
+        finished.union(self.without()).count() == self.runners() && torn_down
     }
 
     /// Whether something waits to be written that a runner waits for.
@@ -510,6 +539,8 @@ impl Army {
             || decided.setup != self.written.setup
             || decided.teardown != self.written.teardown
             || decided.aborted != self.written.aborted
+            || decided.losses != self.written.losses
+            || (self.may_give_more() && decided.ended)
             || self.start.waits_to_be_written(&self.state)
             || self.waits_to_be_known()
             || self.shared.is_urgent()
@@ -590,6 +621,8 @@ impl Army {
         self.written.setup |= written.setup;
         self.written.teardown |= written.teardown;
         self.written.aborted |= written.aborted;
+        self.written.ended |= written.ended;
+        self.written.losses = self.written.losses.max(written.losses);
         self.start.written(&self.state, checkpoint);
         self.shared.written();
     }

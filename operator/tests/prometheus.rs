@@ -103,6 +103,7 @@ fn army(totals: Totals) -> Army {
         together: Together::default(),
         trusts: None,
         began_late_ms: None,
+        standing: botarmy_protocol::Standing::default(),
     };
     army.check_in(&said, now_ms()).expect("orders");
     army

@@ -19,9 +19,9 @@ use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
 use crate::sources;
-use botarmy_protocol::{self as protocol, Mistake, Orders, Plan, Refusal, Stage, env};
+use botarmy_protocol::{self as protocol, Loss, Mistake, Orders, Plan, Refusal, Stage, Standing, env};
 use botarmy_report::Totals;
-use botarmy_spec::{Part, Run, Secrets};
+use botarmy_spec::{LossPolicy, Part, Run, Secrets};
 use botarmy_tree::{Actions, Context, Finding, Path};
 use contact::{Contact, INTERVAL};
 use std::sync::Arc;
@@ -80,12 +80,14 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
         pusher,
         sink: None,
         begins: false,
+        may_get_more: false,
         terminated: terminations()?,
     };
-    let Some((run, Plan { runners, resume, .. })) = agent.prepare().await? else { return Ok(()) };
+    let Some((run, Plan { spec, runners, resume, .. })) = agent.prepare().await? else { return Ok(()) };
     agent.contact.one_of(runners);
     agent.contact.lease = run.lease;
     agent.begins = resume.is_none();
+    agent.may_get_more = spec.operation.loss_policy == Some(LossPolicy::Redistribute);
     let run = Arc::new(run);
     let log = agent.contact.identity.log.as_ref().map(|log| BotLog::open(log, bot_log::run_id(&run)));
     let log = log.transpose()?;
@@ -98,10 +100,12 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     // It begins before the start, so that its threads are there when the bots begin.
     let army = Army::start(Start {
         share,
-        done: resume.map_or_else(Done::default, |resume| Done {
+        done: resume.map_or_else(Done::default, |part| Done {
             since: load_time(start, &orders.pauses, Instant::now()),
-            iterations: resume.iterations,
+            part,
+            bots: Some(orders.bots),
         }),
+        losses: orders.losses.clone(),
         at: start,
         pauses: pauses(start, &orders.pauses),
         context: values(&orders),
@@ -190,6 +194,8 @@ struct Agent {
     sink: Option<Sink>,
     /// It begins with all others, and does not go on with another's part.
     begins: bool,
+    /// It takes over from others that are lost, for as long as the run is not over.
+    may_get_more: bool,
     terminated: watch::Receiver<bool>,
 }
 
@@ -380,6 +386,7 @@ impl Agent {
             self.measure_start(army, start, &begin);
             self.show(&snapshot.totals, snapshot.alive, snapshot.finished);
             (alive, course.finished) = (snapshot.alive, snapshot.finished);
+            self.contact.standing = Standing { losses: course.losses, ..snapshot.standing };
             self.contact.outbox.add(snapshot.warmup, second, true, alive);
             self.contact.outbox.add(snapshot.totals, second, false, alive);
             let stage = if course.finished { Stage::Finished } else { Stage::Running };
@@ -390,7 +397,8 @@ impl Agent {
             let abandoned = self.contact.lease_is_over();
             // Whoever is heard again before its bots have ended has not done its part all the same.
             self.contact.left |= abandoned && course.ending == Ending::No && !course.finished;
-            if abandoned || course.finished {
+            let stays = self.may_get_more && orders.as_ref().is_none_or(|orders| orders.stay);
+            if abandoned || (course.finished && !stays) {
                 // What is not durable yet is asked after as soon as it can be.
                 course.end(army);
             }
@@ -404,9 +412,13 @@ impl Agent {
                 Some(orders) if self.contact.outbox.is_empty() && !orders.stay => {
                     return if self.contact.left { Err(Error::Left) } else { Ok(()) };
                 }
+                // Others have what may come yet; its part is done, and known to be.
+                Some(_) if course.terminated && stays && self.contact.outbox.is_empty() => {
+                    return Err(Error::Left);
+                }
                 // The run was deleted: nobody is left who wants the rest, or could tell who cleans up.
                 None if course.terminated && self.contact.unknown => {
-                    if self.contact.identity.index == 0 {
+                    if army.is_first() {
                         self.perform(run, Part::Teardown, values(&begin), Stage::Finished).await;
                     }
                     return Ok(());
@@ -416,6 +428,10 @@ impl Agent {
             }
         }
     }
+}
+
+fn count(losses: &[Loss]) -> u32 {
+    u32::try_from(losses.len()).unwrap_or(u32::MAX)
 }
 
 /// Whether the army of this runner was told to end.
@@ -437,6 +453,8 @@ struct Course {
     terminated: bool,
     /// All of its bots have ended.
     finished: bool,
+    /// Of so many lost runners it has taken over what is its.
+    losses: u32,
     /// The rates that it was told.
     rates: Vec<(u64, f64)>,
     /// The times in which its load stands still that it was told.
@@ -451,6 +469,7 @@ impl Course {
             ending: Ending::No,
             terminated: false,
             finished: false,
+            losses: count(&begin.losses),
             rates: Vec::new(),
             pauses: begin.pauses.clone(),
         }
@@ -494,6 +513,10 @@ impl Course {
             self.rates.clone_from(&orders.rates);
             let rates = self.rates.iter().map(|(at, rate)| (Duration::from_millis(*at), *rate));
             army.set_rates(&rates.collect::<Vec<_>>());
+        }
+        if count(&orders.losses) > self.losses {
+            self.losses = count(&orders.losses);
+            army.take_over(&orders.losses);
         }
         if orders.stop {
             self.end(army);

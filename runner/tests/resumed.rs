@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+use botarmy_protocol::Resume;
 use botarmy_report::Totals;
 use botarmy_runner::engine::{Army, Done, Start};
 use botarmy_spec::{BotRunSpec, Run};
@@ -12,11 +13,16 @@ use std::time::{Duration, Instant};
 
 /// What becomes of a run whose load goes on for so long already, with so many passes done.
 async fn resumed(fields: &Value, since: Duration, done: u64) -> Totals {
+    let part = Resume { iterations: [(String::new(), done)].into(), ..Resume::default() };
+    going_on(fields, since, part).await
+}
+
+async fn going_on(fields: &Value, since: Duration, part: Resume) -> Totals {
     let mut spec = json!({"trees": {"T": {"log": "here"}}});
     spec.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
     let spec: BotRunSpec = serde_json::from_value(spec).expect("a spec");
     let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).expect("a run");
-    let done = Done { since, iterations: [(String::new(), done)].into() };
+    let done = Done { since, part, bots: None };
     let at = Instant::now().checked_sub(since).expect("a moment");
     let army = Army::start(Start { at, done, ..Start::here(Arc::new(run)) }).await.expect("an army");
     let mut totals = Totals::default();
@@ -65,4 +71,22 @@ async fn only_what_is_left_is_done() {
     assert!((50..150).contains(&totals.bots_started) && totals.dropped == 0, "{}", totals.bots_started);
     let totals = resumed(&json!({"arrivalRate": 100, "iterations": 150}), second, 100).await;
     assert_eq!((totals.bots_started, totals.dropped), (50, 0));
+}
+
+#[tokio::test]
+async fn passes_of_its_bots_and_its_rows_are_those_that_are_left() {
+    let owed = |left: u64| Resume { owed: [(String::new(), left)].into(), ..Resume::default() };
+    for left in [0, 2, 7, 30] {
+        let totals = going_on(&json!({"bots": 3, "iterationsPerBot": 10}), Duration::ZERO, owed(left)).await;
+        assert_eq!((totals.iterations, totals.bots_started), (left, left.min(3)), "as evenly as can be");
+    }
+    let rows = json!({
+        "bots": 2, "trees": {"T": {"sequence": [{"log": "{{ data.n }} of {{ bot.id }}"}, "done"]}},
+        "data": {"inline": "n\n1\n2\n3\n4\n5\n", "format": "Csv", "exhausted": "Stop"},
+    });
+    for used in [0, 3, 5] {
+        let part = Resume { rows: [(String::new(), used)].into(), ..Resume::default() };
+        let totals = going_on(&rows, Duration::ZERO, part).await;
+        assert_eq!(totals.bots_started, 5 - used);
+    }
 }

@@ -1,6 +1,7 @@
 //! Runners that are lost in mid-run: another pod takes their place, and what is not known of them is named.
 
 use super::cluster::Namespace;
+use super::counts::hold_against_the_target;
 use super::loads::run;
 use serde_json::{Value, json};
 
@@ -66,4 +67,56 @@ fn a_runner_that_is_told_to_end_hands_over_and_is_replaced() {
     let result = &ended["status"]["result"];
     assert_eq!(result["iterations"], 600, "{result:#}");
     assert_eq!(result["requests"], namespace.shop_stats()["requests"], "nothing of it was lost");
+}
+
+/// A run of three runners that take over from one another, whose requests say which pod has sent them.
+fn shared(name: &str, fields: &Value) -> String {
+    let get = json!({"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.POD }}"}}});
+    let mut all = json!({
+        "trees": {"T": get}, "runners": {"count": 3}, "lossPolicy": "Redistribute",
+        "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
+    });
+    for (key, value) in fields.as_object().expect("fields") {
+        all[key] = value.clone();
+    }
+    run(name, &all)
+}
+
+/// Kills the first runner in mid-run; how the run has ended, with the one gap, in seconds.
+fn lose_one_of_three(namespace: &Namespace, name: &str) -> (Value, u64) {
+    let (pod, uid) = first_at_work(namespace, name);
+    namespace.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force", "--wait=false"]);
+    let ended = namespace.wait_complete(name);
+    let gap = only_gap(&ended);
+    assert_eq!((&gap["index"], &gap["podUID"]), (&json!(0), &json!(uid)), "{gap:#}");
+    let time = ["from", "until"].map(|field| gap[field].as_u64().expect("a second"));
+    // Whoever has lived is counted to the last request.
+    hold_against_the_target(namespace, name);
+    (ended, time[1].saturating_sub(time[0]))
+}
+
+#[test]
+fn the_others_take_over_the_passes_of_a_runner_that_is_killed() {
+    let namespace = Namespace::new("shared");
+    namespace.open_shop();
+    namespace.apply(&shared("shared", &json!({"bots": 6, "pace": "100ms", "iterations": 1200})));
+    let (ended, _) = lose_one_of_three(&namespace, "shared");
+    assert_eq!(ended["status"]["result"]["iterations"], 1200, "{ended:#}");
+    let skew = ended["status"]["startSkewMs"].as_u64().expect("a number");
+    assert!(skew < 1_000, "{skew}");
+    let pods = namespace.kubectl(&["get", "pods", "-l", "botarmy.dev/run=shared", "-o", "name"]);
+    assert!(pods.lines().count() <= 3, "nobody takes the place: {pods}");
+}
+
+#[test]
+fn what_should_have_arrived_at_a_runner_that_is_killed_arrives_at_the_others() {
+    let namespace = Namespace::new("arrivals");
+    namespace.open_shop();
+    namespace.apply(&shared("arrivals", &json!({"arrivalRate": 30, "duration": "45s"})));
+    let (ended, gap) = lose_one_of_three(&namespace, "arrivals");
+    let result = &ended["status"]["result"];
+    let came = result["bots"]["started"].as_u64().expect("a number");
+    // A third of those that were due in the gap is missing, and nothing else.
+    assert!(came <= 1350 && came + 10 * (gap + 1) >= 1350, "{came} with a gap of {gap} s: {result:#}");
+    assert!(gap < 30, "others took over before the end: {result:#}");
 }

@@ -6,6 +6,8 @@ mod autoscaler;
 mod cluster;
 mod corpus;
 mod crowd;
+#[path = "fire/counts.rs"]
+mod counts;
 mod export;
 mod faults;
 mod input;

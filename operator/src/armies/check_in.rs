@@ -1,7 +1,9 @@
 //! What a runner says, and its orders. Pure.
 
 use super::{Army, Pod};
-use botarmy_protocol::{CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, TogetherOrders, VERSION};
+use botarmy_protocol::{
+    CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, Standing, TogetherOrders, VERSION,
+};
 use botarmy_report::{MergeError, Presence};
 use botarmy_spec::Part;
 use serde_json::Map;
@@ -59,12 +61,12 @@ impl Pod {
             written: false,
             trusts: None,
             began_late_ms: None,
+            standing: Standing::default(),
             why: None,
         }
     }
 
     fn hear(&mut self, said: &CheckIn, now_ms: u64) {
-        self.stage = self.stage.max(said.stage);
         self.alive = said.alive;
         // One that ends has fewer and fewer.
         if said.alive > 0 && !said.left {
@@ -95,6 +97,7 @@ impl Army {
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or_else(|| Pod::new(said, now_ms));
         self.apply(&mut pod, said)?;
         self.abort_if_it_fails(now_ms);
+        pod.stand(said, self.losses(), &self.run);
         pod.hear(said, now_ms);
         pod.excused |= said.left && self.suspension.takes_pods();
         let together = self.shared.check_in(said, &mut pod.changes, now_ms);
@@ -105,7 +108,7 @@ impl Army {
             self.state.refusal = Some(refusal.clone());
             self.stop = true;
         }
-        let ended = self.indices_of(Pod::is_done).union(&self.gone).count();
+        let ended = self.indices_of(Pod::is_done).union(self.without()).count();
         if self.state.ended_at_ms.is_none() && ended == self.runners() {
             self.state.ended_at_ms = Some(now_ms);
         }
@@ -164,7 +167,9 @@ impl Army {
             allowed: self.run.allowed.clone(),
             resume: self.resume(said.index),
         };
-        let start_at_ms = self.start.told(&self.state).filter(|_| pod.written);
+        // Its part is the others', whatever has kept it from being heard.
+        let is_dealt = self.dealt.contains(&said.index);
+        let start_at_ms = self.start.told(&self.state).filter(|_| pod.written && !is_dealt);
         let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
         Orders {
             protocol: VERSION,
@@ -175,11 +180,12 @@ impl Army {
             plan: (said.stage == Stage::Preparing).then(plan),
             start_at_ms,
             bots: self.bots,
-            stop: self.stop && (self.written.aborted || !self.state.aborted),
+            stop: is_dealt || (self.stop && (self.written.aborted || !self.state.aborted)),
             rates: self.state.rates.clone(),
             pauses: self.state.pauses.clone(),
             context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
-            stay: self.wants_teardown() && !self.state.teardown.is_over() && !said.left,
+            stay: !said.left && !is_dealt && (self.may_give_more() || self.is_to_be_torn_down()),
+            losses: self.losses_for(said),
             perform,
             together,
             // What is in force is not an army's affair.

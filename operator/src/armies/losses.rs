@@ -1,7 +1,7 @@
 //! Runners that are lost: their pods ended before their part of the run did. What is known of them is kept, what is
 //! not is named, and whoever takes their place goes on with what is left. Pure.
 
-use super::{Army, Pod};
+use super::{Army, Pod, redistribution};
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
 use botarmy_spec::LossPolicy;
@@ -73,17 +73,21 @@ impl Army {
     /// known of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
         let others = |uid: &str, pod: &Pod| uid != said.pod_uid && pod.index == said.index;
-        self.take_for_begun(said, now_ms);
+        self.take_for_begun(others, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
             self.state.pods.retain(|uid, pod| !others(uid, pod) || pod.stage >= Stage::Running);
         }
         if said.stage < Stage::Running {
             return;
         }
+        self.close_gaps(others, now_ms);
+    }
+
+    /// Somebody does the part of these pods from now on: what is not known of them until then is named.
+    pub(super) fn close_gaps(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
         let until = self.second(now_ms);
-        let lost =
-            self.state.pods.iter_mut().filter(|(uid, p)| others(uid, p) && !p.replaced && p.was_at_work());
-        for (uid, pod) in lost {
+        let is_lost = |uid: &str, p: &Pod| is_lost(uid, p) && !p.replaced && p.was_at_work();
+        for (uid, pod) in self.state.pods.iter_mut().filter(|(uid, p)| is_lost(uid, p)) {
             if self.state.gaps.len() < MAX_GAPS && !pod.excused {
                 self.state.gaps.push(pod.gap(uid, until));
             }
@@ -92,16 +96,13 @@ impl Army {
     }
 
     /// A pod that was told when to begin may have done so, though it was not heard any more.
-    fn take_for_begun(&mut self, said: &CheckIn, now_ms: u64) {
+    fn take_for_begun(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
         if self.start_told().is_none_or(|start| start > now_ms) {
             return;
         }
-        let bots = share(self.bots, said.index, self.run.runners);
-        let silent = self.state.pods.iter_mut().filter(|(uid, p)| {
-            **uid != said.pod_uid && p.index == said.index && p.stage == Stage::Ready && p.written
-        });
-        for (_, pod) in silent {
-            (pod.stage, pod.bots) = (Stage::Running, bots);
+        let silent = |uid: &str, p: &Pod| is_lost(uid, p) && p.stage == Stage::Ready && p.written;
+        for (_, pod) in self.state.pods.iter_mut().filter(|(uid, p)| silent(uid, p)) {
+            (pod.stage, pod.bots) = (Stage::Running, share(self.bots, pod.index, self.run.runners));
         }
     }
 
@@ -109,12 +110,7 @@ impl Army {
     pub(super) fn resume(&self, index: u32) -> Option<Resume> {
         let mut lost = self.state.pods.values().filter(|p| p.index == index && p.was_at_work()).peekable();
         lost.peek()?;
-        let mut resume = Resume::default();
-        for (scenario, passes) in lost.flat_map(|pod| &pod.passes) {
-            let sum = resume.iterations.entry(scenario.clone()).or_default();
-            *sum = sum.saturating_add(*passes);
-        }
-        Some(resume)
+        Some(redistribution::done(lost))
     }
 
     /// Runners that were lost while their bots were at work.
@@ -125,7 +121,7 @@ impl Army {
         u32::try_from(lost.count()).unwrap_or(u32::MAX)
     }
 
-    /// Runners whose place another one has taken.
+    /// Runners whose place another one has taken, or whose part the others.
     pub fn replaced(&self) -> u32 {
         let replaced = self.state.pods.values().filter(|p| p.replaced && !p.excused);
         u32::try_from(replaced.count()).unwrap_or(u32::MAX)
@@ -147,9 +143,13 @@ impl Army {
         pod.has_handed_over() && !self.failed.contains(&pod.index)
     }
 
-    /// The others go on without these runners.
-    pub fn go_on_without(&mut self, gone: &BTreeSet<u32>) {
-        self.gone.extend(gone);
+    /// The others go on without these runners, and take over what they have left if they shall.
+    pub fn go_on_without(&mut self, gone: &BTreeSet<u32>, now_ms: u64) {
+        self.gone.extend(gone.iter().filter(|index| **index < self.run.runners));
+        let gone = std::mem::take(&mut self.gone);
+        self.take_for_begun(|_, pod| gone.contains(&pod.index), now_ms);
+        self.gone = gone;
+        self.deal_out(now_ms);
     }
 
     /// Whether no runner is left that could do anything.

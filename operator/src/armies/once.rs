@@ -7,6 +7,7 @@ use botarmy_protocol::{CheckIn, Performed, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// How long after its timeout and the lease of its runner a part is waited for, in milliseconds.
 const MARGIN_MS: u64 = 60_000;
@@ -69,6 +70,19 @@ impl Progress {
         Some(context)
     }
 
+    /// Gives the part up when its runner is lost for good.
+    pub(super) fn lose(&mut self, part: &str, lost: &BTreeSet<u32>) {
+        if matches!(self, Self::Given { index, .. } if lost.contains(index)) {
+            self.fail_as_lost(part);
+        }
+    }
+
+    fn fail_as_lost(&mut self, part: &str) {
+        *self = Self::Failed(format!(
+            "the runner that performed {part} was lost with its outcome; look into what it has left behind"
+        ));
+    }
+
     /// Gives the part up when its pod has been replaced, or has not been heard of for too long.
     /// The runner goes on by itself for as long as its lease says.
     pub(super) fn give_up(&mut self, part: &str, once: &Once, lease_ms: u64, said: &CheckIn, now_ms: u64) {
@@ -78,9 +92,7 @@ impl Progress {
         let patience = timeout.saturating_add(lease_ms).saturating_add(MARGIN_MS);
         let late = now_ms > since_ms.saturating_add(patience);
         if begins_anew || late {
-            *self = Self::Failed(format!(
-                "the runner that performed {part} was lost with its outcome; look into what it has left behind"
-            ));
+            self.fail_as_lost(part);
         }
     }
 }

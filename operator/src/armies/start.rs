@@ -120,6 +120,6 @@ impl Army {
             None => true,
         };
         let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);
-        set_up && !self.is_suspended() && self.indices(here) == self.run.runners
+        set_up && !self.is_suspended() && self.all_but_dealt(|_, p| here(p))
     }
 }

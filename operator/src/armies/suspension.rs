@@ -96,6 +96,6 @@ impl Army {
     fn all_are_back(&self, now_ms: u64) -> bool {
         let is_back =
             |p: &Pod| p.is_done() || (p.stage >= Stage::Ready && !p.left && self.is_fresh(p, now_ms));
-        self.indices(is_back) == self.run.runners
+        self.indices_of(is_back).union(&self.gone).count() == self.runners()
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
         together: botarmy_protocol::Together::default(),
         trusts: None,
         began_late_ms: None,
+        standing: botarmy_protocol::Standing::default(),
     }
 }
 
@@ -265,7 +266,7 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
     army.suspend(false, false, start + 90_000);
     hear(&mut army, 0, Stage::Running, 95_000);
     assert_eq!(army.unmanned(start + 95_000), Some((1, 5_000)));
-    army.go_on_without(&[1].into());
+    army.go_on_without(&[1].into(), start + 95_000);
     assert_eq!(army.unmanned(start + 95_000), None, "the others go on without it");
 }
 
@@ -297,7 +298,7 @@ fn strangers_are_refused() {
 }
 
 /// An army whose spec has these fields beside a tree that is done at once.
-fn army_with(fields: &serde_json::Value) -> Army {
+pub(super) fn army_with(fields: &serde_json::Value) -> Army {
     let mut spec =
         serde_json::json!({"trees": {"T": "done"}, "tree": "T", "bots": 10, "runners": {"count": 2}});
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -313,7 +314,7 @@ fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> Che
 }
 
 /// What is written now survives.
-fn write(army: &mut Army) -> Checkpoint {
+pub(super) fn write(army: &mut Army) -> Checkpoint {
     let checkpoint = army.checkpoint();
     army.written(&checkpoint);
     checkpoint
@@ -488,12 +489,12 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
 }
 
 /// What a pod says that has taken the place of a lost one, with a name of its own.
-fn said_by(pod_uid: &str, index: u32, stage: Stage, deltas: Vec<Delta>) -> CheckIn {
+pub(super) fn said_by(pod_uid: &str, index: u32, stage: Stage, deltas: Vec<Delta>) -> CheckIn {
     CheckIn { pod_uid: pod_uid.into(), deltas, ..said(index, stage, &[]) }
 }
 
 /// Passes of the tree in a second, as a runner reports them.
-fn passes(sequence: u64, second: u64, count: u64) -> Delta {
+pub(super) fn passes(sequence: u64, second: u64, count: u64) -> Delta {
     let mut recorder = botarmy_report::Recorder::new(
         vec![botarmy_report::RowInfo { name: botarmy_report::ITERATION.into(), ..Default::default() }].into(),
         1_000,

@@ -142,7 +142,7 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) ->
         army.give_up(&seen.failed);
     }
     army.stop |= seen.overdue != Overdue::No;
-    army.go_on_without(&seen.gone);
+    army.go_on_without(&seen.gone, now_ms());
     if let (Some(mistakes), None) = (army.invalid(), army.start_at_ms()) {
         let (reason, lines) =
             (cause::of_mistakes(mistakes), mistakes.iter().map(|m| format!("{}: {}", m.place, m.message)));
@@ -236,7 +236,7 @@ fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
         None if let Some((Fault::Refused, refusal)) = army.fault() => {
             Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))
         }
-        None if !seen.gone.is_empty() => {
+        None if !seen.gone.is_empty() && army.loss_policy() != LossPolicy::Redistribute => {
             let message = "a runner was lost before the bots began, and the run's lossPolicy takes no other in its place";
             Course::Fails(seen.kept.take().unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }

@@ -157,6 +157,23 @@ pub struct CheckIn {
     /// may also have begun too early. None before they have, and of a runner that goes on with another's part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_late_ms: Option<i64>,
+    /// How far it is with its part, beside what its measures tell.
+    #[serde(default)]
+    pub standing: Standing,
+}
+
+/// How far a runner is with its part, beside what its measures tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Of so many lost runners it has taken over what is its; its stage is told with it.
+    #[serde(default)]
+    pub losses: u32,
+    /// Rows of its part that are used up, by scenario, where none is used twice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<String, u64>,
+    /// Passes that its bots have yet to make, by scenario, where each makes so many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owed: BTreeMap<String, u64>,
 }
 
 /// Why a runner cannot do its part.
@@ -251,6 +268,10 @@ pub struct Orders {
     /// may have no end yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<(u64, Option<u64>)>,
+    /// Runners that are lost for good, in the order of their losses: of each the others take over what is left. A list
+    /// only grows. Told to a runner that does not know of all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
     /// This runner is to perform a part, once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perform: Option<Part>,
@@ -310,9 +331,33 @@ pub struct Plan {
     pub resume: Option<Resume>,
 }
 
-/// What a part of a run had come to when its runner was lost, as far as it is known.
+/// What a part of a run had come to when its runner was lost, as far as it is known; by scenario, the one of a run without
+/// scenarios has no name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Passes of the tree that ended, by scenario; the one of a run without scenarios has no name.
+    /// Passes of the tree that ended.
     pub iterations: BTreeMap<String, u64>,
+    /// Rows that are used up, where none is used twice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<String, u64>,
+    /// Passes that its bots had yet to make, where each makes so many; nothing if that was never told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub owed: BTreeMap<String, u64>,
+    /// Of how many losses it knew when it told that.
+    #[serde(default)]
+    pub knew: u32,
+}
+
+/// A runner that is lost for good, and what of its part is known. The others compute from it what each of them takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    /// The index of the runner.
+    pub index: u32,
+    /// From when on bots that should have arrived there arrive at others: milliseconds of the load's time since its start.
+    pub at_ms: u64,
+    /// Bots that were to be alive over the whole army.
+    pub bots: u32,
+    /// What its part had come to.
+    pub done: Resume,
 }

@@ -7,7 +7,7 @@ use super::link::{self, Files, Link};
 use super::outbox::Outbox;
 use botarmy_actions::Together;
 use botarmy_actions::together::Request;
-use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, VERSION};
+use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, Standing, VERSION};
 use botarmy_report::Delta;
 use botarmy_spec::{DEFAULT_LEASE, Part};
 use std::time::{Duration, Instant};
@@ -38,6 +38,8 @@ pub(super) struct Contact {
     pub(super) clock: Clock,
     /// How late the first bots began, by that clock; said again and again, for a coordinator that comes later.
     pub(super) began_late_ms: Option<i64>,
+    /// How far this runner is with its part, beside what was measured.
+    pub(super) standing: Standing,
     /// The coordinator says that it does not know the run.
     pub(super) unknown: bool,
     /// Why this runner cannot do its part.
@@ -72,6 +74,7 @@ impl Contact {
             epoch: 0,
             clock: Clock::default(),
             began_late_ms: None,
+            standing: Standing::default(),
             unknown: false,
             refusal: None,
             sources: None,
@@ -122,6 +125,7 @@ impl Contact {
             together: self.ledger.to_say(),
             trusts: Some(self.link.trusts().to_owned()),
             began_late_ms: self.began_late_ms,
+            standing: self.standing.clone(),
         };
         let sent = Instant::now();
         self.asked = sent;

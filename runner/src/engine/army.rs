@@ -2,20 +2,19 @@
 
 use super::health::Watch;
 use super::load_clock::Pause;
+use super::losses::Losses;
 use super::pacer::Pacer;
-use super::refill::Gate;
-use super::rows::{Next, Row, Rows};
+use super::part::{Owed, Part};
 use super::share::Share;
 use super::worker::{self, Command, Drained, Worker};
 use crate::bot_log::{Chronicle, Sink};
 use botarmy_actions::{Own, Together};
+use botarmy_protocol::{Loss, Resume, Standing};
 use botarmy_report::{Outcome, Totals};
+use botarmy_spec::Run;
 use botarmy_spec::load::Model;
-use botarmy_spec::{Run, Scenario};
 use botarmy_tree::Context;
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -60,6 +59,8 @@ pub struct Start {
     pub log: Option<Sink>,
     /// What this share has come to already, in the hands of a runner that was lost.
     pub done: Done,
+    /// Other runners that are lost for good.
+    pub losses: Vec<Loss>,
 }
 
 /// What was done of a share before it was taken over.
@@ -67,8 +68,10 @@ pub struct Start {
 pub struct Done {
     /// How long the load goes on already, the times left out in which it stood still: what should have arrived in that time is not made up for.
     pub since: Duration,
-    /// Passes that ended, by scenario; the one of a run without scenarios has no name.
-    pub iterations: BTreeMap<String, u64>,
+    /// What is known of it.
+    pub part: Resume,
+    /// Bots over the whole army, if their number was changed.
+    pub bots: Option<u32>,
 }
 
 impl Start {
@@ -86,6 +89,7 @@ impl Start {
             keeps_ending: false,
             log: None,
             done: Done::default(),
+            losses: Vec::new(),
         }
     }
 }
@@ -111,6 +115,8 @@ pub struct Snapshot {
     pub alive: u32,
     /// Nothing more will come.
     pub finished: bool,
+    /// How far the share is beside what was measured.
+    pub standing: Standing,
 }
 
 /// What all workers of a runner share; nothing of it is touched at each tick.
@@ -133,117 +139,26 @@ pub(super) struct Common {
     /// How the last bot ended, if that is to be known.
     pub(super) ending: Option<Mutex<Option<Ending>>>,
     pub(super) log: Option<Sink>,
-    pub(super) scenarios: Vec<Shared>,
+    pub(super) scenarios: Vec<Part>,
+    /// Other runners that were lost, as far as it was told.
+    pub(super) losses: Mutex<Losses>,
     /// How late the first bots were let begin.
     pub(super) began_late: OnceLock<Duration>,
     /// A worker has nothing left to do.
     pub(super) finished: Notify,
 }
 
-/// What all workers of a runner share of one scenario.
-#[derive(Debug)]
-pub(super) struct Shared {
-    share: Share,
-    bots_begun: AtomicU64,
-    /// None: no end by iterations.
-    iterations_left: Option<AtomicU64>,
-    refill: Option<Mutex<Gate>>,
-    rows: Option<Mutex<Rows>>,
-    /// How many more bots may be alive that come by a rate: one worker's free places are all workers'.
-    places: AtomicU32,
-}
-
-/// A bot that may begin.
-pub(super) struct Recruit {
-    pub(super) id: u64,
-    pub(super) row: Option<Row>,
-}
-
-impl Shared {
-    fn new(scenario: &Scenario, share: Share, done: &Done) -> Self {
-        let done = done.iterations.get(scenario.name.as_deref().unwrap_or_default()).copied().unwrap_or(0);
-        let (refill, places) = match &scenario.load.model {
-            Model::Closed(closed) => (closed.refill, 0),
-            Model::Open(open) => (None, share.bots(open.max_bots)),
-        };
-        Self {
-            share,
-            bots_begun: AtomicU64::new(0),
-            iterations_left: scenario
-                .load
-                .iterations
-                .map(|n| AtomicU64::new(share.part(n).saturating_sub(done))),
-            refill: refill.map(|refill| Mutex::new(Gate::new(refill, share))),
-            rows: scenario.data.as_ref().map(|data| Mutex::new(Rows::new(data, share))),
-            places: AtomicU32::new(places),
-        }
-    }
-
-    /// The next bot that comes by a rate, with its row; none if there is no place or no row for it.
-    pub(super) fn recruit_to_a_place(&self) -> Option<Recruit> {
-        let places = &self.places;
-        places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).ok()?;
-        let recruit = self.recruit();
-        if recruit.is_none() {
-            self.give_place_back();
-        }
-        recruit
-    }
-
-    pub(super) fn give_place_back(&self) {
-        self.places.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The next bot, with its row; none if there is no row for it, now or any more.
-    pub(super) fn recruit(&self) -> Option<Recruit> {
-        let next_id = || self.share.bot_id(self.bots_begun.fetch_add(1, Ordering::Relaxed));
-        let Some(rows) = &self.rows else { return Some(Recruit { id: next_id(), row: None }) };
-        // Under one lock, so that ids and rows come in the same order.
-        match rows.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Next::Row(row) => Some(Recruit { id: next_id(), row: Some(row) }),
-            Next::Later | Next::Never => None,
-        }
-    }
-
-    pub(super) fn give_row_back(&self, row: u32) {
-        if let Some(rows) = &self.rows {
-            rows.lock().unwrap_or_else(PoisonError::into_inner).give_back(row);
-        }
-    }
-
-    pub(super) fn rows_are_over(&self) -> bool {
-        let rows = self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner));
-        rows.is_some_and(|rows| rows.are_over())
-    }
-
-    /// Takes one of the iterations that are left; false when there are none.
-    pub(super) fn take_iteration(&self) -> bool {
-        let Some(left) = &self.iterations_left else { return true };
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
-    }
-
-    /// An iteration that was begun and not finished can be another bot's.
-    pub(super) fn give_iteration_back(&self) {
-        if let Some(left) = &self.iterations_left {
-            left.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn no_iterations_left(&self) -> bool {
-        self.iterations_left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed) == 0)
-    }
-
-    /// Takes the right to replace a bot, or tells how long to wait for it.
-    pub(super) fn take_replacement(&self, since_start: Duration) -> Result<(), Duration> {
-        let Some(gate) = &self.refill else { return Ok(()) };
-        let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.take(since_start).map_err(|next| next.saturating_sub(since_start))
+impl Common {
+    /// This runner among those that are left.
+    pub(super) fn among(&self) -> Share {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner).share()
     }
 }
 
 /// A running army, or this runner's share of it.
 #[derive(Debug)]
 pub struct Army {
+    run: Arc<Run>,
     common: Arc<Common>,
     watch: Mutex<Watch>,
     workers: Vec<(mpsc::UnboundedSender<Command>, JoinHandle<()>)>,
@@ -254,15 +169,29 @@ pub struct Army {
 impl Army {
     /// Begins a run.
     pub async fn start(start: Start) -> Result<Self, Error> {
-        let Start { run, share, threads, at, pauses, context, together, own, keeps_ending, log, done } =
-            start;
-        let scenarios = run.scenarios.iter().map(|s| Shared::new(s, share, &done)).collect();
+        let Start {
+            run,
+            share,
+            threads,
+            at,
+            pauses,
+            context,
+            together,
+            own,
+            keeps_ending,
+            log,
+            done,
+            losses,
+        } = start;
+        let losses = Losses::of(share, &losses);
+        let live = run.live_bots().is_some();
+        let scenarios = run.scenarios.iter().map(|s| Part::new(s, live, &losses, &done)).collect();
         let since = done.since;
         let ending = keeps_ending.then(Mutex::default);
         let finished = Notify::new();
         let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
         // Every runner has the same part of the cap.
-        let pacer = run.max_rate.map(|rate| Pacer::new(rate / f64::from(share.of), Instant::now()));
+        let pacer = run.max_rate.map(|rate| Pacer::new(rate / f64::from(losses.share().of), Instant::now()));
         let common = Common {
             share,
             start: at,
@@ -275,13 +204,15 @@ impl Army {
             ending,
             log,
             scenarios,
+            losses: Mutex::new(losses),
             began_late: OnceLock::new(),
             finished,
         };
         let common = Arc::new(common);
         let of = u32::try_from(threads.max(1)).unwrap_or(1);
         let watch = Mutex::new(Watch::new(of));
-        let mut army = Self { common: common.clone(), watch, workers: Vec::new(), chronicle };
+        let mut army =
+            Self { run: run.clone(), common: common.clone(), watch, workers: Vec::new(), chronicle };
         for index in 0..of {
             let (commands, receiver) = mpsc::unbounded_channel();
             let (ready, is_ready) = oneshot::channel();
@@ -305,6 +236,30 @@ impl Army {
     /// rate beside it. The list is that of all changes since the start.
     pub fn set_rates(&self, changes: &[(Duration, f64)]) {
         self.tell(|| Command::Rates(changes.to_vec()));
+    }
+
+    /// Takes over what is this runner's of others that were lost for good. The list is that of all losses; those that it
+    /// knows of already have no further effect.
+    pub fn take_over(&self, told: &[Loss]) {
+        let mut known = self.common.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let losses = Losses::of(self.common.share, told);
+        if losses.all().len() <= known.all().len() {
+            return;
+        }
+        for (scenario, part) in self.run.scenarios.iter().zip(&self.common.scenarios) {
+            part.take_over(scenario, &known, &losses);
+        }
+        if let (Some(rate), Some(pacer)) = (self.run.max_rate, &self.common.pacer) {
+            pacer.set_rate(rate / f64::from(losses.share().of));
+        }
+        *known = losses;
+        drop(known);
+        self.tell(|| Command::TakeOver);
+    }
+
+    /// Whether this runner is the first of those that are left.
+    pub fn is_first(&self) -> bool {
+        self.common.among().index == 0
     }
 
     /// Lets the load stand still from a moment on, which may be over: bots stay where they are, what is done to the target
@@ -350,11 +305,13 @@ impl Army {
     /// Takes what was measured since the last time.
     pub async fn drain(&self) -> Snapshot {
         let mut sum = Snapshot { finished: true, ..Snapshot::default() };
+        let mut owed = vec![Owed::default(); self.common.scenarios.len()];
         for (commands, _) in &self.workers {
             let (reply, answer) = oneshot::channel();
             let _ = commands.send(Command::Drain(reply));
             // A worker that died has nothing more to tell; its bots are gone.
-            let Ok(Drained { snapshot: part, lag }) = answer.await else { continue };
+            let Ok(Drained { snapshot: part, lag, owed: by_worker }) = answer.await else { continue };
+            owed.iter_mut().zip(by_worker).for_each(|(sum, part)| sum.add(part));
             self.watch.lock().unwrap_or_else(PoisonError::into_inner).add(&lag);
             for (sum, part) in [(&mut sum.totals, &part.totals), (&mut sum.warmup, &part.warmup)] {
                 if let Err(error) = sum.merge(part) {
@@ -364,6 +321,7 @@ impl Army {
             sum.alive += part.alive;
             sum.finished &= part.finished;
         }
+        sum.standing = self.standing(&owed);
         // Once all is over there is nothing to be late for.
         if !sum.finished {
             sum.totals.health = self.watch.lock().unwrap_or_else(PoisonError::into_inner).judge();
@@ -373,6 +331,17 @@ impl Army {
             chronicle.tell(sum.alive, sum.finished);
         }
         sum
+    }
+
+    fn standing(&self, owed: &[Owed]) -> Standing {
+        let mut standing = Standing::default();
+        let parts = self.run.scenarios.iter().zip(&self.common.scenarios).zip(owed);
+        for ((scenario, part), owed) in parts {
+            let name = || scenario.name.clone().unwrap_or_default();
+            standing.rows.extend(part.rows_used_up().map(|rows| (name(), rows)));
+            standing.owed.extend(part.owed(*owed).map(|owed| (name(), owed)));
+        }
+        standing
     }
 
     /// Ends the threads. Call it after the last drain.

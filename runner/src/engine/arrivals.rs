@@ -1,6 +1,7 @@
 //! When the bots of an open model begin: every arrival of the army has its time, whatever the target
 //! does, and belongs to one worker of one runner. Pure.
 
+use super::losses::Deal;
 use super::share::Share;
 use botarmy_spec::load::Open;
 use botarmy_spec::profile::Profile;
@@ -13,22 +14,109 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Arrivals {
     open: Open,
-    /// The worker among all workers of all runners; arrival k is that of worker k modulo their number.
-    share: Share,
+    runner: Share,
+    /// The worker among those of its runner, which has its arrivals in turn.
+    worker: Share,
+    /// The next one of the worker's own.
     next: u64,
-    /// What has been summed up until `next`, for arrivals that are independent: each worker draws
+    deal: Deal,
+    /// What was taken over of runners that were lost.
+    lots: Vec<Lot>,
+    /// What has been summed up until the next one, for arrivals that are independent: each worker draws
     /// those of the others too, so that all agree.
+    sums: Sums,
+    first_sums: Sums,
+}
+
+/// Arrivals that have come to this runner by one loss, and were those of one runner at first.
+#[derive(Debug, Clone, Copy)]
+struct Lot {
+    loss: usize,
+    next: u64,
+}
+
+/// What independent arrivals are apart, summed up.
+#[derive(Debug, Clone)]
+struct Sums {
     sum: f64,
     drawn: u64,
     draw: Draw,
 }
 
+impl Sums {
+    /// Of an arrival that is not before the last one that was asked for.
+    fn of(&mut self, arrival: u64) -> f64 {
+        while self.drawn <= arrival {
+            // The distance between two is exponential: -ln of a number above 0 and up to 1.
+            self.sum -= (1.0 - self.draw.unit()).ln();
+            self.drawn += 1;
+        }
+        self.sum
+    }
+}
+
 impl Arrivals {
-    /// `worker` of this runner's `workers`; all runners have as many.
+    /// `worker` of this runner's workers; all runners have as many.
     pub(super) fn new(open: Open, runner: Share, worker: Share, draw: Draw) -> Self {
-        let index = runner.index + runner.of * worker.index;
-        let share = Share { index, of: runner.of * worker.of };
-        Self { open, share, next: u64::from(index), sum: 0.0, drawn: 0, draw }
+        let next = u64::from(runner.index + runner.of * worker.index);
+        let sums = Sums { sum: 0.0, drawn: 0, draw };
+        let (deal, lots, first_sums) = (Deal::among(runner.of), Vec::new(), sums.clone());
+        Self { open, runner, worker, next, deal, lots, sums, first_sums }
+    }
+
+    /// Takes over what is its of runners that were lost, each from a time on; all of them, those included of which it
+    /// knows already. What should have come before it hears of it comes at once.
+    pub(super) fn take_over(&mut self, lost: &[(u32, Duration)]) {
+        let known = self.deal.losses();
+        for (index, time) in lost.iter().skip(known) {
+            let from = self.count_until(*time);
+            self.deal.lose(*index, from);
+        }
+        for loss in known..self.deal.losses() {
+            let (classes, from) = self.deal.lost_by(loss);
+            let of = u64::from(self.runner.of);
+            for class in classes {
+                let first = from + (u64::from(class) + of - from % of) % of;
+                let next = self.seek(loss, first);
+                self.lots.push(Lot { loss, next });
+            }
+        }
+        self.sums = self.first_sums.clone();
+    }
+
+    /// The first one of a lot from an arrival on, which is one of its runner at first.
+    fn seek(&self, loss: usize, mut arrival: u64) -> u64 {
+        loop {
+            let place = self.deal.place(arrival);
+            let is_mine = place.runner == self.runner.index && place.by == Some(loss);
+            if is_mine && place.position % u64::from(self.worker.of) == u64::from(self.worker.index) {
+                return arrival;
+            }
+            let Some(next) = arrival.checked_add(u64::from(self.runner.of)) else { return u64::MAX };
+            arrival = next;
+        }
+    }
+
+    /// How many come before a time, over the whole army.
+    fn count_until(&self, time: Duration) -> u64 {
+        let end = self.open.rate.sum_until(time);
+        if self.open.spacing == Spacing::Even {
+            return whole_above(end);
+        }
+        let mut sums = self.first_sums.clone();
+        (0..).find(|arrival| sums.of(*arrival) >= end).unwrap_or(u64::MAX)
+    }
+
+    /// Passes over the next one.
+    fn advance(&mut self) {
+        let number = self.number();
+        if self.next == number {
+            self.next += u64::from(self.runner.of) * u64::from(self.worker.of);
+            return;
+        }
+        let Some(first) = self.lots.iter().position(|lot| lot.next == number) else { return };
+        let Lot { loss, next } = self.lots[first];
+        self.lots[first].next = self.seek(loss, next.saturating_add(u64::from(self.runner.of)));
     }
 
     /// Takes other rates: arrivals that are to come have the times that these give them.
@@ -38,19 +126,23 @@ impl Arrivals {
 
     /// The number of the next arrival.
     pub(super) fn number(&self) -> u64 {
-        self.next
+        self.lots.iter().map(|lot| lot.next).fold(self.next, u64::min)
     }
 
     /// The next arrival and its time; none when no more will come.
     pub(super) fn peek(&mut self) -> Option<(u64, Duration)> {
-        let sum = self.sum_of(self.next);
-        self.open.rate.time_of(sum).map(|time| (self.next, time))
+        let number = self.number();
+        let sum = match self.open.spacing {
+            Spacing::Even => number as f64,
+            Spacing::Poisson => self.sums.of(number),
+        };
+        self.open.rate.time_of(sum).map(|time| (number, time))
     }
 
     /// Passes over all that are to come of so many arrivals until a time, and tells how many those were.
     pub(super) fn skip_until(&mut self, iterations: u64, time: Duration) -> u64 {
-        let of = u64::from(self.share.of);
-        if self.open.spacing == Spacing::Even {
+        if self.open.spacing == Spacing::Even && self.lots.is_empty() {
+            let of = u64::from(self.runner.of) * u64::from(self.worker.of);
             let end = whole_above(self.open.rate.sum_until(time)).min(iterations);
             let count = end.saturating_sub(self.next).div_ceil(of);
             self.next += count * of;
@@ -58,24 +150,10 @@ impl Arrivals {
         }
         let mut count = 0;
         while self.peek().is_some_and(|(arrival, at)| arrival < iterations && at < time) {
-            self.next += of;
+            self.advance();
             count += 1;
         }
         count
-    }
-
-    fn sum_of(&mut self, arrival: u64) -> f64 {
-        match self.open.spacing {
-            Spacing::Even => arrival as f64,
-            Spacing::Poisson => {
-                while self.drawn <= arrival {
-                    // The distance between two is exponential: -ln of a number above 0 and up to 1.
-                    self.sum -= (1.0 - self.draw.unit()).ln();
-                    self.drawn += 1;
-                }
-                self.sum
-            }
-        }
     }
 }
 
@@ -94,7 +172,7 @@ impl Iterator for Arrivals {
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.peek();
-        self.next += u64::from(self.share.of);
+        self.advance();
         next
     }
 }
@@ -154,6 +232,55 @@ mod tests {
                 let mut arrivals = make();
                 assert_eq!(arrivals.skip_until(iterations, end), come, "{spacing:?} {iterations} {seconds}");
                 assert_eq!(arrivals.skip_until(iterations, end), 0);
+            }
+        }
+    }
+
+    /// What becomes of the arrivals of an army whose runners are lost at these times; each hears of a loss when it has let
+    /// in what comes until a time that differs.
+    fn with_losses(spacing: Spacing, losses: &[(u32, Duration)], until: Duration) -> Vec<(u64, Duration)> {
+        let (runners, workers) = (4, 2);
+        let mut all = Vec::new();
+        for (runner, worker) in (0..runners).flat_map(|r| (0..workers).map(move |w| (r, w))) {
+            let (share, worker) =
+                (Share { index: runner, of: runners }, Share { index: worker, of: workers });
+            let mut arrivals = Arrivals::new(open(spacing), share, worker, Draw::new(7, 0, 0, 0));
+            let mut let_in = |arrivals: &mut Arrivals, until: Duration| {
+                while arrivals.peek().is_some_and(|(_, time)| time < until) {
+                    all.extend(arrivals.next());
+                }
+            };
+            let lost = losses.iter().position(|(index, _)| *index == runner);
+            for (n, (_, at)) in losses.iter().enumerate().take(lost.unwrap_or(losses.len())) {
+                // Before it is due, or after that.
+                let hears =
+                    (*at + Duration::from_secs(1)).saturating_sub(Duration::from_millis(500) * runner);
+                let_in(&mut arrivals, hears);
+                arrivals.take_over(&losses[..=n]);
+            }
+            // What the lost one has let in after its loss is not seen by anybody.
+            let_in(&mut arrivals, lost.map_or(until, |lost| losses[lost].1));
+        }
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn what_a_lost_runner_leaves_is_let_in_once() {
+        let until = Duration::from_secs(100);
+        let at = |seconds: u64| Duration::from_secs(seconds);
+        for spacing in [Spacing::Even, Spacing::Poisson] {
+            let whole = of_all(&open(spacing), 1, 1, until);
+            for losses in [
+                vec![(1, at(0))],
+                vec![(3, at(5))],
+                vec![(0, at(5)), (2, at(12))],
+                vec![(2, at(3)), (1, at(8)), (0, at(20))],
+                // At the same time, as when a node goes.
+                vec![(2, at(9)), (3, at(9))],
+            ] {
+                let all = with_losses(spacing, &losses, until);
+                assert!(all == whole, "{spacing:?} {losses:?}: {} of {}", all.len(), whole.len());
             }
         }
     }

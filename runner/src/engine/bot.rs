@@ -169,11 +169,15 @@ impl Life {
                 self.begin();
             }
             if !self.pass().await {
+                if self.stop.asked() {
+                    self.squad.keep_what_is_owed(self.stop.owes());
+                }
                 return;
             }
             passes += 1;
+            self.stop.has_made_a_pass();
             let Model::Closed(closed) = &self.squad.scenario().load.model else { return };
-            if closed.iterations_per_bot.is_some_and(|most| passes >= most) {
+            if closed.iterations_per_bot.is_some() && self.stop.owes() == 0 {
                 return self.squad.retire();
             }
             // After the last pass there is nothing to pause for.
@@ -186,6 +190,7 @@ impl Life {
                 self.stop.set_pauses(false);
             }
         }
+        self.squad.keep_what_is_owed(self.stop.owes());
         // One that pauses when nothing is left to do has done all it had to.
         if self.stop.asked() && !self.squad.shared().no_iterations_left() {
             self.will_have_gone(Farewell::Stopped);

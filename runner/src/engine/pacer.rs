@@ -10,7 +10,7 @@ pub(super) struct Pacer {
     /// What times are counted from.
     base: Instant,
     /// In nanoseconds.
-    distance: u64,
+    distance: AtomicU64,
     /// The next turn, in nanoseconds since the base.
     next: AtomicU64,
 }
@@ -18,19 +18,28 @@ pub(super) struct Pacer {
 impl Pacer {
     /// So many turns a second; above zero.
     pub(super) fn new(rate: f64, base: Instant) -> Self {
-        let distance = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX);
-        Self { base, distance: nanos(distance), next: AtomicU64::new(0) }
+        Self { base, distance: AtomicU64::new(distance(rate)), next: AtomicU64::new(0) }
+    }
+
+    /// From now on so many turns a second; above zero.
+    pub(super) fn set_rate(&self, rate: f64) {
+        self.distance.store(distance(rate), Ordering::Relaxed);
     }
 
     /// Takes the next turn; it is not before now.
     pub(super) fn turn(&self, now: Instant) -> Instant {
         let now = nanos(now.saturating_duration_since(self.base));
-        let after = |next: u64| next.max(now).saturating_add(self.distance);
+        let distance = self.distance.load(Ordering::Relaxed);
+        let after = |next: u64| next.max(now).saturating_add(distance);
         let next = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| Some(after(next)));
         let turn = next.unwrap_or_else(|next| next).max(now);
         // One that lies beyond all time is waited for until the run ends.
         self.base.checked_add(Duration::from_nanos(turn)).unwrap_or(self.base)
     }
+}
+
+fn distance(rate: f64) -> u64 {
+    nanos(Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX))
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -51,6 +60,8 @@ mod tests {
         assert_eq!(pacer.turn(at(5)), at(20));
         assert_eq!(pacer.turn(at(100)), at(100), "what was not taken is gone");
         assert_eq!(pacer.turn(at(100)), at(110));
+        pacer.set_rate(200.0);
+        assert_eq!((pacer.turn(at(100)), pacer.turn(at(100))), (at(120), at(125)));
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Gate {
         Self { refill, share, interval: 0, used: 0 }
     }
 
+    /// Others were lost: this runner has another share now.
+    pub(super) fn share(&mut self, share: Share) {
+        self.share = share;
+    }
+
     /// Takes one replacement, or tells how long after the start the next interval begins.
     pub(super) fn take(&mut self, since_start: Duration) -> Result<(), Duration> {
         let every = self.refill.every.as_micros().max(1);
@@ -58,5 +63,14 @@ mod tests {
             assert_eq!(allowed, 5);
         }
         assert_eq!(each, [5, 5, 5], "over time all have the same");
+        // One is lost: the others have its part from the next interval on.
+        let mut gates = gates.split_off(1);
+        (0..2).zip(&mut gates).for_each(|(index, gate)| gate.share(Share { index, of: 2 }));
+        for interval in 3..5 {
+            let at = Duration::from_secs(2 * interval);
+            let mut take =
+                |gate: &mut Gate| std::iter::repeat_with(|| gate.take(at)).take_while(Result::is_ok).count();
+            assert_eq!(gates.iter_mut().map(&mut take).sum::<usize>(), 5);
+        }
     }
 }

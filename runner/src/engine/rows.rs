@@ -31,15 +31,42 @@ pub(super) enum Next {
 pub(super) struct Rows {
     data: Data,
     share: Share,
-    /// How many of this runner's rows have been used.
+    /// How many of this runner's own rows have been used.
     used: u32,
+    /// Those that it has taken over of runners that were lost, and how many of them have been used.
+    more: Vec<u32>,
+    used_of_more: usize,
     /// Rows that were given back, the one that has waited longest first.
     free: VecDeque<u32>,
 }
 
 impl Rows {
     pub(super) fn new(data: &Data, share: Share) -> Self {
-        Self { data: data.clone(), share, used: 0, free: VecDeque::new() }
+        Self { data: data.clone(), share, used: 0, more: Vec::new(), used_of_more: 0, free: VecDeque::new() }
+    }
+
+    /// Passes over so many rows, which were used up by the runner whose place this one has taken.
+    pub(super) fn pass_over(&mut self, used: u64) {
+        let own = self.share.dealt(0, u64::from(self.len()));
+        self.used = u32::try_from(used.min(own)).unwrap_or(u32::MAX);
+        let of_more = usize::try_from(used.saturating_sub(own)).unwrap_or(usize::MAX);
+        self.used_of_more = of_more.min(self.more.len());
+    }
+
+    /// Takes over the rows that runners have left that were lost: all of them, those included that it has already.
+    pub(super) fn take_over(&mut self, more: Vec<u32>) {
+        self.more = more;
+    }
+
+    /// How many rows are used up, where none is used twice.
+    pub(super) fn used_up(&self) -> Option<u64> {
+        let used = u64::from(self.used) + self.used_of_more as u64;
+        (self.data.exhausted == Exhausted::Stop).then_some(used)
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> u32 {
+        self.data.table.as_ref().map_or(0, |table| u32::try_from(table.len()).unwrap_or(u32::MAX))
     }
 
     /// Takes a row: one that nobody has used yet, or else the one that was given back first.
@@ -49,7 +76,13 @@ impl Rows {
             self.used += 1;
             return Next::Row(Row { number: fresh, value });
         }
-        if self.data.exhausted == Exhausted::Stop || self.used == 0 {
+        if let Some(number) = self.more.get(self.used_of_more).copied()
+            && let Some(value) = self.value(number)
+        {
+            self.used_of_more += 1;
+            return Next::Row(Row { number, value });
+        }
+        if self.are_over() {
             return Next::Never;
         }
         let free = self.free.pop_front();
@@ -59,9 +92,10 @@ impl Rows {
 
     /// Whether no bot will be given a row any more.
     pub(super) fn are_over(&self) -> bool {
-        let fresh = self.fresh();
-        let rows = self.data.table.as_ref().map_or(0, |table| table.len());
-        fresh as usize >= rows && (self.data.exhausted == Exhausted::Stop || self.used == 0)
+        let has_none = self.used == 0 && self.used_of_more == 0;
+        self.fresh() >= self.len()
+            && self.used_of_more >= self.more.len()
+            && (self.data.exhausted == Exhausted::Stop || has_none)
     }
 
     /// Gives the row of a number back.
@@ -134,6 +168,32 @@ mod tests {
         rows.give_back(row.number);
         assert_eq!(rows.take(), Next::Never);
         assert!(rows.are_over());
+    }
+
+    #[test]
+    fn rows_that_were_taken_over_come_after_its_own_and_none_that_is_used_up() {
+        let mut rows = rows(7, Exhausted::Stop, 1, 3);
+        rows.pass_over(1);
+        assert_eq!(number(&rows.take()), Some("4"));
+        assert_eq!((rows.take(), rows.are_over(), rows.used_up()), (Next::Never, true, Some(2)));
+        rows.take_over(vec![0, 6]);
+        assert!(!rows.are_over());
+        assert_eq!(number(&rows.take()), Some("0"));
+        rows.take_over(vec![0, 6, 5]);
+        assert_eq!([rows.take(), rows.take()].each_ref().map(number), [Some("6"), Some("5")]);
+        assert_eq!((rows.take(), rows.used_up()), (Next::Never, Some(5)));
+        // Whoever takes its place has all of them in this order.
+        let mut next = super::tests::rows(7, Exhausted::Stop, 1, 3);
+        next.take_over(vec![0, 6, 5]);
+        next.pass_over(4);
+        assert_eq!((number(&next.take()), next.take()), (Some("5"), Next::Never));
+        // Where they are used again nothing is used up.
+        let mut wait = super::tests::rows(1, Exhausted::Wait, 1, 2);
+        wait.take_over(vec![0]);
+        let Next::Row(row) = wait.take() else { panic!("a row") };
+        assert_eq!((wait.take(), wait.used_up()), (Next::Later, None));
+        wait.give_back(row.number);
+        assert_eq!(wait.take(), Next::Row(row));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The bots of one scenario on one worker: how they come and go.
 
 use super::alarm::Alarm;
-use super::army::{Common, Error, Recruit, Shared as SharedByWorkers};
+use super::army::{Common, Error};
 use super::arrivals::Arrivals;
 use super::bot::{Begin, Born, Life, Stage, Stop};
 use super::clock::Tick;
 use super::journal::Journal;
+use super::part::{Owed, Part, Recruit};
 use super::rows::Row;
 use super::share::Share;
 use super::worker::Local;
@@ -18,6 +19,7 @@ use botarmy_tree::template::Shared;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -84,6 +86,8 @@ pub(super) struct Squad {
     /// Bots that are alive, by id.
     alive: RefCell<BTreeMap<u64, Rc<Stop>>>,
     phase: Cell<Phase>,
+    /// This runner among those that are left.
+    among: Cell<Share>,
     /// How many bots there shall be over the whole army, if that was changed.
     set: Cell<Option<u32>>,
     /// How many shall be alive here.
@@ -97,6 +101,8 @@ pub(super) struct Squad {
     /// Rates that were changed, and who has to know.
     rates: RefCell<Option<Profile>>,
     nudge: Notify,
+    /// Runners were lost of whose arrivals it has not yet taken over its part.
+    lost: Cell<bool>,
     /// Arrivals: all have come.
     all_came: Cell<bool>,
     /// The stage that measures belong to, and when the next one begins.
@@ -122,6 +128,7 @@ impl Squad {
             Model::Open(_) => Some(Alarm::new()?),
             Model::Closed(_) => None,
         };
+        let among = local.common.among();
         Ok(Self {
             local,
             scenario,
@@ -130,6 +137,7 @@ impl Squad {
             journal,
             alive: RefCell::default(),
             phase: Cell::new(Phase::Waiting),
+            among: Cell::new(among),
             set: Cell::default(),
             wanted: Cell::default(),
             fresh: Cell::default(),
@@ -137,6 +145,7 @@ impl Squad {
             alarm: RefCell::new(alarm),
             rates: RefCell::default(),
             nudge: Notify::new(),
+            lost: Cell::default(),
             all_came: Cell::default(),
             stage: Cell::default(),
         })
@@ -146,7 +155,7 @@ impl Squad {
         &self.local.run.scenarios[self.scenario]
     }
 
-    pub(super) fn shared(&self) -> &SharedByWorkers {
+    pub(super) fn shared(&self) -> &Part {
         &self.local.common.scenarios[self.scenario]
     }
 
@@ -262,6 +271,34 @@ impl Squad {
         }
     }
 
+    /// Takes over what is its of runners that were lost.
+    pub(super) fn take_over(&self) {
+        self.among.set(self.local.common.among());
+        if self.is_going() {
+            self.all_came.set(false);
+        }
+        self.lost.set(true);
+        self.nudge.notify_one();
+    }
+
+    /// What its bots have yet to do, where each makes so many passes.
+    pub(super) fn owed(&self) -> Owed {
+        let Model::Closed(closed) = &self.scenario().load.model else { return Owed::default() };
+        if closed.iterations_per_bot.is_none() {
+            return Owed::default();
+        }
+        let begun = self.alive().saturating_add(self.retired.get());
+        let bots = self.target(closed, Duration::ZERO).saturating_sub(begun);
+        Owed { passes: self.alive.borrow().values().map(|stop| stop.owes()).sum(), bots: u64::from(bots) }
+    }
+
+    /// A bot of a load that comes to its end has left so many passes: they may be another runner's.
+    pub(super) fn keep_what_is_owed(&self, passes: u64) {
+        if passes > 0 && !self.is_going() {
+            self.shared().give_passes_back(passes);
+        }
+    }
+
     /// One that has made all of its passes is not replaced.
     pub(super) fn retire(&self) {
         self.retired.set(self.retired.get() + 1);
@@ -334,12 +371,15 @@ impl Squad {
     /// How many bots there shall be on this worker.
     fn target(&self, closed: &Closed, since_begin: Duration) -> u32 {
         let army = self.set.get().unwrap_or_else(|| whole(closed.bots.at(since_begin)));
-        let runner = self.local.common.share.bots(army);
-        self.local.share.bots(runner)
+        self.local.share.bots(self.among.get().bots(army))
     }
 
     fn keep_alive(self: &Rc<Self>, closed: &Closed, now: Instant, since_begin: Duration) -> Option<Instant> {
-        self.want(self.target(closed, since_begin).saturating_sub(self.retired.get()));
+        let target = self.target(closed, since_begin);
+        while self.retired.get() < target && self.shared().take_place_of_one_that_is_done() {
+            self.retire();
+        }
+        self.want(target.saturating_sub(self.retired.get()));
         let next = closed
             .bots
             .next_change(since_begin, LEAST_STEP)
@@ -399,7 +439,7 @@ impl Squad {
     }
 
     fn start(self: &Rc<Self>, id: u64, row: Option<Row>, begin: Begin) {
-        let stop = Rc::new(Stop::new());
+        let stop = Rc::new(Stop::new(self.shared().passes_of_a_bot().unwrap_or_default()));
         self.alive.borrow_mut().insert(id, stop.clone());
         let mut life = Life::new(self.clone(), Born { id, row }, stop);
         tokio::task::spawn_local(async move { life.run(begin).await });
@@ -411,6 +451,7 @@ impl Squad {
         let worker = Share { index: self.local.share.index, of: self.local.share.of };
         let draw = self.scenario().plan.draw_apart(0, 0);
         let mut arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
+        arrivals.take_over(&self.lost_runners());
         // They came to the runner whose place this one has taken, or were lost with it.
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let since = self.local.common.since.saturating_sub(self.scenario().start_delay);
@@ -420,17 +461,52 @@ impl Squad {
         let (squad, alarm) = (self.clone(), self.alarm.take());
         tokio::task::spawn_local(async move {
             let Some(alarm) = alarm else { return };
-            if let Err(error) = squad.arrive(arrivals, alarm).await {
-                tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
+            loop {
+                squad.all_came.set(false);
+                let came = squad.arrive(&mut arrivals, &alarm).await;
+                squad.all_came.set(true);
+                squad.local.changed.notify_one();
+                if let Err(error) = came {
+                    tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
+                    return;
+                }
+                // There may be more yet of runners that are lost.
+                while !squad.hear(&mut arrivals) {
+                    squad.nudge.notified().await;
+                }
             }
-            squad.all_came.set(true);
-            squad.local.changed.notify_one();
         });
     }
 
-    async fn arrive(self: &Rc<Self>, mut arrivals: Arrivals, alarm: Alarm) -> std::io::Result<()> {
+    /// Takes over what has changed of the arrivals that are to come; tells whether there may be more of them.
+    fn hear(&self, arrivals: &mut Arrivals) -> bool {
+        if let Some(rates) = self.rates.take() {
+            arrivals.set_rate(rates);
+        }
+        let lost = self.lost.take();
+        if lost {
+            arrivals.take_over(&self.lost_runners());
+        }
+        lost
+    }
+
+    /// The runners that were lost, and from when on what should have arrived there arrives at the others, since the start
+    /// of this load.
+    fn lost_runners(&self) -> Vec<(u32, Duration)> {
+        let losses = self.local.common.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |ms: u64| Duration::from_millis(ms).saturating_sub(self.scenario().start_delay);
+        losses.all().iter().map(|loss| (loss.index, at(loss.at_ms))).collect()
+    }
+
+    async fn arrive(self: &Rc<Self>, arrivals: &mut Arrivals, alarm: &Alarm) -> std::io::Result<()> {
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
         let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
+        if !self.is_going() && self.local.clock.since(self.begin()) >= duration {
+            // Its runner was lost too late for them.
+            let missed = arrivals.skip_until(iterations, duration);
+            self.local.recorder.borrow_mut().dropped(missed);
+            return Ok(());
+        }
         while !self.shared().rows_are_over() && arrivals.number() < iterations {
             self.local.clock.goes_on().await;
             let begin = self.begin();
@@ -455,9 +531,7 @@ impl Squad {
                 biased;
                 due = due => due?,
                 () = self.nudge.notified() => {
-                    if let Some(rates) = self.rates.take() {
-                        arrivals.set_rate(rates);
-                    }
+                    self.hear(arrivals);
                     continue;
                 }
             }

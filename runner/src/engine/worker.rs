@@ -4,6 +4,7 @@ use super::army::{Common, Error, Snapshot};
 use super::bot::Stage;
 use super::health::watch_lag;
 use super::load_clock::LoadClock;
+use super::part::Owed;
 use super::share::Share;
 use super::squad::{Place, Squad};
 use crate::bot_log::Lines;
@@ -24,6 +25,8 @@ pub(super) enum Command {
     Begin,
     /// Keep so many bots alive, over the whole army.
     Bots(u32),
+    /// Other runners were lost: take over what is this one's.
+    TakeOver,
     /// Let bots arrive at these rates, from these times on.
     Rates(Vec<(Duration, f64)>),
     /// Hand over what was measured since the last time.
@@ -42,6 +45,8 @@ pub(super) struct Drained {
     pub(super) snapshot: Snapshot,
     /// How late it was.
     pub(super) lag: Histogram,
+    /// What its bots have yet to do, by scenario.
+    pub(super) owed: Vec<Owed>,
 }
 
 /// What the squads of a worker share.
@@ -140,7 +145,11 @@ impl Worker {
     }
 
     fn drain(&self) -> Drained {
-        Drained { snapshot: self.snapshot(), lag: self.local.lag.replace(Health::no_lag()) }
+        Drained {
+            snapshot: self.snapshot(),
+            lag: self.local.lag.replace(Health::no_lag()),
+            owed: self.squads.iter().map(|squad| squad.owed()).collect(),
+        }
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -155,6 +164,7 @@ impl Worker {
             warmup: self.local.warmup.take(),
             alive: self.squads.iter().map(|squad| squad.alive()).sum(),
             finished: self.finished(),
+            ..Snapshot::default()
         }
     }
 
@@ -202,6 +212,7 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
                 None => return,
                 Some(Command::Begin) => {}
                 Some(Command::Rates(changes)) => worker.squads.iter().for_each(|s| s.set_rates(&changes)),
+                Some(Command::TakeOver) => worker.squads.iter().for_each(|squad| squad.take_over()),
                 Some(Command::Bots(bots)) => worker.squads.iter().for_each(|squad| squad.set_bots(bots)),
                 // Nobody waits for it any more: what was drained is lost with its reader.
                 Some(Command::Drain(reply)) => drop(reply.send(worker.drain())),

@@ -83,6 +83,7 @@ mod tests {
             together: Together::default(),
             trusts: None,
             began_late_ms: None,
+            standing: botarmy_protocol::Standing::default(),
         }
     }
 

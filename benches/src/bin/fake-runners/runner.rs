@@ -195,6 +195,7 @@ impl Runner {
             together: Together::default(),
             trusts: None,
             began_late_ms: None,
+            standing: botarmy_protocol::Standing::default(),
         }
     }
 }

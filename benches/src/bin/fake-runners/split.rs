@@ -139,6 +139,7 @@ fn said(measures: &Measures, index: u32, stage: Stage, deltas: u64, last: u64) -
         together: Together::default(),
         trusts: None,
         began_late_ms: None,
+        standing: botarmy_protocol::Standing::default(),
     }
 }
 

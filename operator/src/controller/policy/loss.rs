@@ -20,7 +20,9 @@ pub(in crate::controller) fn job_fields(policy: LossPolicy, runners: u32) -> Val
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
             ]},
         }),
-        LossPolicy::Ignore => json!({"backoffLimitPerIndex": 0, "maxFailedIndexes": runners}),
+        LossPolicy::Ignore | LossPolicy::Redistribute => {
+            json!({"backoffLimitPerIndex": 0, "maxFailedIndexes": runners})
+        }
         LossPolicy::Fail => json!({"backoffLimitPerIndex": 0, "maxFailedIndexes": 0}),
     }
 }
@@ -28,7 +30,7 @@ pub(in crate::controller) fn job_fields(policy: LossPolicy, runners: u32) -> Val
 /// The runners that are gone for good, of a run that goes on without them.
 pub(in crate::controller) fn gone(policy: LossPolicy, job: Option<&Job>) -> BTreeSet<u32> {
     match policy {
-        LossPolicy::Ignore => failed(job),
+        LossPolicy::Ignore | LossPolicy::Redistribute => failed(job),
         LossPolicy::Replace | LossPolicy::Fail => BTreeSet::new(),
     }
 }
@@ -67,6 +69,7 @@ mod tests {
             .unwrap();
             let of = |policy| gone(policy, Some(&job)).into_iter().collect::<Vec<_>>();
             assert_eq!(of(LossPolicy::Ignore), expected, "{text:?}");
+            assert_eq!(of(LossPolicy::Redistribute), expected, "{text:?}");
             // A Job replaces the lost ones, or has failed as a whole.
             assert_eq!((of(LossPolicy::Replace), of(LossPolicy::Fail)), (vec![], vec![]));
             assert_eq!(failed(Some(&job)).into_iter().collect::<Vec<_>>(), expected);
@@ -79,6 +82,7 @@ mod tests {
         for (policy, again, failed, ignores) in [
             (LossPolicy::Replace, 3, 0, true),
             (LossPolicy::Ignore, 0, 7, false),
+            (LossPolicy::Redistribute, 0, 7, false),
             (LossPolicy::Fail, 0, 0, false),
         ] {
             let fields = job_fields(policy, 7);

@@ -37,6 +37,7 @@ fn measured(name: &str, totals: Totals) -> CheckIn {
         together: Together::default(),
         trusts: None,
         began_late_ms: None,
+        standing: botarmy_protocol::Standing::default(),
     }
 }
 

@@ -15,7 +15,8 @@ pub struct OperationSpec {
     pub suspend: bool,
 
     /// What becomes of the run when a runner is lost in mid-run. Replace: another pod takes its place and goes on
-    /// with what is left of its part. Ignore: the others go on without it, and what was left of its part is not done.
+    /// with what is left of its part. Redistribute: the others take over what is left of it. Ignore: the others go on
+    /// without it, and what was left of its part is not done.
     /// Fail: the run ends and is Errored. What is not known of a lost runner is named in result.gaps in each case.
     /// Default Replace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,10 +63,12 @@ pub enum LossPolicy {
     Replace,
     /// The others go on without it.
     Ignore,
+    /// The others take over what is left of its part.
+    Redistribute,
     /// The run ends.
     Fail,
 }
-plain_enum!(LossPolicy, ["Replace", "Ignore", "Fail"]);
+plain_enum!(LossPolicy, ["Replace", "Ignore", "Redistribute", "Fail"]);
 
 /// Whether runs may load one target at the same time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

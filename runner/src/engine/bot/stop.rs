@@ -21,12 +21,28 @@ pub(in crate::engine) struct Stop {
     stage: Cell<Stage>,
     /// The bot pauses between two passes.
     pauses: Cell<bool>,
+    /// Passes that it has yet to make, where bots make so many each.
+    owes: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Stop {
-    pub(in crate::engine) fn new() -> Self {
-        Self { stage: Cell::new(Stage::Live), pauses: Cell::new(false), waker: RefCell::new(None) }
+    pub(in crate::engine) fn new(owes: u64) -> Self {
+        Self {
+            stage: Cell::new(Stage::Live),
+            pauses: Cell::new(false),
+            owes: Cell::new(owes),
+            waker: RefCell::new(None),
+        }
+    }
+
+    pub(in crate::engine) fn owes(&self) -> u64 {
+        self.owes.get()
+    }
+
+    /// A pass was made.
+    pub(super) fn has_made_a_pass(&self) {
+        self.owes.set(self.owes.get().saturating_sub(1));
     }
 
     pub(in crate::engine) fn tell(&self, stage: Stage) {
@@ -77,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bot_is_woken_by_each_stage_that_it_waits_for() {
-        let stop = Stop::new();
+        let stop = Stop::new(0);
         assert!(stop.reached(Stage::End).now_or_never().is_none() && !stop.asked());
         let (all, ()) = tokio::join!(
             async {
