@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
 const RATE_NOTICE_MS: u64 = 2_000;
@@ -77,6 +78,17 @@ impl Armies {
     /// there all the same.
     pub fn has_left(&self, uid: &str) -> bool {
         self.runs().as_ref().is_some_and(|runs| !runs.contains(uid))
+    }
+
+    /// Whether all runs are known whose runners somebody waits for: after a takeover each is looked at first.
+    pub fn are_all_known(&self) -> bool {
+        let at_work = self.lock();
+        self.runs().as_ref().is_some_and(|runs| runs.iter().all(|uid| at_work.contains_key(uid)))
+    }
+
+    /// When the last of all runners has stopped by itself that cannot be heard from now on.
+    pub fn longest_lease(&self) -> Duration {
+        Duration::from_millis(self.lock().values().map(Army::stops_after_ms).max().unwrap_or_default())
     }
 
     fn runs(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
@@ -567,15 +579,14 @@ impl Army {
         self.state.start_at_ms.map_or(0, |start| self.load_ms(until.saturating_sub(start)))
     }
 
-    /// When the bots begin or began, in milliseconds since 1970.
+    /// When the bots begin or began, in milliseconds since 1970. Of a start that is not written down yet nobody was told.
     pub fn start_at_ms(&self) -> Option<u64> {
-        self.state.start_at_ms
+        self.state.start_at_ms.filter(|_| !self.start.waits_to_be_written(&self.state))
     }
 
-    /// Whether the bots are at work, or were. Of a start that is not written down yet nobody was told.
+    /// Whether the bots are at work, or were.
     pub fn is_under_way(&self, now_ms: u64) -> bool {
-        let is_past = self.state.start_at_ms.is_some_and(|start| start <= now_ms);
-        is_past && !self.start.waits_to_be_written(&self.state)
+        self.start_at_ms().is_some_and(|start| start <= now_ms)
     }
 
     /// What was measured so far.

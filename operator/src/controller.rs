@@ -306,6 +306,11 @@ async fn follow(
     }
     if is_over(run) {
         Box::pin(after_the_end(context, run, uid, &mut found)).await
+    } else if let Some(why) = &found.unreadable {
+        // Its runners are told that nobody waits for them, and its Job is taken away in the next round.
+        context.armies.leave(uid);
+        status::write(context, run, observe::unreadable(run, why)).await?;
+        Ok(Action::requeue(LOOK))
     } else {
         at_work(context, run, uid, &mut found).await
     }
@@ -367,7 +372,7 @@ async fn after_the_end(
         context.armies.leave(uid);
         return until_deleted(context, run, uid, export).await;
     }
-    if found.runners_are_gone(uid) || has_been_over_for_long(run) {
+    if found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some() {
         context.armies.leave(uid);
         return until_deleted(context, run, uid, export).await;
     }

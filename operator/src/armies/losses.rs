@@ -187,15 +187,16 @@ impl Army {
         pod.is_done() || (!pod.left && !pod.replaced && self.is_fresh(pod, now_ms))
     }
 
-    /// A runner whose part is in nobody's hands after the bots have begun, and for how long, in milliseconds: the one
-    /// that lacks its pod for longest.
+    /// A runner whose part is in nobody's hands after the bots have begun, and for how long another one could have taken
+    /// its place, in milliseconds: the one that lacks its pod for longest. One that is only silent may be at work; nobody
+    /// takes its place before it has stopped by itself.
     pub fn unmanned(&self, now_ms: u64) -> Option<(u32, u64)> {
         self.state.start_at_ms.filter(|start| *start <= now_ms)?;
         let mut heard = BTreeMap::new();
         for pod in self.state.pods.values() {
             let last = heard.entry(pod.index).or_insert(Some(0));
             *last = match *last {
-                Some(last) if !self.mans(pod, now_ms) => Some(pod.heard_ms.max(last)),
+                Some(last) if !self.mans(pod, now_ms) => Some(self.free_from(pod).max(last)),
                 _ => None,
             };
         }
@@ -205,9 +206,21 @@ impl Army {
         last.map(|(last, index)| (index, now_ms.saturating_sub(last.max(self.since_ms).max(self.wanted_ms))))
     }
 
+    /// From when on others may take the place of a pod that is not heard.
+    fn free_from(&self, pod: &Pod) -> u64 {
+        let is_idle = pod.left || pod.replaced || pod.why.is_some() || pod.stage < Stage::Ready;
+        let alone = if is_idle { 0 } else { self.stops_after_ms() };
+        pod.heard_ms.max(self.since_ms).saturating_add(alone)
+    }
+
     /// Whether a runner has stopped by itself that was not heard since: its lease is over, and a margin.
     pub(super) fn has_stopped_since(&self, heard_ms: u64, now_ms: u64) -> bool {
-        heard_ms.saturating_add(self.lease_ms()).saturating_add(STOPPED_MARGIN_MS) < now_ms
+        heard_ms.saturating_add(self.stops_after_ms()) < now_ms
+    }
+
+    /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
+    pub(super) fn stops_after_ms(&self) -> u64 {
+        self.lease_ms().saturating_add(STOPPED_MARGIN_MS)
     }
 
     /// How long a runner goes on by itself, in milliseconds.
@@ -222,7 +235,8 @@ impl Army {
         let is_at_work =
             |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
         let is_silent = |p: &Pod| {
-            is_at_work(p) && !p.replaced && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
+            let may_be_there = !p.replaced && !self.gone.contains(&p.index);
+            is_at_work(p) && may_be_there && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
         };
         self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
     }

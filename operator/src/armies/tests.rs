@@ -223,15 +223,15 @@ fn nobody_was_silent_before_this_operator_came() {
 #[test]
 fn a_runner_has_stopped_by_itself_when_its_own_lease_is_over() {
     let mut army =
-        army_with(&serde_json::json!({"leaseSeconds": 20, "setup": {"tree": "T", "timeout": "10s"}}));
+        army_with(&serde_json::json!({"leaseSeconds": 30, "setup": {"tree": "T", "timeout": "10s"}}));
     for index in [0, 1, 0] {
         army.check_in(&said(index, Stage::Running, &[]), 1_000).unwrap();
     }
-    assert!(army.silent(51_000).is_empty());
-    assert_eq!(army.silent(51_001).len(), 2, "20 seconds, and a margin");
-    army.check_in(&said(1, Stage::Running, &[]), 91_000).unwrap();
+    assert!(army.silent(61_000).is_empty());
+    assert_eq!(army.silent(61_001).len(), 2, "30 seconds, and a margin");
+    army.check_in(&said(1, Stage::Running, &[]), 101_000).unwrap();
     assert!(army.is_setting_up(), "10 seconds, the lease, and a margin");
-    army.check_in(&said(1, Stage::Running, &[]), 91_001).unwrap();
+    army.check_in(&said(1, Stage::Running, &[]), 101_001).unwrap();
     assert!(matches!(army.fault(), Some((Fault::Setup, _))));
 }
 
@@ -252,7 +252,12 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
     hear(&mut army, 1, Stage::Running, 2_000);
     hear(&mut army, 2, Stage::Finished, 2_000);
     assert_eq!(army.unmanned(start + 11_000), None, "it may be heard again");
-    assert_eq!(army.unmanned(start + 20_000), Some((1, 18_000)));
+    assert_eq!(army.unmanned(start + 20_000), Some((1, 0)), "it may be at work, and cut off");
+    hear(&mut army, 0, Stage::Running, 160_000);
+    assert_eq!(army.unmanned(start + 160_000), Some((1, 8_000)), "two and a half minutes after it was heard");
+    army.explain("pod-1", "OOMKilled: it has ended", true);
+    assert_eq!(army.unmanned(start + 160_000), Some((1, 158_000)));
+    army.state.pods.get_mut("pod-0").unwrap().heard_ms = start + 18_000;
     assert!(army.is_manned(0, start + 20_000) && !army.is_manned(1, start + 20_000));
     // Its part is in good hands again, and then in nobody's.
     army.check_in(&CheckIn { pod_uid: "other".into(), ..said(1, Stage::Preparing, &[]) }, start + 21_000)

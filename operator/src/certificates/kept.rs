@@ -102,13 +102,13 @@ impl Kept {
     }
 
     /// What the next step depends on.
-    pub(super) fn seen(&self, trusted: bool) -> Seen {
+    pub(super) fn seen(&self, trusted: bool, lease: Duration) -> Seen {
         let stage = match (&self.next, &self.previous) {
             (Some(_), _) => Stage::Distributing,
             (None, Some(_)) => Stage::Retiring,
             (None, None) => Stage::Steady,
         };
-        Seen { stage, since: self.since, validity: self.authority.validity, asked: self.asked, trusted }
+        Seen { stage, since: self.since, validity: self.authority.validity, asked: self.asked, trusted, lease }
     }
 
     /// What there is after a step.
