@@ -60,7 +60,7 @@ fn change_this(value: &mut Value, draw: &mut Draw) {
             let long = "µ".repeat(draw.below(3_000));
             let texts =
                 ["", "running", "finished", "ready", "preparing", "(other)", "iteration", "a\u{0}b", &long];
-            *text = texts[draw.below(texts.len())].to_owned();
+            texts[draw.below(texts.len())].clone_into(text);
         }
         Value::Array(items) => {
             let (one, other) = (draw.below(items.len()), draw.below(items.len()));
