@@ -3,6 +3,7 @@
 //! Pure: the clock and the network are arguments. [`Army::check_in`] is the whole of what a runner
 //! and the coordinator agree on.
 
+mod bounds;
 mod check_in;
 mod figures;
 mod keeping;
@@ -565,7 +566,8 @@ impl Army {
 
     /// Bots alive at the last reports; those of a runner that is not heard any more are not known to be.
     pub fn alive(&self, now_ms: u64) -> u32 {
-        self.state.pods.values().filter(|p| self.is_fresh(p, now_ms)).map(|p| p.alive).sum()
+        let fresh = self.state.pods.values().filter(|p| self.is_fresh(p, now_ms));
+        fresh.fold(0, |sum, pod| sum.saturating_add(pod.alive))
     }
 
     /// When all was over: when the last bot had ended, or the last measures came after it, in milliseconds since 1970.

@@ -10,6 +10,7 @@ mod export;
 mod failures;
 mod fake;
 mod golden;
+mod hostile;
 mod jobs;
 mod operator;
 mod queue;

@@ -1,5 +1,6 @@
 //! What a runner says, and its orders. Pure.
 
+use super::bounds::{self, MAX_DIGEST, MAX_ROUND_TRIP_MS, MAX_TRUST_NAME};
 use super::{Army, Pod};
 use botarmy_protocol::{
     CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, Standing, TogetherOrders, VERSION,
@@ -11,9 +12,6 @@ use std::collections::BTreeMap;
 
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
-
-/// Longest name of certificates that is kept, in bytes: ours are shorter.
-const MAX_TRUST_NAME: usize = 128;
 
 /// What is wrong when two runners have read different trees.
 const CHANGED: &str =
@@ -76,7 +74,7 @@ impl Pod {
         self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
         self.began_late_ms = self.began_late_ms.or(said.began_late_ms);
         self.heard_ms = now_ms;
-        self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms);
+        self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms).min(MAX_ROUND_TRIP_MS);
     }
 }
 
@@ -105,7 +103,7 @@ impl Army {
         self.heard_ms = now_ms;
         self.hear_of_sources(said);
         if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
-            self.state.refusal = Some(refusal.clone());
+            self.state.refusal = Some(bounds::refusal(refusal));
             self.stop = true;
         }
         let ended = self.indices_of(Pod::is_done).union(self.without()).count();
@@ -119,7 +117,7 @@ impl Army {
 
     /// All runners must have read the same trees.
     fn hear_of_sources(&mut self, said: &CheckIn) {
-        let Some(read) = &said.sources else { return };
+        let Some(read) = said.sources.as_ref().filter(|read| read.len() <= MAX_DIGEST) else { return };
         match &self.state.sources {
             None => self.state.sources = Some(read.clone()),
             Some(known) if known != read && self.state.refusal.is_none() => {

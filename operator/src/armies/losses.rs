@@ -1,6 +1,7 @@
 //! Runners that are lost: their pods ended before their part of the run did. What is known of them is kept, what is
 //! not is named, and whoever takes their place goes on with what is left. Pure.
 
+use super::bounds::MAX_SCENARIOS;
 use super::{Army, Pod, redistribution};
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
@@ -29,6 +30,9 @@ impl Pod {
         for slice in delta.slices.iter().filter(|slice| !slice.apart) {
             self.measured_until = self.measured_until.max(slice.second.saturating_add(1));
             for (scenario, passes) in slice.totals.passes() {
+                if self.passes.len() >= MAX_SCENARIOS && !self.passes.contains_key(&scenario) {
+                    continue;
+                }
                 let sum = self.passes.entry(scenario).or_default();
                 *sum = sum.saturating_add(passes);
             }

@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use botarmy_protocol::{RunRef, VERSION};
 use botarmy_report::{Delta, Slice};
