@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod agents;
 mod checkpoint;
 mod deletion;
 mod election;
