@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
-mod autoscaler;
 mod cluster;
 mod corpus;
 #[path = "fire/counts.rs"]

@@ -2,6 +2,9 @@
 
 use crate::cluster::{Namespace, kubectl, root};
 use serde_json::{Value, json};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::Command;
 
 const NODE: &str = "node1";
@@ -11,6 +14,17 @@ pub(crate) fn run_folder() -> String {
     let name =
         std::env::var("BOTARMY_CLUSTER").expect("BOTARMY_CLUSTER: the cluster that tests/e2e/run starts");
     format!("/run/botarmy/{name}")
+}
+
+/// Does something in the network of the cluster: what a thread opens there stays there.
+pub(crate) fn in_network<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let name = run_folder().replace("/run/botarmy/", "/var/run/netns/botarmy-");
+    let thread = std::thread::spawn(move || {
+        let network = File::open(&name).expect(&name);
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("its network");
+        act()
+    });
+    thread.join().expect("a thread that came to its end")
 }
 
 fn signal(pid: &str, signal: &str) {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod autoscaler;
 #[cfg(feature = "chaos")]
 mod chaos;
 #[path = "../cluster.rs"]

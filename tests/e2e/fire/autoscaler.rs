@@ -2,8 +2,8 @@
 
 mod metrics_api;
 
-use super::cluster::Namespace;
-use super::waiting;
+use crate::army;
+use crate::cluster::Namespace;
 use metrics_api::MetricsApi;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn autoscaler(run: &str) -> Value {
 #[test]
 fn an_autoscaler_sets_the_bots_of_a_live_run_by_an_external_metric() {
     let namespace = Namespace::new("autoscaler");
-    namespace.apply(&waiting("scaled", &json!({"bots": 5})));
+    namespace.apply(&army("scaled", &json!({"trees": {"T": {"wait": "100ms"}}, "bots": 5})));
     let bots = |n: &Namespace, wanted: u64| {
         let run = n.get("botrun/scaled");
         (run["status"]["bots"] == wanted && run["spec"]["bots"] == wanted).then_some(run)
