@@ -8,6 +8,7 @@ use crate::engine::part::Recruit;
 use crate::engine::share::Share;
 use botarmy_report::Outcome;
 use botarmy_spec::load::Model;
+use botarmy_spec::profile::Profile;
 use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -22,6 +23,10 @@ impl Squad {
         let worker = Share { index: self.local.share.index, of: self.local.share.of };
         let draw = self.scenario().plan.draw_apart(0, 0);
         let mut arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
+        // What rates there were decides which ones came when.
+        if let Some(first) = self.local.run.live_rate().filter(|_| !self.local.common.rates.is_empty()) {
+            arrivals.set_rate(Profile::steps(first, &self.local.common.rates));
+        }
         arrivals.take_over(&self.lost_runners());
         // They came to the runner whose place this one has taken, or were lost with it.
         let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
