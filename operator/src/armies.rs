@@ -25,9 +25,9 @@ pub use suspension::Suspension;
 pub use together::Changes;
 
 use botarmy_protocol::shared::Store;
-use botarmy_protocol::{CheckIn, Loss, Mistake, Refusal as Refused, Stage, Standing};
+use botarmy_protocol::{Loss, Mistake, Refusal as Refused, Stage, Standing};
 use botarmy_report::{Gap, Presence, RunOutcome, RunResult, Timeline, Totals};
-use botarmy_spec::{BotRunSpec, Part, Run};
+use botarmy_spec::{BotRunSpec, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -405,63 +405,6 @@ impl Army {
         self.state.spec == *spec
     }
 
-    /// Whether teardown is to be performed at the end: whenever setup was begun, and without setup whenever
-    /// the load was.
-    fn wants_teardown(&self) -> bool {
-        let begun = match self.run.setup {
-            Some(_) => self.state.setup.has_begun(),
-            None => self.state.start_at_ms.is_some() && self.state.refusal.is_none(),
-        };
-        self.run.teardown.is_some() && begun
-    }
-
-    fn is_to_be_torn_down(&self) -> bool {
-        self.wants_teardown() && !self.state.teardown.is_over()
-    }
-
-    /// What this runner is to perform now. Nothing is told before it is written down who does it.
-    fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
-        let lease_ms = self.lease_ms();
-        if let Some(once) = &self.run.setup {
-            if let Some(context) = self.state.setup.hear(Part::Setup, said) {
-                self.state.context = context;
-            }
-            self.state.setup.give_up("setup", once, lease_ms, said, now_ms);
-            self.state.setup.lose("setup", &self.dealt);
-            self.stop |= self.state.setup.failure().is_some();
-            if !self.state.setup.has_begun()
-                && !self.stop
-                && (0..said.index).all(|index| self.dealt.contains(&index))
-                && self.all_are_ready(now_ms)
-            {
-                self.state.setup.give(said, now_ms);
-            }
-            if self.written.setup && self.state.setup.is_given_to(&said.pod_uid) {
-                return Some(Part::Setup);
-            }
-        }
-        let wanted = self.wants_teardown();
-        let once = self.run.teardown.as_ref().filter(|_| wanted)?;
-        self.state.teardown.hear(Part::Teardown, said);
-        self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
-        self.state.teardown.lose("teardown", &self.dealt);
-        let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
-        if may_begin && (self.given_up || self.all_are_done()) {
-            self.state.teardown.give(said, now_ms);
-        }
-        (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
-    }
-
-    /// Whether setup was begun and has not come to its end.
-    pub fn is_setting_up(&self) -> bool {
-        self.state.setup.has_begun() && !self.state.setup.is_over()
-    }
-
-    /// Whether nothing is left to be done but teardown.
-    pub fn is_tearing_down(&self) -> bool {
-        self.state.teardown.has_begun() && !self.state.teardown.is_over()
-    }
-
     /// Why the run is Errored by what its runners say, if it is.
     pub fn fault(&self) -> Option<(Fault, String)> {
         let refused = self.state.refusal.as_ref().map(|refused| (Fault::Refused, refused.to_string()));
@@ -546,35 +489,6 @@ impl Army {
         let torn_down = !self.wants_teardown() || self.state.teardown.is_over();
         let finished = self.indices_of(|p| p.is_done() && p.durable == p.applied);
         finished.union(self.without()).count() == self.runners() && torn_down
-    }
-
-    /// Whether something waits to be written that a runner waits for.
-    pub fn is_urgent(&self) -> bool {
-        self.has_urgent_decisions() || self.state.pods.values().any(|p| self.waits_to_be_written(p))
-    }
-
-    /// The same after one pod has checked in: those that others wait for were told before.
-    pub fn has_become_urgent(&self, pod_uid: &str) -> bool {
-        let waits = |pod: &Pod| self.waits_to_be_written(pod);
-        self.has_urgent_decisions() || self.state.pods.get(pod_uid).is_some_and(waits)
-    }
-
-    /// A pod waits for its last measures to be safe; or it waits for the start that has come after it was told, having
-    /// taken another's place, and is not known yet.
-    fn waits_to_be_written(&self, pod: &Pod) -> bool {
-        (pod.stage == Stage::Finished && pod.durable < pod.applied)
-            || (pod.stage == Stage::Ready && !pod.written && self.start_told().is_some())
-    }
-
-    fn has_urgent_decisions(&self) -> bool {
-        let decided = Written::of(&self.state);
-        decided.setup != self.written.setup
-            || decided.teardown != self.written.teardown
-            || decided.aborted != self.written.aborted
-            || decided.losses != self.written.losses
-            || (self.may_give_more() && decided.ended)
-            || self.start.waits_to_be_written(&self.state)
-            || self.shared.is_urgent()
     }
 
     /// Whether there is something to be kept.

@@ -108,6 +108,7 @@ pub async fn run(identity: Identity, files: Files) -> Result<(), Error> {
         losses: orders.losses.clone(),
         at: start,
         pauses: pauses(start, &orders.pauses),
+        rates: rates(&orders.rates),
         context: values(&orders),
         together: agent.contact.together.clone(),
         log: agent.sink.clone(),
@@ -154,6 +155,11 @@ async fn told(mut terminated: watch::Receiver<bool>) {
 fn pauses(start: Instant, told: &[(u64, Option<u64>)]) -> Vec<Pause> {
     let at = |ms: u64| start + Duration::from_millis(ms);
     told.iter().map(|(from, until)| (at(*from), until.map(at))).collect()
+}
+
+/// Rates of arrival, from times since the start on.
+fn rates(told: &[(u64, f64)]) -> Vec<(Duration, f64)> {
+    told.iter().map(|(at, rate)| (Duration::from_millis(*at), *rate)).collect()
 }
 
 /// How long the load goes on already.
@@ -511,8 +517,7 @@ impl Course {
         }
         if orders.rates != self.rates {
             self.rates.clone_from(&orders.rates);
-            let rates = self.rates.iter().map(|(at, rate)| (Duration::from_millis(*at), *rate));
-            army.set_rates(&rates.collect::<Vec<_>>());
+            army.set_rates(&rates(&self.rates));
         }
         if count(&orders.losses) > self.losses {
             self.losses = count(&orders.losses);

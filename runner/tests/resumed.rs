@@ -74,6 +74,30 @@ async fn only_what_is_left_is_done() {
 }
 
 #[tokio::test]
+async fn what_has_arrived_already_is_known_by_the_rates_that_there_were() {
+    let fields = json!({"trees": {"T": "done"}, "arrivalRate": 100, "iterations": 150});
+    let spec: BotRunSpec = serde_json::from_value(fields).expect("a spec");
+    let run = Arc::new(Run::check(&spec, "r", &Path::top(), &Actions::built_in()).expect("a run"));
+    let since = Duration::from_secs(2);
+    let at = Instant::now().checked_sub(since).expect("a moment");
+    // A hundred in the first second, twenty in the next.
+    let rates = vec![(Duration::from_secs(1), 20.0)];
+    let done = Done { since, ..Done::default() };
+    let army = Army::start(Start { at, done, rates, ..Start::here(run) }).await.expect("an army");
+    let mut started = 0;
+    loop {
+        let snapshot = army.drain().await;
+        started += snapshot.totals.bots_started;
+        if snapshot.finished {
+            break;
+        }
+        army.worker_finished().await;
+    }
+    army.join();
+    assert_eq!(started, 30);
+}
+
+#[tokio::test]
 async fn passes_of_its_bots_and_its_rows_are_those_that_are_left() {
     let owed = |left: u64| Resume { owed: [(String::new(), left)].into(), ..Resume::default() };
     for left in [0, 2, 7, 30] {

@@ -1,6 +1,7 @@
 //! Whether what an army has measured survives the operator. Pure.
 
-use super::Army;
+use super::{Army, Pod, Written};
+use botarmy_protocol::Stage;
 
 /// For how long writing fails before it is told, in milliseconds: one failure means little.
 const TOLD_AFTER_MS: u64 = 10_000;
@@ -59,6 +60,35 @@ impl Army {
         let failing = self.unkept.as_ref()?;
         let since = failing.hopeless_since_ms?.max(self.state.ended_at_ms?);
         (now_ms >= since.saturating_add(GIVEN_UP_AFTER_MS)).then_some(&*failing.why)
+    }
+
+    /// Whether something waits to be written that a runner waits for.
+    pub fn is_urgent(&self) -> bool {
+        self.has_urgent_decisions() || self.state.pods.values().any(|p| self.waits_to_be_written(p))
+    }
+
+    /// The same after one pod has checked in: those that others wait for were told before.
+    pub fn has_become_urgent(&self, pod_uid: &str) -> bool {
+        let waits = |pod: &Pod| self.waits_to_be_written(pod);
+        self.has_urgent_decisions() || self.state.pods.get(pod_uid).is_some_and(waits)
+    }
+
+    /// A pod waits for its last measures to be safe; or it waits for the start that has come after it was told, having
+    /// taken another's place, and is not known yet.
+    fn waits_to_be_written(&self, pod: &Pod) -> bool {
+        (pod.stage == Stage::Finished && pod.durable < pod.applied)
+            || (pod.stage == Stage::Ready && !pod.written && self.start_told().is_some())
+    }
+
+    fn has_urgent_decisions(&self) -> bool {
+        let decided = Written::of(&self.state);
+        decided.setup != self.written.setup
+            || decided.teardown != self.written.teardown
+            || decided.aborted != self.written.aborted
+            || decided.losses != self.written.losses
+            || (self.may_give_more() && decided.ended)
+            || self.start.waits_to_be_written(&self.state)
+            || self.shared.is_urgent()
     }
 
     /// Its Job was made: from now on its plan must not be forgotten.

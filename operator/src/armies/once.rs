@@ -3,8 +3,8 @@
 //! Which pod performs a part is written down before it is told to, so that an operator that comes back never
 //! tells another one. A pod that is gone has taken the outcome with it: the part counts as failed.
 
-use super::bounds;
-use botarmy_protocol::{CheckIn, Stage};
+use super::{Army, bounds};
+use botarmy_protocol::{CheckIn, Performed, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -95,5 +95,64 @@ impl Progress {
         if begins_anew || late {
             self.fail_as_lost(part);
         }
+    }
+}
+
+impl Army {
+    /// Whether teardown is to be performed at the end: whenever setup was begun, and without setup whenever
+    /// the load was.
+    pub(super) fn wants_teardown(&self) -> bool {
+        let begun = match self.run.setup {
+            Some(_) => self.state.setup.has_begun(),
+            None => self.state.start_at_ms.is_some() && self.state.refusal.is_none(),
+        };
+        self.run.teardown.is_some() && begun
+    }
+
+    pub(super) fn is_to_be_torn_down(&self) -> bool {
+        self.wants_teardown() && !self.state.teardown.is_over()
+    }
+
+    /// What this runner is to perform now. Nothing is told before it is written down who does it.
+    pub(super) fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
+        let lease_ms = self.lease_ms();
+        if let Some(once) = &self.run.setup {
+            if let Some(context) = self.state.setup.hear(Part::Setup, said) {
+                self.state.context = context;
+            }
+            self.state.setup.give_up("setup", once, lease_ms, said, now_ms);
+            self.state.setup.lose("setup", &self.dealt);
+            self.stop |= self.state.setup.failure().is_some();
+            if !self.state.setup.has_begun()
+                && !self.stop
+                && (0..said.index).all(|index| self.dealt.contains(&index))
+                && self.all_are_ready(now_ms)
+            {
+                self.state.setup.give(said, now_ms);
+            }
+            if self.written.setup && self.state.setup.is_given_to(&said.pod_uid) {
+                return Some(Part::Setup);
+            }
+        }
+        let wanted = self.wants_teardown();
+        let once = self.run.teardown.as_ref().filter(|_| wanted)?;
+        self.state.teardown.hear(Part::Teardown, said);
+        self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
+        self.state.teardown.lose("teardown", &self.dealt);
+        let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
+        if may_begin && (self.given_up || self.all_are_done()) {
+            self.state.teardown.give(said, now_ms);
+        }
+        (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
+    }
+
+    /// Whether setup was begun and has not come to its end.
+    pub fn is_setting_up(&self) -> bool {
+        self.state.setup.has_begun() && !self.state.setup.is_over()
+    }
+
+    /// Whether nothing is left to be done but teardown.
+    pub fn is_tearing_down(&self) -> bool {
+        self.state.teardown.has_begun() && !self.state.teardown.is_over()
     }
 }

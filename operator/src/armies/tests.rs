@@ -1,8 +1,9 @@
 mod hostile;
 
 use super::*;
-use botarmy_protocol::{RunRef, VERSION};
+use botarmy_protocol::{CheckIn, RunRef, VERSION};
 use botarmy_report::{Delta, Slice};
+use botarmy_spec::Part;
 use botarmy_tree::{Actions, Path};
 
 pub(super) fn army(runners: i32) -> Army {

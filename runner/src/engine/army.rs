@@ -47,6 +47,8 @@ pub struct Start {
     pub at: Instant,
     /// Times in which the load stood still already, or stands still.
     pub pauses: Vec<Pause>,
+    /// Other rates of arrival, as in [`Army::set_rates`].
+    pub rates: Vec<(Duration, f64)>,
     /// The values that each bot begins with.
     pub context: Context,
     /// What its bots share.
@@ -83,6 +85,7 @@ impl Start {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             at: Instant::now(),
             pauses: Vec::new(),
+            rates: Vec::new(),
             context: Context::new(),
             together: Together::here(),
             own: Own::default(),
@@ -130,6 +133,8 @@ pub(super) struct Common {
     pub(super) since: Duration,
     /// The times in which it stood still, or stands still.
     pub(super) pauses: Vec<Pause>,
+    /// Other rates of arrival that were set before it began.
+    pub(super) rates: Vec<(Duration, f64)>,
     /// The values that each bot begins with.
     pub(super) context: Context,
     pub(super) together: Together,
@@ -175,6 +180,7 @@ impl Army {
             threads,
             at,
             pauses,
+            rates,
             context,
             together,
             own,
@@ -197,6 +203,7 @@ impl Army {
             start: at,
             since,
             pauses,
+            rates,
             context,
             together,
             own,

@@ -1,8 +1,9 @@
 //! The bots of one scenario on one worker: how they come and go.
 
+mod arriving;
+
 use super::alarm::Alarm;
 use super::army::{Common, Error};
-use super::arrivals::Arrivals;
 use super::bot::{Begin, Born, Life, Stage, Stop};
 use super::clock::Tick;
 use super::journal::Journal;
@@ -19,7 +20,6 @@ use botarmy_tree::template::Shared;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -28,8 +28,6 @@ use tokio::sync::Notify;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How many bots are started before others have their turn.
 const MOST_AT_ONCE: u32 = 1_000;
-/// How long after the end of a load arrivals are let in that should have come before it.
-const MOST_BEHIND: Duration = Duration::from_secs(2);
 /// A ramp is followed in steps of at least so long.
 const LEAST_STEP: Duration = Duration::from_millis(10);
 
@@ -241,7 +239,7 @@ impl Squad {
             Phase::Going => self.has_nothing_left(),
             Phase::Ending(_) | Phase::GivenUp => true,
         };
-        nothing_left && self.alive() == 0
+        nothing_left && self.alive() == 0 && !self.lost.get()
     }
 
     fn has_nothing_left(&self) -> bool {
@@ -274,11 +272,12 @@ impl Squad {
     /// Takes over what is its of runners that were lost.
     pub(super) fn take_over(&self) {
         self.among.set(self.local.common.among());
-        if self.is_going() {
-            self.all_came.set(false);
+        // Before its arrivals begin they know of no loss, and learn of all then.
+        let is_open = matches!(self.scenario().load.model, Model::Open(_));
+        if is_open && self.alarm.borrow().is_none() {
+            self.lost.set(true);
+            self.nudge.notify_one();
         }
-        self.lost.set(true);
-        self.nudge.notify_one();
     }
 
     /// What its bots have yet to do, where each makes so many passes.
@@ -319,7 +318,8 @@ impl Squad {
         }
         // Who has come before the end is let in, however late this worker is.
         let is_open = matches!(self.scenario().load.model, Model::Open(_));
-        if let Some(end) = end.filter(|end| now >= *end && (!is_open || self.all_came.get())) {
+        let has_come = !is_open || (self.all_came.get() && !self.lost.get());
+        if let Some(end) = end.filter(|end| now >= *end && has_come) {
             self.end(end, Stage::End);
         }
         let end = end.filter(|_| !is_open);
@@ -443,131 +443,6 @@ impl Squad {
         self.alive.borrow_mut().insert(id, stop.clone());
         let mut life = Life::new(self.clone(), Born { id, row }, stop);
         tokio::task::spawn_local(async move { life.run(begin).await });
-    }
-
-    /// Starts a bot at each arrival of this worker, whatever becomes of the others.
-    fn let_them_arrive(self: &Rc<Self>) {
-        let Model::Open(open) = &self.scenario().load.model else { return };
-        let worker = Share { index: self.local.share.index, of: self.local.share.of };
-        let draw = self.scenario().plan.draw_apart(0, 0);
-        let mut arrivals = Arrivals::new(open.clone(), self.local.common.share, worker, draw);
-        arrivals.take_over(&self.lost_runners());
-        // They came to the runner whose place this one has taken, or were lost with it.
-        let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
-        let since = self.local.common.since.saturating_sub(self.scenario().start_delay);
-        if !since.is_zero() {
-            arrivals.skip_until(iterations, since);
-        }
-        let (squad, alarm) = (self.clone(), self.alarm.take());
-        tokio::task::spawn_local(async move {
-            let Some(alarm) = alarm else { return };
-            loop {
-                squad.all_came.set(false);
-                let came = squad.arrive(&mut arrivals, &alarm).await;
-                squad.all_came.set(true);
-                squad.local.changed.notify_one();
-                if let Err(error) = came {
-                    tracing::error!("no bot can arrive any more: {error}; check the limit of open files");
-                    return;
-                }
-                // There may be more yet of runners that are lost.
-                while !squad.hear(&mut arrivals) {
-                    squad.nudge.notified().await;
-                }
-            }
-        });
-    }
-
-    /// Takes over what has changed of the arrivals that are to come; tells whether there may be more of them.
-    fn hear(&self, arrivals: &mut Arrivals) -> bool {
-        if let Some(rates) = self.rates.take() {
-            arrivals.set_rate(rates);
-        }
-        let lost = self.lost.take();
-        if lost {
-            arrivals.take_over(&self.lost_runners());
-        }
-        lost
-    }
-
-    /// The runners that were lost, and from when on what should have arrived there arrives at the others, since the start
-    /// of this load.
-    fn lost_runners(&self) -> Vec<(u32, Duration)> {
-        let losses = self.local.common.losses.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |ms: u64| Duration::from_millis(ms).saturating_sub(self.scenario().start_delay);
-        losses.all().iter().map(|loss| (loss.index, at(loss.at_ms))).collect()
-    }
-
-    async fn arrive(self: &Rc<Self>, arrivals: &mut Arrivals, alarm: &Alarm) -> std::io::Result<()> {
-        let iterations = self.scenario().load.iterations.unwrap_or(u64::MAX);
-        let duration = self.scenario().load.duration.unwrap_or(Duration::MAX);
-        if !self.is_going() && self.local.clock.since(self.begin()) >= duration {
-            // Its runner was lost too late for them.
-            let missed = arrivals.skip_until(iterations, duration);
-            self.local.recorder.borrow_mut().dropped(missed);
-            return Ok(());
-        }
-        while !self.shared().rows_are_over() && arrivals.number() < iterations {
-            self.local.clock.goes_on().await;
-            let begin = self.begin();
-            // One that lies beyond all time never comes.
-            let next = arrivals.peek().filter(|(_, time)| *time < duration);
-            let next = next.and_then(|(arrival, time)| Some((arrival, begin.checked_add(time)?)));
-            if next.is_none() && !self.may_go_on(begin, duration) {
-                break;
-            }
-            let due = async {
-                match (next, begin.checked_add(duration)) {
-                    (Some((_, scheduled)), _) => alarm.until(scheduled).await,
-                    // None will come at this rate, which can be changed until the end.
-                    (None, Some(end)) => {
-                        tokio::time::sleep_until(end.into()).await;
-                        Ok(())
-                    }
-                    (None, None) => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                due = due => due?,
-                () = self.nudge.notified() => {
-                    self.hear(arrivals);
-                    continue;
-                }
-            }
-            let Some((arrival, scheduled)) = next.filter(|_| self.is_going()) else { break };
-            // A worker that is behind by so much will not catch up any more.
-            if self.local.clock.since(begin) > duration.saturating_add(MOST_BEHIND) {
-                let missed = arrivals.skip_until(iterations, duration);
-                self.local.recorder.borrow_mut().dropped(missed);
-                break;
-            }
-            self.arrived(arrival + 1, scheduled);
-            arrivals.next();
-            // The bots have to have their turn, however many arrivals are late.
-            tokio::task::consume_budget().await;
-        }
-        Ok(())
-    }
-
-    /// Whether the present rate of 0 may become another one.
-    fn may_go_on(&self, begin: Instant, duration: Duration) -> bool {
-        self.is_going() && self.local.run.live_rate().is_some() && self.local.clock.since(begin) < duration
-    }
-
-    /// Starts a bot that has arrived, if there is room and a row for it.
-    fn arrived(self: &Rc<Self>, id: u64, scheduled: Instant) {
-        match self.shared().recruit_to_a_place() {
-            // An arrival is numbered over the whole army.
-            Some(Recruit { row, .. }) => {
-                let late = micros(scheduled.elapsed());
-                self.local.recorder.borrow_mut().record(self.place.iteration + 1, Outcome::Succeed, late);
-                self.start(id, row, Begin::Scheduled(scheduled));
-            }
-            // Whoever comes after the last row is not expected.
-            None if self.shared().rows_are_over() => {}
-            None => self.local.recorder.borrow_mut().dropped(1),
-        }
     }
 }
 
