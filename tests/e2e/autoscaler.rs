@@ -31,6 +31,10 @@ fn autoscaler(run: &str) -> Value {
 
 #[test]
 fn an_autoscaler_sets_the_bots_of_a_live_run_by_an_external_metric() {
+    if std::env::var_os("BOTARMY_KUBECONFIG").is_some() {
+        // A cluster of somebody else's does not reach what is served here.
+        return;
+    }
     let namespace = Namespace::new("autoscaler");
     namespace.apply(&waiting("scaled", &json!({"bots": 5})));
     let bots = |n: &Namespace, wanted: u64| {
@@ -49,7 +53,7 @@ fn an_autoscaler_sets_the_bots_of_a_live_run_by_an_external_metric() {
     assert_eq!(runners.lines().count(), 2, "{selector}: {runners}");
 
     // 120 at 10 a bot. One that multiplied the two runners would come to a few bots.
-    let told = MetricsApi::serve(&namespace, METRIC, 120);
+    let mut told = MetricsApi::serve(&namespace, METRIC, 120);
     namespace.apply(&autoscaler("scaled").to_string());
     namespace.eventually("more bots", |n| bots(n, 12));
     told.tell(30);

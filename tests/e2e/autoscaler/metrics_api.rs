@@ -1,10 +1,11 @@
-//! An API of external metrics, with one metric: this process, which the API server passes questions on to.
+//! An API of external metrics, with one metric, to which the API server passes questions on.
 
-use crate::cluster::{Namespace, kubectl};
+use crate::cluster::{Namespace, kubectl, root};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,38 +16,69 @@ const GROUP: &str = "external.metrics.k8s.io/v1beta1";
 const SERVICE: &str = "metrics-api";
 /// How long a connection of the API server may be silent.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Says to a process of this test that it is to serve a metric, and which.
+const ASKED: &str = "BOTARMY_TEST_SERVES_METRIC";
+const TEST: &str = "autoscaler::metrics_api::a_metric_is_served";
+/// What the line begins with that says where.
+const TOLD: &str = "told: ";
 
-/// The API, for as long as this is held.
+/// The API, for as long as this is held: a process in the network of the cluster, where the API server reaches it.
 pub(super) struct MetricsApi {
-    value: Arc<AtomicU64>,
+    process: Child,
+    stdin: ChildStdin,
 }
 
 impl MetricsApi {
     /// Tells a metric, and has the API server know of it.
-    pub(super) fn serve(namespace: &Namespace, metric: &'static str, value: u64) -> Self {
-        let listener = TcpListener::bind("0.0.0.0:0").expect("an address");
-        let port = listener.local_addr().expect("an address").port();
-        let (told, config) = (Arc::new(AtomicU64::new(value)), Arc::new(tls()));
-        let value = told.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (config, value) = (config.clone(), value.clone());
-                std::thread::spawn(move || converse(stream, config, metric, &value));
-            }
-        });
-        let api = Self { value: told };
+    pub(super) fn serve(namespace: &Namespace, metric: &str, value: u64) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut process = Command::new(root().join("tests/cluster/enter"))
+            .arg(program)
+            .args(["--exact", TEST, "--nocapture"])
+            .env(ASKED, metric)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let (stdin, stdout) = (process.stdin.take().expect("stdin"), process.stdout.take().expect("stdout"));
+        let mut api = Self { process, stdin };
+        api.tell(value);
+        let lines = BufReader::new(stdout).lines().map(|line| line.expect("text"));
+        let mut told = lines.filter_map(|line| Some(line.split_once(TOLD)?.1.trim().to_owned()));
+        let port = told.next().expect("where it is served").parse().expect("a port");
         register(namespace, port);
         namespace.eventually("the metric can be asked for", |n| {
             let path = format!("/apis/{GROUP}/namespaces/{}/{metric}", n.name());
             let asked = n.try_kubectl(&["get", "--raw", &path], None);
             asked.status.success().then_some(())
         });
+        // What else is said is read by nobody.
+        std::thread::spawn(move || told.for_each(drop));
         api
     }
 
     /// From now on it has another value.
-    pub(super) fn tell(&self, value: u64) {
-        self.value.store(value, Ordering::Relaxed);
+    pub(super) fn tell(&mut self, value: u64) {
+        writeln!(self.stdin, "{value}").expect("to be read");
+    }
+}
+
+/// What the process does that serves a metric: only when it is started for it.
+#[test]
+fn a_metric_is_served() {
+    let Ok(metric) = std::env::var(ASKED) else { return };
+    let listener = TcpListener::bind("0.0.0.0:0").expect("an address");
+    let (value, config) = (Arc::new(AtomicU64::new(0)), Arc::new(tls()));
+    println!("\n{TOLD}{}", listener.local_addr().expect("an address").port());
+    let told = value.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (config, metric, value) = (config.clone(), metric.clone(), value.clone());
+            std::thread::spawn(move || converse(stream, config, &metric, &value));
+        }
+    });
+    for line in std::io::stdin().lines() {
+        told.store(line.expect("text").trim().parse().expect("a number"), Ordering::Relaxed);
     }
 }
 
@@ -54,6 +86,8 @@ impl Drop for MetricsApi {
     /// An API that does not answer would keep namespaces from being deleted.
     fn drop(&mut self) {
         kubectl(&["delete", "apiservice", NAME, "--ignore-not-found"], None);
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
@@ -66,7 +100,7 @@ fn tls() -> ServerConfig {
     config.with_single_cert(vec![made.cert.der().clone()], key.into()).expect("a key for the certificate")
 }
 
-/// A Service without a selector leads to this process: on the address of the node, in whose network it is.
+/// A Service without a selector leads to the process: on the address of the node, in whose network it is.
 fn register(namespace: &Namespace, port: u16) {
     let node = namespace.kubectl(&[
         "get",
