@@ -4,6 +4,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) fn root() -> PathBuf {
@@ -18,6 +19,12 @@ pub(crate) fn kubectl(args: &[&str], input: Option<&str>) -> Output {
     stdin.write_all(input.unwrap_or_default().as_bytes()).expect("to be read");
     drop(stdin);
     child.wait_with_output().expect("an end")
+}
+
+/// Whoever counts what the operators do, or makes them do much, holds this: not both at the same time.
+pub(crate) fn counting() -> MutexGuard<'static, ()> {
+    static COUNTING: Mutex<()> = Mutex::new(());
+    COUNTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A namespace under the strictest rules, gone when the test ends.

@@ -4,7 +4,7 @@
 #[path = "../corpus/cases.rs"]
 mod cases;
 
-use crate::cluster::{Namespace, condition, kubectl, reason};
+use crate::cluster::{Namespace, condition, counting, kubectl, reason};
 use crate::waiting;
 use cases::{Body, By, Case};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ struct Answer {
 
 #[test]
 fn every_broken_object_is_refused_and_nothing_spins() {
+    let _counting = counting();
     let namespace = Namespace::new("corpus");
     // Should one be let through, it must not load this machine.
     namespace.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {pods: 0}}}");

@@ -1,7 +1,7 @@
 //! Two hundred runs at once: each is told where it stands, none is stuck, nothing is written again and again, and
 //! nothing is left of them.
 
-use super::cluster::{Namespace, condition, reason, root};
+use super::cluster::{Namespace, condition, counting, reason, root};
 use super::corpus::reconciles;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -101,6 +101,7 @@ fn kind(name: &str) -> &str {
 
 #[test]
 fn two_hundred_runs_at_once_are_all_told_where_they_stand() {
+    let _counting = counting();
     let namespace = Namespace::new("crowd");
     let crowd: Vec<Value> =
         KINDS.iter().flat_map(|(kind, count)| (0..*count).map(|number| run(kind, number))).collect();
@@ -110,7 +111,7 @@ fn two_hundred_runs_at_once_are_all_told_where_they_stand() {
     let created = namespace.try_kubectl(&["create", "-f", "-"], Some(&list.to_string()));
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
 
-    let all = namespace.eventually("all of them are where they shall be", |n| {
+    let all = namespace.eventually_within(240, "all of them are where they shall be", |n| {
         let runs = look(n);
         let have_arrived = runs.iter().all(|(name, run)| has_arrived(kind(name), run));
         (runs.len() == crowd.len() && have_arrived).then_some(runs)

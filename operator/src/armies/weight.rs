@@ -4,9 +4,9 @@ use super::Army;
 use super::check_in::Refusal;
 use botarmy_report::{Delta, MAX_ROWS};
 
-/// Most that the measures of an army may take, in bytes, about: as much as its checkpoint has room for when it is
-/// unpacked.
-const MAX_WEIGHT: usize = 48 << 20;
+/// Most that the measures of an army may take, in bytes, about. While a large check-in is added and a checkpoint is
+/// made, there are several copies, and all of them have to fit into what the operator is given.
+const MAX_WEIGHT: usize = 24 << 20;
 /// Most names of rows that are remembered because they were summed: those that come after them are summed anew each
 /// time that they are too many.
 pub(super) const MAX_SUMMED: usize = 4 * MAX_ROWS;

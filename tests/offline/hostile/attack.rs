@@ -1,7 +1,9 @@
 //! Those who attack. Each wave holds on to its connections, as far as it is let; what becomes of them is theirs.
 
 use super::server::Served;
-use botarmy_protocol::{CHECK_IN_PATH, MAX_CHECK_IN_BYTES};
+use crate::operator::said;
+use botarmy_protocol::{CHECK_IN_PATH, MAX_CHECK_IN_BYTES, Stage};
+use botarmy_report::{DEFAULT_HIGHEST_US, Delta, Outcome, Recorder, RowInfo, Slice};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -290,6 +292,63 @@ pub(super) async fn slow_bodies(target: &Target, times: usize) -> Held {
         }
     })
     .await
+}
+
+/// A foe that is a runner: measures that it makes up, as many as it can, each of names that there were not before.
+fn made_up(target: &Target, sequence: u64) -> Vec<u8> {
+    let row = |n: u64| RowInfo {
+        name: format!("row {n} of {sequence}"),
+        base: "row".into(),
+        measured: true,
+        ..RowInfo::default()
+    };
+    let rows: Vec<RowInfo> = (0..100).map(row).collect();
+    let mut recorder = Recorder::new(rows.into(), DEFAULT_HIGHEST_US);
+    // Each of these is in a page of counters of its own.
+    let times = (11..31).flat_map(|doubling| (8..16_u64).map(move |eighth| eighth << (doubling - 3)));
+    for (row, time) in (0..100).flat_map(|row| times.clone().map(move |time| (row, time))) {
+        for outcome in Outcome::ALL {
+            recorder.record(row, outcome, time);
+            recorder.record(row, outcome, time);
+        }
+    }
+    let slice = Slice { second: sequence, totals: recorder.drain(), warmup: false, apart: false };
+    let mut said = said(&target.served.other_run, 1, Stage::Running, &[]);
+    said.run.name = "b".to_owned();
+    said.pod_uid.clone_from(&target.served.foe_pod);
+    said.deltas = vec![Delta { sequence, slices: vec![slice], alive: 1 }];
+    serde_json::to_vec(&said).expect("JSON")
+}
+
+/// Says them one after the other, until it is told to end. The first ones would take more than a third of a gigabyte, if all of it were kept.
+pub(super) async fn without_end(target: &Target) -> Held {
+    let (tell, mut told) = tokio::sync::watch::channel(0);
+    let target = target.clone();
+    let going = Going(tokio::spawn(async move {
+        let mut stream = None;
+        for sequence in 1.. {
+            let body = made_up(&target, sequence);
+            let said = [head(CHECK_IN_PATH, &target.served.foe, body.len()).as_bytes(), &body].concat();
+            loop {
+                if stream.is_none() {
+                    stream = target.tls(address(0)).await;
+                }
+                let Some(open) = &mut stream else { continue };
+                let mut answer = [0; 4_096];
+                let heard = async {
+                    open.write_all(&said).await.ok()?;
+                    open.read(&mut answer).await.ok().filter(|read| *read > 0)
+                };
+                if heard.await.is_some_and(|read| answer[..read].starts_with(b"HTTP/1.1 200")) {
+                    break;
+                }
+                stream = None;
+            }
+            tell.send_replace(sequence);
+        }
+    }));
+    drop(told.wait_for(|heard| *heard >= 16).await);
+    Box::new(going)
 }
 
 /// At the other port: one question after the other, without an answer being read; and heads that never end.

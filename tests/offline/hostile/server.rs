@@ -33,8 +33,10 @@ pub(super) struct Served {
     pub(super) run: String,
     pub(super) honest: String,
     pub(super) honest_pod: String,
-    /// The token of a runner of another run, which is not honest.
+    /// The same of a runner that is not honest, of another run: the second one of two.
+    pub(super) other_run: String,
     pub(super) foe: String,
+    pub(super) foe_pod: String,
 }
 
 /// The process, which ends with this.
@@ -124,13 +126,12 @@ pub(super) fn serve_if_asked(namespace: &str) {
 async fn serve(fake: &Fake) -> Served {
     let in_force = in_force("coordinator");
     let operator = Operator::start(fake);
-    let (run, other) = (apply(fake, run_named("a")), apply(fake, run_named("b")));
+    let (run, other_run) = (apply(fake, run_of("a", 1)), apply(fake, run_of("b", 2)));
     scheduled(fake, "a").await;
     scheduled(fake, "b").await;
     let (honest, foe) = ("honest".repeat(100), "foe".repeat(100));
     let honest_pod = pod(fake, &run, 0, &honest);
-    // Another name than that of the first one's pod.
-    pod(fake, &other, 1, &foe);
+    let foe_pod = pod(fake, &other_run, 1, &foe);
 
     let listen = || async { TcpListener::bind("127.0.0.1:0").await.expect("a port") };
     let (port, health_port) = (listen().await, listen().await);
@@ -155,9 +156,9 @@ async fn serve(fake: &Fake) -> Served {
     tokio::spawn(health::serve(health_port, operator.readiness.clone(), leadership, shown));
     // For as long as the process lives.
     std::mem::forget(operator);
-    Served { coordinator: at, health: health_at, trust, run, honest, honest_pod, foe }
+    Served { coordinator: at, health: health_at, trust, run, honest, honest_pod, other_run, foe, foe_pod }
 }
 
-fn run_named(name: &str) -> serde_json::Value {
-    run(name, &json!({"targetPolicy": "Shared"}))
+fn run_of(name: &str, runners: u32) -> serde_json::Value {
+    run(name, &json!({"runners": {"count": runners}}))
 }
