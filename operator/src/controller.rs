@@ -216,7 +216,10 @@ pub async fn run(
         .inspect_ok(follow)
         .applied_objects()
         .default_backoff()
-        .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(deletion_mark).combine(export::asked_again),
+            PredicateConfig::default(),
+        );
     let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
         .touched_objects()
         .default_backoff()
@@ -362,13 +365,15 @@ async fn after_the_end(
     let mut status = status::of_the_end(run);
     let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
     status::write(context, run, status).await?;
-    if let Some(job) = found.left_over(run, uid) {
+    let left_over = found.left_over(run, uid);
+    if let Some(job) = left_over {
         apply::discard(context, job).await?;
-        context.armies.leave(uid);
-        return until_deleted(context, run, uid, export).await;
     }
-    if found.runners_are_gone(uid) || has_been_over_for_long(run) {
-        context.armies.leave(uid);
+    if left_over.is_some() || found.runners_are_gone(uid) || has_been_over_for_long(run) {
+        // All of the result is here alone, until it is kept for its export.
+        if export != Export::Unkept {
+            context.armies.leave(uid);
+        }
         return until_deleted(context, run, uid, export).await;
     }
     // A runner that has not heard yet that its measures are safe must still be answered.
@@ -387,7 +392,7 @@ fn has_been_over_for_long(run: &BotRun) -> bool {
 
 /// Deletes a run when its time is over; a run that is kept for ever is not looked at again.
 async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Export) -> Result<Action, Error> {
-    if export == Export::UnderWay {
+    if matches!(export, Export::Unkept | Export::UnderWay) {
         return Ok(Action::requeue(AGAIN));
     }
     let status = run.status.as_ref();
@@ -398,7 +403,8 @@ async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Expor
     match policy::ttl::remaining(
         ttl,
         status.and_then(|s| s.outcome),
-        policy::ttl::since(ended.or_else(refused), export),
+        ended.or_else(refused),
+        export,
         Timestamp::now(),
     ) {
         None => Ok(Action::await_change()),

@@ -26,10 +26,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// What a pod has.
+    /// What a pod has: a server that is started anew, or moved, is waited for. The pod's Job has some minutes more.
     pub(crate) const USUAL: Self = Self {
         attempt: Duration::from_secs(60),
-        total: Duration::from_secs(240),
+        total: Duration::from_secs(14 * 60),
         first_wait: Duration::from_secs(1),
     };
 }
