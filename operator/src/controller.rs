@@ -25,7 +25,7 @@ use crate::armies::{Armies, Army};
 use crate::backoff::Backoff;
 use crate::certificates::InForce;
 use crate::election::Leadership;
-use crate::events::{self, Happened};
+use crate::events;
 use crate::metrics::{Metrics, Reconciled};
 use crate::readiness::Readiness;
 use crate::{Settings, api_call, leading};
@@ -37,7 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
-use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
@@ -257,7 +257,10 @@ async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Resul
             let namespace = guarded.namespace().unwrap_or_default();
             tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
             if context.leadership.leads() {
-                unreadable(context, guarded, &invalid.error).await;
+                let happened = events::unreadable(&invalid.error);
+                if !events::tell(&context.recorder, &guarded.object_ref(&()), happened).await {
+                    context.metrics.event_lost();
+                }
             }
             return Ok(Action::await_change());
         }
@@ -277,16 +280,6 @@ async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Resul
         return Ok(Action::await_change());
     }
     done
-}
-
-/// Tells of an object that is none of its kind: written before its definition was as strict as it is.
-async fn unreadable(context: &Context, guarded: &DeserializeGuard<BotRun>, error: &str) {
-    let note = format!("the object cannot be read, and is left alone: {error}; delete it and apply it anew");
-    let (type_, reason) = (EventType::Warning, "Unreadable".to_owned());
-    let happened = Happened { type_, reason, note, related: None };
-    if !events::tell(&context.recorder, &guarded.object_ref(&()), happened).await {
-        context.metrics.event_lost();
-    }
 }
 
 /// The first step of the pipeline, and those that its outcome asks for.

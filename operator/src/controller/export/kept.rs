@@ -4,6 +4,7 @@ use super::super::dereference::Belongs;
 use super::super::{Context, Error, FIELD_MANAGER};
 use super::objects;
 use crate::api_call::call;
+use crate::armies::Army;
 use crate::coordinator::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -58,10 +59,13 @@ async fn write(
 /// The status with all of the result, as long as the army is known, and whether it has all.
 fn whole(context: &Context, uid: &str, status: &BotRunStatus) -> (BotRunStatus, bool) {
     let has_begun = status.result.is_some();
-    // What was open at the end stays as it was then, however late it is written.
     let ended = status.completion_time.as_ref().and_then(|at| u64::try_from(at.0.as_millisecond()).ok());
-    let known = |now_ms| Some(context.armies.lock().get(uid)?.final_result(now_ms));
-    match known(ended.unwrap_or_else(now_ms)).filter(|_| has_begun) {
+    let all_of = |army: &Army| match ended {
+        // Its load has no end of its own: it would grow with each try.
+        Some(ended) if !army.is_over() => army.final_result(ended),
+        _ => army.final_result(now_ms()),
+    };
+    match context.armies.lock().get(uid).filter(|_| has_begun).map(all_of) {
         Some(result) => (BotRunStatus { result: Some(result), ..status.clone() }, true),
         // Of a run that never began there is nothing to be left out.
         None => (status.clone(), !has_begun),
