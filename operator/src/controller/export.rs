@@ -126,8 +126,9 @@ fn tell(status: &mut BotRunStatus, run: &BotRun, job: String, outcome: Outcome) 
 
 /// What is asked for by an annotation, as a predicate sees it: the generation does not grow by it.
 pub(super) fn asked_again<K: ResourceExt>(run: &K) -> Option<u64> {
+    let asked = run.annotations().get(EXPORT_AGAIN_ANNOTATION)?;
     let mut hasher = DefaultHasher::new();
-    run.annotations().get(EXPORT_AGAIN_ANNOTATION).hash(&mut hasher);
+    asked.hash(&mut hasher);
     Some(hasher.finish())
 }
 

@@ -253,7 +253,7 @@ fn taken_over(theirs: &Map<String, Value>) -> Value {
     let mut container: Map<String, Value> = kept.collect();
     container.insert("name".into(), CONTAINER.into());
     if let Some(file) = items(runner.get("env")).into_iter().find(|v| v["name"] == CERTIFICATES) {
-        trust(file, pod, &runner, &mut spec, &mut container);
+        trust(&file, pod, &runner, &mut spec, &mut container);
     }
     spec.insert("containers".into(), json!([container]));
     json!({"spec": spec})
@@ -261,7 +261,7 @@ fn taken_over(theirs: &Map<String, Value>) -> Value {
 
 /// Lets the pod have the file of authorities that the runner trusts, and the volume in which it lies.
 fn trust(
-    file: Value,
+    file: &Value,
     pod: &Map<String, Value>,
     runner: &Value,
     spec: &mut Map<String, Value>,
