@@ -42,6 +42,9 @@ pub enum Error {
     /// It cannot be packed.
     #[error("the checkpoint cannot be packed: {0}")]
     Pack(#[from] std::io::Error),
+    /// It is not packed as it was written.
+    #[error("the checkpoint is broken: {0}; delete the run and apply it anew")]
+    Unpack(std::io::Error),
     /// It is not what was written.
     #[error("the checkpoint is broken: {0}; delete the run and apply it anew")]
     Broken(#[from] serde_json::Error),
@@ -77,15 +80,13 @@ impl Error {
             },
             Self::Taken(_) => Unkept::Refused,
             Self::Changed | Self::Later(..) => Unkept::Elsewhere,
-            Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_) | Self::TooLarge(..) => {
-                Unkept::ByItself
-            }
+            _ => Unkept::ByItself,
         }
     }
 
     /// Whether what was written cannot be read, however often it is tried.
     pub fn is_broken(&self) -> bool {
-        matches!(self, Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_))
+        matches!(self, Self::Unpack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_))
     }
 
     fn counted(&self) -> metrics::Kept {
@@ -166,9 +167,12 @@ impl Keeper {
 
     /// Writes all once more, so that whoever comes next knows what this operator knew.
     pub async fn last(&self) {
-        // A write that was under way may have been the last or not: which version there is now is not known.
-        self.kept().values_mut().for_each(|kept| kept.versions = Versions::default());
         self.write_due(Duration::ZERO).await;
+        // A write that was cut short has left a version that is not known here: it is read the second time.
+        if self.kept().values().any(|kept| kept.failures > 0) {
+            tokio::time::sleep(FIRST_WAIT * 2).await;
+            self.write_due(Duration::ZERO).await;
+        }
     }
 
     async fn write_due(&self, every: Duration) {

@@ -74,8 +74,10 @@ fn a_start_that_was_not_written_in_time_is_a_later_one() {
     army.check_in(&ready, 1_300).unwrap();
     army.written(&slow);
     let orders = army.check_in(&ready, 1_310).unwrap();
-    assert_eq!((orders.start_at_ms, army.start_at_ms(), army.is_urgent()), (None, Some(2_040), true));
+    assert_eq!((orders.start_at_ms, army.state.start_at_ms, army.is_urgent()), (None, Some(2_040), true));
+    assert_eq!(army.start_at_ms(), None, "nobody was told");
     write(&mut army);
+    assert_eq!(army.start_at_ms(), Some(2_040));
     assert_eq!(army.check_in(&ready, 1_400).unwrap().start_at_ms, Some(2_040));
 }
 
@@ -244,7 +246,7 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
         army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
     }
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     let hear = |army: &mut Army, index, stage, at| {
         army.check_in(&said(index, stage, &[]), start + at).unwrap();
     };
@@ -282,7 +284,7 @@ fn a_run_that_ends_without_any_of_its_runners_has_their_gaps() {
     let mut army = army(1);
     army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.check_in(&said(0, Stage::Running, &[1]), start + 2_000).unwrap();
     let now = start + 60_000;
     assert_eq!((army.alive(now), army.ready(now), army.lost(now)), (0, 0, 1));
@@ -339,7 +341,7 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
     assert_eq!(army.check_in(&ready(0), 4).unwrap().perform, Some(Part::Setup));
     assert_eq!(army.check_in(&ready(1), 5).unwrap().start_at_ms, None);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, None), 6).unwrap();
-    assert!(army.start_at_ms().is_some() && told.perform.is_none());
+    assert!(army.state.start_at_ms.is_some() && told.perform.is_none());
     write(&mut army);
     for index in [0, 1] {
         assert_eq!(army.check_in(&ready(index), 7).unwrap().context["token"], "t");
@@ -364,7 +366,7 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     }
     write(&mut army);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, Some("no")), 2).unwrap();
-    assert!(told.stop && army.start_at_ms().is_some());
+    assert!(told.stop && army.state.start_at_ms.is_some());
     assert_eq!(army.fault(), Some((Fault::Setup, "no".to_owned())));
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Finished, &[]), 3).unwrap();
@@ -408,7 +410,7 @@ fn another_rate_is_told_before_it_is_due() {
     let mut army = army_with(&serde_json::json!({"bots": null, "arrivalRate": 10, "runners": null}));
     army.set_rate(10.0, 1);
     assert_eq!(army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap().rates, [], "the same");
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.set_rate(20.0, start + 5_000);
     army.set_rate(20.0, start + 5_500);
     army.set_rate(0.0, start + 9_000);
@@ -483,7 +485,7 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
         Together { changes: vec![(1, Change::Push("l".into(), "a".into()))], ..Together::default() };
     army.check_in(&CheckIn { together, ..performed(0, Stage::Ready, Part::Setup, None) }, 2).unwrap();
     assert!(
-        army.start_at_ms().is_some() && army.is_urgent(),
+        army.state.start_at_ms.is_some() && army.is_urgent(),
         "an operator that comes back must not begin anew"
     );
     write(&mut army);
@@ -524,7 +526,7 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     begin(&mut army, "a", 0, 1_000);
     begin(&mut army, "b", 1, 1_000);
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.check_in(&said_by("a", 0, Stage::Running, vec![passes(1, 0, 7), passes(2, 1, 8)]), start + 2_100)
         .unwrap();
     army.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 9)]), start + 12_000).unwrap();
@@ -563,7 +565,7 @@ fn who_was_told_when_to_begin_may_have_done_so() {
         army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
     }
     let checkpoint = write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     // It is killed before it was heard again, and the operator with it.
     let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     after.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 1)]), start + 9_000).unwrap();
@@ -623,7 +625,7 @@ fn a_runner_that_is_gone_before_the_start_is_waited_for() {
     army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), 2_000).unwrap();
     assert_eq!(army.check_in(&said_by("b", 1, Stage::Ready, vec![]), 2_100).unwrap().start_at_ms, None);
     army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 2_200).unwrap();
-    assert!(army.start_at_ms().is_some());
+    assert!(army.state.start_at_ms.is_some());
     assert!(army.result(2_200).gaps.is_empty());
 }
 

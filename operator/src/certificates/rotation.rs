@@ -145,7 +145,14 @@ mod tests {
     #[test]
     fn a_shorter_time_holds_for_an_authority_that_there_is_already() {
         let validity = Validity { from: at(0), until: at(365 * DAY) };
-        let seen = Seen { stage: Stage::Steady, since: None, validity, asked: false, trusted: false, lease: PATIENCE };
+        let seen = Seen {
+            stage: Stage::Steady,
+            since: None,
+            validity,
+            asked: false,
+            trusted: false,
+            lease: PATIENCE,
+        };
         let month = Duration::from_secs(30 * 24 * 3600);
         assert_eq!(next(&seen, at(20 * DAY - 1), month), Step::Wait);
         assert_eq!(next(&seen, at(20 * DAY), month), Step::Begin);

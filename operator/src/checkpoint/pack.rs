@@ -44,7 +44,7 @@ pub(super) fn parts(checkpoint: &Checkpoint) -> Result<Vec<Vec<u8>>, Error> {
 pub fn unpack(packed: &[u8]) -> Result<Checkpoint, Error> {
     let mut json = Vec::new();
     let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
-    GzDecoder::new(packed).take(most.saturating_add(1)).read_to_end(&mut json)?;
+    GzDecoder::new(packed).take(most.saturating_add(1)).read_to_end(&mut json).map_err(Error::Unpack)?;
     if json.len() > MAX_BYTES {
         return Err(Error::Unfolds(MAX_BYTES));
     }

@@ -143,7 +143,8 @@ async fn write_others(
 
 /// Whether both belong to one run: another one of its name, which was deleted, is another run.
 fn has_same_owner(part: &ObjectMeta, head: &ObjectMeta) -> bool {
-    let owners = |meta: &ObjectMeta| meta.owner_references.iter().flatten().map(|o| o.uid.clone()).collect::<Vec<_>>();
+    let owners =
+        |meta: &ObjectMeta| meta.owner_references.iter().flatten().map(|o| o.uid.clone()).collect::<Vec<_>>();
     let owners_of_head = owners(head);
     owners(part).iter().any(|uid| owners_of_head.contains(uid))
 }

@@ -108,7 +108,7 @@ fn whatever_runners_say_is_counted_once_and_kept_within_bounds() {
                 assert_eq!(counted([&read.totals, &read.warmup].into_iter()), sum(&army));
                 army = Army::restore("ns", "r", army.run.clone(), read, 2, now);
             }
-            let _ = (army.result(now).bounded(), army.final_result(now), army.fault(), army.silent(now, 1));
+            let _ = (army.result(now).bounded(), army.final_result(now), army.fault(), army.silent(now));
         }
         counts += sum(&army)[1];
     }
