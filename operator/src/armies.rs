@@ -14,6 +14,7 @@ mod start;
 mod suspension;
 mod together;
 mod trust;
+mod weight;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
@@ -286,6 +287,8 @@ pub struct Army {
     since_ms: u64,
     /// When it was looked at last, in milliseconds since 1970.
     looked_ms: u64,
+    /// What its measures take at most, in bytes, about.
+    weight: usize,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
     wanted_ms: u64,
 }
@@ -365,6 +368,7 @@ impl Army {
         let shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
         Self {
             written: Written::of(&state),
+            weight: state.totals.weight() + state.warmup.weight(),
             start: start::Start::restored(&state),
             since_ms: now_ms,
             looked_ms: now_ms,
@@ -599,9 +603,13 @@ impl Army {
     /// Sums all rows but so many, those with the fewest samples: what is kept of an army has a limit. From now on these
     /// names have no rows of their own.
     pub fn keep_largest_rows(&mut self, keep: usize) {
-        self.state.summed.extend(self.state.totals.smallest(keep));
-        self.state.summed.extend(self.state.warmup.smallest(keep));
-        self.sum_up();
+        let smallest = [self.state.totals.smallest(keep), self.state.warmup.smallest(keep)];
+        for rows in &smallest {
+            self.state.totals.sum_up(rows);
+            self.state.warmup.sum_up(rows);
+        }
+        let room = weight::MAX_SUMMED.saturating_sub(self.state.summed.len());
+        self.state.summed.extend(smallest.into_iter().flatten().take(room));
     }
 
     /// Keeps what was summed from having rows of its own again.

@@ -122,7 +122,7 @@ fn counted(refusal: &Refusal) -> CheckedIn {
         Refusal::Index(..) => CheckedIn::Index,
         Refusal::Gone(_) => CheckedIn::Gone,
         Refusal::Missing(..) => CheckedIn::Missing,
-        Refusal::Measures(_) => CheckedIn::Measures,
+        Refusal::Measures(_) | Refusal::Weight => CheckedIn::Measures,
     }
 }
 

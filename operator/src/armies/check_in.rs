@@ -35,6 +35,9 @@ pub enum Refusal {
     /// Measures that cannot be added.
     #[error("the measures cannot be added: {0}")]
     Measures(#[from] MergeError),
+    /// Measures that take more memory than there is for one run.
+    #[error("the measures take more memory than there is for a run; one of the senders made them up")]
+    Weight,
 }
 
 impl Pod {
@@ -138,6 +141,7 @@ impl Army {
             if delta.sequence != pod.applied + 1 {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
+            self.make_room(delta)?;
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
             self.sum_up();
             for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {

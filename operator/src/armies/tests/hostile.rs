@@ -11,7 +11,7 @@ use changes::{Draw, change};
 use serde_json::Value;
 
 /// Armies, and how often each of them is told something.
-const ARMIES: u64 = 300;
+const ARMIES: usize = 300;
 const TOLD: usize = 30;
 /// Most that a checkpoint of one of these armies may come to, as JSON: none has heard more than a few kilobytes at once.
 const MOST_KEPT: usize = 4 << 20;
@@ -88,8 +88,8 @@ fn whatever_runners_say_is_counted_once_and_kept_within_bounds() {
     let corpus = corpus();
     let (mut heard, mut counts) = (0, 0);
     for seed in 0..ARMIES {
-        let draw = &mut Draw(seed);
-        let fields = if seed % 2 == 0 { "setup" } else { "teardown" };
+        let draw = &mut Draw(seed as u64);
+        let fields = if seed.is_multiple_of(2) { "setup" } else { "teardown" };
         let mut army = army_with(&serde_json::json!({fields: {"tree": "T"}, "warmup": 1}));
         let mut now = 1_000_000;
         for _ in 0..TOLD {
@@ -112,6 +112,6 @@ fn whatever_runners_say_is_counted_once_and_kept_within_bounds() {
         }
         counts += sum(&army)[1];
     }
-    assert!(heard > ARMIES as usize * TOLD / 4, "{heard} were check-ins");
-    assert!(counts > u128::from(ARMIES), "{counts} requests were counted");
+    assert!(heard > ARMIES * TOLD / 4, "{heard} were check-ins");
+    assert!(counts > ARMIES as u128, "{counts} requests were counted");
 }
