@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check_in;
+mod crew;
 mod figures;
 mod keeping;
 mod losses;
@@ -282,6 +283,7 @@ pub struct Army {
     /// operator alone.
     written: Written,
     start: start::Start,
+    crew: crew::Crew,
     shared: together::Shared,
     /// Since when its runners could be heard here, in milliseconds since 1970.
     since_ms: u64,
@@ -370,6 +372,7 @@ impl Army {
             written: Written::of(&state),
             weight: state.totals.weight() + state.warmup.weight(),
             start: start::Start::restored(&state),
+            crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
             looked_ms: now_ms,
             wanted_ms: 0,
@@ -427,9 +430,9 @@ impl Army {
             self.state.setup.lose("setup", &self.dealt);
             self.stop |= self.state.setup.failure().is_some();
             if !self.state.setup.has_begun()
-                && self.all_but_dealt(|army, p| army.is_ready(p, now_ms))
                 && !self.stop
                 && (0..said.index).all(|index| self.dealt.contains(&index))
+                && self.all_are_ready(now_ms)
             {
                 self.state.setup.give(said, now_ms);
             }
@@ -442,9 +445,8 @@ impl Army {
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
         self.state.teardown.lose("teardown", &self.dealt);
-        let ended = self.indices_of(Pod::is_done);
-        let is_end = ended.union(self.without()).count() == self.runners() || self.given_up;
-        if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {
+        let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
+        if may_begin && (self.given_up || self.all_are_done()) {
             self.state.teardown.give(said, now_ms);
         }
         (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
@@ -490,7 +492,9 @@ impl Army {
         if (last - rate).abs() < f64::EPSILON * rate.max(1.0) {
             return;
         }
-        let due = self.state.start_at_ms.map_or(0, |start| (now_ms + RATE_NOTICE_MS).saturating_sub(start));
+        // Arrivals know no time but that of the load.
+        let due = |start: u64| self.load_ms((now_ms + RATE_NOTICE_MS).saturating_sub(start));
+        let due = self.state.start_at_ms.map_or(0, due);
         if self.state.rates.len() >= MAX_RATES || self.state.rates.last().is_some_and(|(at, _)| *at >= due) {
             self.state.rates.pop();
         }
@@ -516,11 +520,6 @@ impl Army {
 
     fn indices_of(&self, fits: impl Fn(&Pod) -> bool) -> BTreeSet<u32> {
         self.state.pods.values().filter(|p| fits(p)).map(|p| p.index).collect()
-    }
-
-    /// Whether there is a pod that fits of each runner, those left out whose part was dealt out.
-    fn all_but_dealt(&self, fits: impl Fn(&Self, &Pod) -> bool) -> bool {
-        self.indices_of(|p| fits(self, p)).union(&self.dealt).count() == self.runners()
     }
 
     fn runners(&self) -> usize {
@@ -551,15 +550,30 @@ impl Army {
 
     /// Whether something waits to be written that a runner waits for.
     pub fn is_urgent(&self) -> bool {
+        self.has_urgent_decisions() || self.state.pods.values().any(|p| self.waits_to_be_written(p))
+    }
+
+    /// The same after one pod has checked in: those that others wait for were told before.
+    pub fn has_become_urgent(&self, pod_uid: &str) -> bool {
+        let waits = |pod: &Pod| self.waits_to_be_written(pod);
+        self.has_urgent_decisions() || self.state.pods.get(pod_uid).is_some_and(waits)
+    }
+
+    /// A pod waits for its last measures to be safe; or it waits for the start that has come after it was told, having
+    /// taken another's place, and is not known yet.
+    fn waits_to_be_written(&self, pod: &Pod) -> bool {
+        (pod.stage == Stage::Finished && pod.durable < pod.applied)
+            || (pod.stage == Stage::Ready && !pod.written && self.start_told().is_some())
+    }
+
+    fn has_urgent_decisions(&self) -> bool {
         let decided = Written::of(&self.state);
-        self.state.pods.values().any(|p| p.stage == Stage::Finished && p.durable < p.applied)
-            || decided.setup != self.written.setup
+        decided.setup != self.written.setup
             || decided.teardown != self.written.teardown
             || decided.aborted != self.written.aborted
             || decided.losses != self.written.losses
             || (self.may_give_more() && decided.ended)
             || self.start.waits_to_be_written(&self.state)
-            || self.waits_to_be_known()
             || self.shared.is_urgent()
     }
 

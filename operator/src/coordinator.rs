@@ -221,7 +221,7 @@ fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
         return refuse_as(CheckedIn::UnknownRun, status, &why);
     };
     let answered = army.check_in(said, now_ms());
-    if army.is_urgent() {
+    if army.has_become_urgent(&said.pod_uid) {
         coordinator.keeper.wake();
     }
     match answered {

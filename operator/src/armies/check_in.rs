@@ -102,19 +102,18 @@ impl Army {
         pod.hear(said, now_ms);
         pod.excused |= said.left && self.suspension.takes_pods();
         let together = self.shared.check_in(said, &mut pod.changes, now_ms);
-        self.state.pods.insert(said.pod_uid.clone(), pod.clone());
+        self.keep(&said.pod_uid, pod.clone());
         self.heard_ms = now_ms;
         self.hear_of_sources(said);
         if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
             self.state.refusal = Some(bounds::refusal(refusal));
             self.stop = true;
         }
-        let ended = self.indices_of(Pod::is_done).union(self.without()).count();
-        if self.state.ended_at_ms.is_none() && ended == self.runners() {
+        if self.state.ended_at_ms.is_none() && self.all_are_done() {
             self.state.ended_at_ms = Some(now_ms);
         }
         let perform = self.perform(said, now_ms);
-        self.set_start(now_ms);
+        self.set_start(&pod, now_ms);
         Ok(self.orders(said, &pod, perform, together, now_ms))
     }
 
@@ -150,7 +149,7 @@ impl Army {
             }
             pod.count(delta);
             pod.applied = delta.sequence;
-            self.state.pods.insert(said.pod_uid.clone(), pod.clone());
+            self.keep(&said.pod_uid, pod.clone());
         }
         Ok(())
     }

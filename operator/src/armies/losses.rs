@@ -76,22 +76,25 @@ impl Army {
     /// Takes note of the pods whose place this one has taken: one that had not begun is forgotten, and what is not
     /// known of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
-        let others = |uid: &str, pod: &Pod| uid != said.pod_uid && pod.index == said.index;
-        self.take_for_begun(others, now_ms);
+        let others = self.others(said.index, &said.pod_uid);
+        self.take_for_begun(&others, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
-            self.state.pods.retain(|uid, pod| !others(uid, pod) || pod.stage >= Stage::Running);
+            let has_begun =
+                |uid: &String| self.state.pods.get(uid).is_some_and(|p| p.stage >= Stage::Running);
+            let forgotten: Vec<String> = others.iter().filter(|uid| !has_begun(uid)).cloned().collect();
+            self.forget(said.index, &forgotten);
         }
-        if said.stage < Stage::Running {
-            return;
+        if said.stage >= Stage::Running {
+            self.close_gaps(&others, now_ms);
         }
-        self.close_gaps(others, now_ms);
     }
 
     /// Somebody does the part of these pods from now on: what is not known of them until then is named.
-    pub(super) fn close_gaps(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
+    pub(super) fn close_gaps(&mut self, pods: &[String], now_ms: u64) {
         let until = self.second(now_ms);
-        let is_lost = |uid: &str, p: &Pod| is_lost(uid, p) && !p.replaced && p.was_at_work();
-        for (uid, pod) in self.state.pods.iter_mut().filter(|(uid, p)| is_lost(uid, p)) {
+        for uid in pods {
+            let is_lost = |p: &&mut Pod| !p.replaced && p.was_at_work();
+            let Some(pod) = self.state.pods.get_mut(uid).filter(is_lost) else { continue };
             if self.state.gaps.len() < MAX_GAPS && !pod.excused {
                 self.state.gaps.push(pod.gap(uid, until));
             }
@@ -100,19 +103,20 @@ impl Army {
     }
 
     /// A pod that was told when to begin may have done so, though it was not heard any more.
-    fn take_for_begun(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
+    fn take_for_begun(&mut self, pods: &[String], now_ms: u64) {
         if self.start_told().is_none_or(|start| start > now_ms) {
             return;
         }
-        let silent = |uid: &str, p: &Pod| is_lost(uid, p) && p.stage == Stage::Ready && p.written;
-        for (_, pod) in self.state.pods.iter_mut().filter(|(uid, p)| silent(uid, p)) {
+        for uid in pods {
+            let silent = |p: &&mut Pod| p.stage == Stage::Ready && p.written;
+            let Some(pod) = self.state.pods.get_mut(uid).filter(silent) else { continue };
             (pod.stage, pod.bots) = (Stage::Running, share(self.bots, pod.index, self.run.runners));
         }
     }
 
     /// What the part of an index has come to in the hands of those that were lost; none if nobody was.
     pub(super) fn resume(&self, index: u32) -> Option<Resume> {
-        let mut lost = self.state.pods.values().filter(|p| p.index == index && p.was_at_work()).peekable();
+        let mut lost = self.pods_of(index).filter(|p| p.was_at_work()).peekable();
         lost.peek()?;
         Some(redistribution::done(lost))
     }
@@ -150,9 +154,9 @@ impl Army {
     /// The others go on without these runners, and take over what they have left if they shall.
     pub fn go_on_without(&mut self, gone: &BTreeSet<u32>, now_ms: u64) {
         self.gone.extend(gone.iter().filter(|index| **index < self.run.runners));
-        let gone = std::mem::take(&mut self.gone);
-        self.take_for_begun(|_, pod| gone.contains(&pod.index), now_ms);
-        self.gone = gone;
+        for index in gone {
+            self.take_for_begun(&self.others(*index, ""), now_ms);
+        }
         self.deal_out(now_ms);
     }
 
@@ -184,7 +188,7 @@ impl Army {
 
     /// Whether a pod of this index is heard, or has done its part.
     pub fn is_manned(&self, index: u32, now_ms: u64) -> bool {
-        self.state.pods.values().any(|p| p.index == index && self.mans(p, now_ms))
+        self.pods_of(index).any(|p| self.mans(p, now_ms))
     }
 
     fn mans(&self, pod: &Pod, now_ms: u64) -> bool {

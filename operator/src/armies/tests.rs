@@ -416,6 +416,12 @@ fn another_rate_is_told_before_it_is_due() {
     army.set_rate(0.0, start + 9_000);
     let orders = army.check_in(&said(0, Stage::Running, &[]), start + 9_001).unwrap();
     assert_eq!(orders.rates, [(7_000, 20.0), (11_000, 0.0)]);
+    // The time in which the load stood still is none of the load's.
+    army.suspend(true, false, start + 20_000);
+    army.suspend(false, false, start + 50_000);
+    army.set_rate(5.0, start + 60_000);
+    let orders = army.check_in(&said(0, Stage::Running, &[]), start + 60_001).unwrap();
+    assert_eq!(orders.rates.last(), Some(&(32_000, 5.0)));
 }
 
 #[test]
