@@ -157,6 +157,6 @@ pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<Vec<Condition>>();
     schema.insert("x-kubernetes-list-type".into(), "map".into());
     schema.insert("x-kubernetes-list-map-keys".into(), serde_json::json!(["type"]));
-    schema.insert("maxItems".into(), 16.into());
+    schema.insert("maxItems".into(), 32.into());
     schema
 }

@@ -14,6 +14,8 @@ pub(crate) const BAD_REQUEST: u16 = 400;
 pub(crate) const FORBIDDEN: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
 pub(crate) const CONFLICT: u16 = 409;
+/// Larger than what the API server, or etcd behind it, takes.
+pub(crate) const TOO_LARGE: u16 = 413;
 pub(crate) const INVALID: u16 = 422;
 
 /// Why a call came to nothing.

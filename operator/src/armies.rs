@@ -3,7 +3,9 @@
 //! Pure: the clock and the network are arguments. [`Army::check_in`] is the whole of what a runner
 //! and the coordinator agree on.
 
+mod bounds;
 mod check_in;
+mod crew;
 mod figures;
 mod keeping;
 mod losses;
@@ -13,6 +15,7 @@ mod start;
 mod suspension;
 mod together;
 mod trust;
+mod weight;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
@@ -29,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
 const RATE_NOTICE_MS: u64 = 2_000;
@@ -77,6 +81,17 @@ impl Armies {
     /// there all the same.
     pub fn has_left(&self, uid: &str) -> bool {
         self.runs().as_ref().is_some_and(|runs| !runs.contains(uid))
+    }
+
+    /// Whether all runs are known whose runners somebody waits for: after a takeover each is looked at first.
+    pub fn are_all_known(&self) -> bool {
+        let at_work = self.lock();
+        self.runs().as_ref().is_some_and(|runs| runs.iter().all(|uid| at_work.contains_key(uid)))
+    }
+
+    /// When the last of all runners has stopped by itself that cannot be heard from now on.
+    pub fn longest_lease(&self) -> Duration {
+        Duration::from_millis(self.lock().values().map(Army::stops_after_ms).max().unwrap_or_default())
     }
 
     fn runs(&self) -> MutexGuard<'_, Option<HashSet<String>>> {
@@ -268,11 +283,14 @@ pub struct Army {
     /// operator alone.
     written: Written,
     start: start::Start,
+    crew: crew::Crew,
     shared: together::Shared,
     /// Since when its runners could be heard here, in milliseconds since 1970.
     since_ms: u64,
     /// When it was looked at last, in milliseconds since 1970.
     looked_ms: u64,
+    /// What its measures take at most, in bytes, about.
+    weight: usize,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
     wanted_ms: u64,
 }
@@ -352,7 +370,9 @@ impl Army {
         let shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
         Self {
             written: Written::of(&state),
+            weight: state.totals.weight() + state.warmup.weight(),
             start: start::Start::restored(&state),
+            crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
             looked_ms: now_ms,
             wanted_ms: 0,
@@ -410,9 +430,9 @@ impl Army {
             self.state.setup.lose("setup", &self.dealt);
             self.stop |= self.state.setup.failure().is_some();
             if !self.state.setup.has_begun()
-                && self.all_but_dealt(|army, p| army.is_ready(p, now_ms))
                 && !self.stop
                 && (0..said.index).all(|index| self.dealt.contains(&index))
+                && self.all_are_ready(now_ms)
             {
                 self.state.setup.give(said, now_ms);
             }
@@ -425,9 +445,8 @@ impl Army {
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
         self.state.teardown.lose("teardown", &self.dealt);
-        let ended = self.indices_of(Pod::is_done);
-        let is_end = ended.union(self.without()).count() == self.runners() || self.given_up;
-        if !self.state.teardown.has_begun() && is_end && said.stage == Stage::Finished {
+        let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
+        if may_begin && (self.given_up || self.all_are_done()) {
             self.state.teardown.give(said, now_ms);
         }
         (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
@@ -473,7 +492,9 @@ impl Army {
         if (last - rate).abs() < f64::EPSILON * rate.max(1.0) {
             return;
         }
-        let due = self.state.start_at_ms.map_or(0, |start| (now_ms + RATE_NOTICE_MS).saturating_sub(start));
+        // Arrivals know no time but that of the load.
+        let due = |start: u64| self.load_ms((now_ms + RATE_NOTICE_MS).saturating_sub(start));
+        let due = self.state.start_at_ms.map_or(0, due);
         if self.state.rates.len() >= MAX_RATES || self.state.rates.last().is_some_and(|(at, _)| *at >= due) {
             self.state.rates.pop();
         }
@@ -499,11 +520,6 @@ impl Army {
 
     fn indices_of(&self, fits: impl Fn(&Pod) -> bool) -> BTreeSet<u32> {
         self.state.pods.values().filter(|p| fits(p)).map(|p| p.index).collect()
-    }
-
-    /// Whether there is a pod that fits of each runner, those left out whose part was dealt out.
-    fn all_but_dealt(&self, fits: impl Fn(&Self, &Pod) -> bool) -> bool {
-        self.indices_of(|p| fits(self, p)).union(&self.dealt).count() == self.runners()
     }
 
     fn runners(&self) -> usize {
@@ -534,15 +550,30 @@ impl Army {
 
     /// Whether something waits to be written that a runner waits for.
     pub fn is_urgent(&self) -> bool {
+        self.has_urgent_decisions() || self.state.pods.values().any(|p| self.waits_to_be_written(p))
+    }
+
+    /// The same after one pod has checked in: those that others wait for were told before.
+    pub fn has_become_urgent(&self, pod_uid: &str) -> bool {
+        let waits = |pod: &Pod| self.waits_to_be_written(pod);
+        self.has_urgent_decisions() || self.state.pods.get(pod_uid).is_some_and(waits)
+    }
+
+    /// A pod waits for its last measures to be safe; or it waits for the start that has come after it was told, having
+    /// taken another's place, and is not known yet.
+    fn waits_to_be_written(&self, pod: &Pod) -> bool {
+        (pod.stage == Stage::Finished && pod.durable < pod.applied)
+            || (pod.stage == Stage::Ready && !pod.written && self.start_told().is_some())
+    }
+
+    fn has_urgent_decisions(&self) -> bool {
         let decided = Written::of(&self.state);
-        self.state.pods.values().any(|p| p.stage == Stage::Finished && p.durable < p.applied)
-            || decided.setup != self.written.setup
+        decided.setup != self.written.setup
             || decided.teardown != self.written.teardown
             || decided.aborted != self.written.aborted
             || decided.losses != self.written.losses
             || (self.may_give_more() && decided.ended)
             || self.start.waits_to_be_written(&self.state)
-            || self.waits_to_be_known()
             || self.shared.is_urgent()
     }
 
@@ -553,7 +584,8 @@ impl Army {
 
     /// Bots alive at the last reports; those of a runner that is not heard any more are not known to be.
     pub fn alive(&self, now_ms: u64) -> u32 {
-        self.state.pods.values().filter(|p| self.is_fresh(p, now_ms)).map(|p| p.alive).sum()
+        let fresh = self.state.pods.values().filter(|p| self.is_fresh(p, now_ms));
+        fresh.fold(0, |sum, pod| sum.saturating_add(pod.alive))
     }
 
     /// When all was over: when the last bot had ended, or the last measures came after it, in milliseconds since 1970.
@@ -567,15 +599,14 @@ impl Army {
         self.state.start_at_ms.map_or(0, |start| self.load_ms(until.saturating_sub(start)))
     }
 
-    /// When the bots begin or began, in milliseconds since 1970.
+    /// When the bots begin or began, in milliseconds since 1970. Of a start that is not written down yet nobody was told.
     pub fn start_at_ms(&self) -> Option<u64> {
-        self.state.start_at_ms
+        self.state.start_at_ms.filter(|_| !self.start.waits_to_be_written(&self.state))
     }
 
-    /// Whether the bots are at work, or were. Of a start that is not written down yet nobody was told.
+    /// Whether the bots are at work, or were.
     pub fn is_under_way(&self, now_ms: u64) -> bool {
-        let is_past = self.state.start_at_ms.is_some_and(|start| start <= now_ms);
-        is_past && !self.start.waits_to_be_written(&self.state)
+        self.start_at_ms().is_some_and(|start| start <= now_ms)
     }
 
     /// What was measured so far.
@@ -586,9 +617,13 @@ impl Army {
     /// Sums all rows but so many, those with the fewest samples: what is kept of an army has a limit. From now on these
     /// names have no rows of their own.
     pub fn keep_largest_rows(&mut self, keep: usize) {
-        self.state.summed.extend(self.state.totals.smallest(keep));
-        self.state.summed.extend(self.state.warmup.smallest(keep));
-        self.sum_up();
+        let smallest = [self.state.totals.smallest(keep), self.state.warmup.smallest(keep)];
+        for rows in &smallest {
+            self.state.totals.sum_up(rows);
+            self.state.warmup.sum_up(rows);
+        }
+        let room = weight::MAX_SUMMED.saturating_sub(self.state.summed.len());
+        self.state.summed.extend(smallest.into_iter().flatten().take(room));
     }
 
     /// Keeps what was summed from having rows of its own again.

@@ -6,7 +6,7 @@ mod store;
 pub use pack::{pack, unpack};
 pub use store::{name, read};
 
-use crate::api_call::{self, NOT_FOUND};
+use crate::api_call::{self, BAD_REQUEST, FORBIDDEN, INVALID, NOT_FOUND, TOO_LARGE};
 use crate::armies::{Armies, Checkpoint, Unkept};
 use crate::coordinator::now_ms;
 use crate::election::Leadership;
@@ -42,15 +42,24 @@ pub enum Error {
     /// It cannot be packed.
     #[error("the checkpoint cannot be packed: {0}")]
     Pack(#[from] std::io::Error),
+    /// It is not packed as it was written.
+    #[error("the checkpoint is broken: {0}; delete the run and apply it anew")]
+    Unpack(std::io::Error),
     /// It is not what was written.
     #[error("the checkpoint is broken: {0}; delete the run and apply it anew")]
     Broken(#[from] serde_json::Error),
     /// Some of its objects are missing.
     #[error("the checkpoint is broken: its part {0} is missing; delete the run and apply it anew")]
     Part(String),
+    /// It is larger than any that was written.
+    #[error("the checkpoint is broken: it unfolds to more than {0} bytes; delete the run and apply it anew")]
+    Unfolds(usize),
     /// It does not fit.
     #[error("the checkpoint has {0} bytes, of which {1} can be kept; share less data between the bots")]
     TooLarge(usize, usize),
+    /// Somebody else has an object of a name that it needs.
+    #[error("the ConfigMap {0} belongs to something else; delete it, or give the run another name")]
+    Taken(String),
     /// Somebody has changed it in the meantime.
     #[error("the checkpoint was changed by somebody else; it is read again")]
     Changed,
@@ -63,17 +72,28 @@ impl Error {
     /// What can be done about it.
     fn kind(&self) -> Unkept {
         match self {
-            Self::Call(error) if error.code() == Some(NOT_FOUND) => Unkept::Missing,
-            Self::Call(_) | Self::Changed | Self::Later(..) => Unkept::Elsewhere,
-            Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::TooLarge(..) => Unkept::ByItself,
+            Self::Call(error) => match error.code() {
+                Some(NOT_FOUND) => Unkept::Missing,
+                // Asking again changes nothing: a policy, a quota or the operator's rights are in the way.
+                Some(BAD_REQUEST | FORBIDDEN | TOO_LARGE | INVALID) => Unkept::Refused,
+                _ => Unkept::Elsewhere,
+            },
+            Self::Taken(_) => Unkept::Refused,
+            Self::Changed | Self::Later(..) => Unkept::Elsewhere,
+            _ => Unkept::ByItself,
         }
+    }
+
+    /// Whether what was written cannot be read, however often it is tried.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Unpack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_))
     }
 
     fn counted(&self) -> metrics::Kept {
         match self {
             Self::Call(api_call::Error::Timeout(_)) => metrics::Kept::Timeout,
-            Self::Call(_) | Self::Changed | Self::Later(..) => metrics::Kept::Api,
-            Self::Pack(_) | Self::Broken(_) | Self::Part(_) | Self::TooLarge(..) => metrics::Kept::Pack,
+            Self::Call(_) | Self::Taken(_) | Self::Changed | Self::Later(..) => metrics::Kept::Api,
+            _ => metrics::Kept::Pack,
         }
     }
 }
@@ -148,6 +168,11 @@ impl Keeper {
     /// Writes all once more, so that whoever comes next knows what this operator knew.
     pub async fn last(&self) {
         self.write_due(Duration::ZERO).await;
+        // A write that was cut short has left a version that is not known here: it is read the second time.
+        if self.kept().values().any(|kept| kept.failures > 0) {
+            tokio::time::sleep(FIRST_WAIT * 2).await;
+            self.write_due(Duration::ZERO).await;
+        }
     }
 
     async fn write_due(&self, every: Duration) {

@@ -302,6 +302,11 @@ async fn follow(
     }
     if is_over(run) {
         Box::pin(after_the_end(context, run, uid, &mut found)).await
+    } else if let Some(why) = &found.unreadable {
+        // Its runners are told that nobody waits for them, and its Job is taken away in the next round.
+        context.armies.leave(uid);
+        status::write(context, run, observe::unreadable(run, why)).await?;
+        Ok(Action::requeue(LOOK))
     } else {
         at_work(context, run, uid, &mut found).await
     }
@@ -362,7 +367,8 @@ async fn after_the_end(
     if let Some(job) = left_over {
         apply::discard(context, job).await?;
     }
-    if left_over.is_some() || found.runners_are_gone(uid) || has_been_over_for_long(run) {
+    let is_left = found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some();
+    if left_over.is_some() || is_left {
         // All of the result is here alone, until it is kept for its export.
         if export != Export::Unkept {
             context.armies.leave(uid);

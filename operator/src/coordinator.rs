@@ -1,30 +1,35 @@
 //! What runners talk to: check-ins over TLS, each from a pod that has shown who it is.
 
-mod callers;
 mod identity;
+mod room;
+mod unfolded;
 
 use crate::armies::{Armies, Army, Refusal};
+use crate::callers::{Bounds, Callers, Place};
 use crate::certificates::InForce;
 use crate::checkpoint::Keeper;
 use crate::election::Leadership;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
+use crate::patient::Patient;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Json, Router, body};
 use botarmy_protocol::{CHECK_IN_PATH, CheckIn, MAX_CHECK_IN_BYTES};
-use callers::Callers;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 pub use identity::Reviewer;
+use room::Room;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,10 +37,13 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a check-in may take to come in and to be reviewed.
 const CHECK_IN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request, in bytes.
-const MAX_HEADER_BYTES: usize = 64 << 10;
-/// Room for all check-ins that are being read, in kibibytes.
-const ROOM_KIB: usize = 128 << 10;
+/// How long an answer may go out without anybody reading it.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest head of a request, in bytes: a token has one or two thousand. So much is kept of each connection at most.
+const MAX_HEADER_BYTES: usize = 16 << 10;
+/// Each runner has a connection. Pods have addresses of their own, unless their node speaks for them. Connections of
+/// callers that have not shown yet who they are live for seconds, if they are honest.
+const CONNECTIONS: Bounds = Bounds { all: 12_000, each: 2_000, strangers: 1_000 };
 
 /// What a check-in is answered with.
 #[derive(Debug, Clone)]
@@ -52,8 +60,8 @@ pub struct Coordinator {
     pub in_force: watch::Receiver<InForce>,
     /// What is counted of check-ins.
     pub metrics: Arc<Metrics>,
-    /// Room for check-ins that are being read, in kibibytes.
-    room: Arc<Semaphore>,
+    /// Room for check-ins that are being read.
+    room: Arc<Room>,
 }
 
 impl Coordinator {
@@ -66,8 +74,7 @@ impl Coordinator {
         in_force: watch::Receiver<InForce>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(ROOM_KIB));
-        Self { armies, reviewer, keeper, leadership, in_force, metrics, room }
+        Self { armies, reviewer, keeper, leadership, in_force, metrics, room: Arc::default() }
     }
 }
 
@@ -115,7 +122,7 @@ fn counted(refusal: &Refusal) -> CheckedIn {
         Refusal::Index(..) => CheckedIn::Index,
         Refusal::Gone(_) => CheckedIn::Gone,
         Refusal::Missing(..) => CheckedIn::Missing,
-        Refusal::Measures(_) => CheckedIn::Measures,
+        Refusal::Measures(_) | Refusal::Weight => CheckedIn::Measures,
     }
 }
 
@@ -128,7 +135,7 @@ async fn check_in(State(coordinator): State<Coordinator>, request: Request) -> R
         ));
     }
     let answer = match tokio::time::timeout(CHECK_IN_TIMEOUT, hear(&coordinator, request)).await {
-        Ok(Ok(said)) => answer(&coordinator, &said),
+        Ok(Ok(heard)) => answer(&coordinator, &heard.said),
         // What is left of the body is not read.
         Ok(Err(refused)) => closing(refused),
         Err(_) => closing(refuse(StatusCode::REQUEST_TIMEOUT, &"the check-in did not come in time")),
@@ -137,8 +144,15 @@ async fn check_in(State(coordinator): State<Coordinator>, request: Request) -> R
     if coordinator.leadership.leads() { answer } else { closing(answer) }
 }
 
+/// A check-in that was read.
+struct Heard {
+    said: CheckIn,
+    /// For as long as a large one is there.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
 /// Reads a check-in, once it is known that its caller is a runner: a stranger's is not even read.
-async fn hear(coordinator: &Coordinator, request: Request) -> Result<CheckIn, Response> {
+async fn hear(coordinator: &Coordinator, request: Request) -> Result<Heard, Response> {
     let (parts, body) = request.into_parts();
     let header = |name| parts.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let token = header(header::AUTHORIZATION).and_then(|v| v.strip_prefix("Bearer "));
@@ -146,30 +160,50 @@ async fn hear(coordinator: &Coordinator, request: Request) -> Result<CheckIn, Re
         let cure = "send the pod's token as Authorization: Bearer TOKEN";
         refuse_as(CheckedIn::Token, StatusCode::UNAUTHORIZED, &cure)
     })?;
-    let runner = coordinator.reviewer.identify(token).await.map_err(|error| {
-        tracing::warn!("a check-in is refused: {error}");
-        refuse_as(error.counted(), error.status(), &error)
-    })?;
+    // What would be refused anyhow is worth no question to the API server.
     let length = header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     let length = length.ok_or_else(|| refuse(StatusCode::LENGTH_REQUIRED, &"send a Content-Length"))?;
     if length > MAX_CHECK_IN_BYTES {
         let said = format!("a check-in has at most {MAX_CHECK_IN_BYTES} bytes");
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &said));
     }
-    let kibibytes = u32::try_from(length.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-    let Ok(_room) = coordinator.room.acquire_many(kibibytes).await else {
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, &"there is no room for check-ins"));
-    };
-    let body = axum::body::to_bytes(body, MAX_CHECK_IN_BYTES).await;
-    let body = body.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error))?;
-    let said: CheckIn = serde_json::from_slice(&body).map_err(|error| {
-        refuse(StatusCode::UNPROCESSABLE_ENTITY, &format!("this is no check-in: {error}"))
+    let place = parts.extensions.get::<Place>();
+    let runner = coordinator.reviewer.identify(token, place.map(Place::address)).await.map_err(|error| {
+        tracing::debug!("a check-in is refused: {error}");
+        refuse_as(error.counted(), error.status(), &error)
     })?;
-    runner.is(&said).map_err(|error| {
-        tracing::warn!("a check-in for {}/{} is refused: {error}", said.run.namespace, said.run.name);
+    if place.is_some_and(|place| !place.is_of(runner.pod_uid())) {
+        return Err(refuse(StatusCode::TOO_MANY_REQUESTS, &"the pod has too many connections; close some"));
+    }
+    let said = read(coordinator, runner.run_uid(), body, length).await?;
+    runner.is(&said.said).map_err(|error| {
+        let run = &said.said.run;
+        tracing::debug!("a check-in for {}/{} is refused: {error}", run.namespace, run.name);
         refuse_as(error.counted(), error.status(), &error)
     })?;
     Ok(said)
+}
+
+/// Reads the body of a check-in, of a runner of this run.
+async fn read(
+    coordinator: &Coordinator,
+    run_uid: &str,
+    body: body::Body,
+    length: usize,
+) -> Result<Heard, Response> {
+    let Some(_taken) = coordinator.room.take(run_uid, length).await else {
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, &"there is no room for check-ins"));
+    };
+    let body = body::to_bytes(body, length).await;
+    let body = body.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error))?;
+    if unfolded::unfolded(&body) > unfolded::MAX {
+        return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &"what the check-in says takes too much memory"));
+    }
+    let turn = coordinator.room.turn(body.len()).await;
+    let said = serde_json::from_slice(&body).map_err(|error| {
+        refuse(StatusCode::UNPROCESSABLE_ENTITY, &format!("this is no check-in: {error}"))
+    })?;
+    Ok(Heard { said, _turn: turn })
 }
 
 fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
@@ -187,7 +221,7 @@ fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
         return refuse_as(CheckedIn::UnknownRun, status, &why);
     };
     let answered = army.check_in(said, now_ms());
-    if army.is_urgent() {
+    if army.has_become_urgent(&said.pod_uid) {
         coordinator.keeper.wake();
     }
     match answered {
@@ -212,7 +246,7 @@ pub async fn serve(
     routes: Router,
     metrics: Arc<Metrics>,
 ) {
-    let callers = Arc::new(Callers::default());
+    let callers = Callers::new(CONNECTIONS);
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -233,14 +267,23 @@ pub async fn serve(
         let (routes, metrics) = (routes.clone(), metrics.clone());
         tokio::spawn(async move {
             let _open = metrics.connected();
-            converse(&acceptor, stream, routes, &metrics).await;
-            drop(place);
+            tokio::select! {
+                () = place.is_sent_away() => metrics.not_connected(NotConnected::TooMany),
+                () = converse(&acceptor, stream, routes, &metrics, &place) => {}
+            }
         });
     }
 }
 
 /// Serves one connection to its end.
-async fn converse(acceptor: &TlsAcceptor, stream: TcpStream, routes: Router, metrics: &Metrics) {
+async fn converse(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    routes: Router,
+    metrics: &Metrics,
+    place: &Place,
+) {
+    let stream = Patient::new(stream, UNREAD_TIMEOUT);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -249,11 +292,16 @@ async fn converse(acceptor: &TlsAcceptor, stream: TcpStream, routes: Router, met
         }
         Err(_) => return metrics.not_connected(NotConnected::Timeout),
     };
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(body::Body::new);
+        request.extensions_mut().insert(place.clone());
+        routes.clone().oneshot(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
         tracing::debug!("a connection ended: {error}");

@@ -31,15 +31,16 @@ pub async fn lead(
     let client = leading::client(client, leadership.clone());
     let write = async {
         loop {
-            let written = if leadership.leads() {
-                lead_to(client.clone(), &settings.namespace, &settings.service, settings.reached_at()).await
-            } else {
-                Ok(())
-            };
-            if let Err(error) = &written {
-                tracing::error!("runners cannot be led here: {error}");
+            // In doubt nothing is written, and as soon as there is none it is.
+            let mut pause = AGAIN;
+            if leadership.leads() {
+                let (namespace, service) = (&settings.namespace, &settings.service);
+                match lead_to(client.clone(), namespace, service, settings.reached_at()).await {
+                    Ok(()) => pause = EVERY,
+                    Err(error) => tracing::error!("runners cannot be led here: {error}"),
+                }
             }
-            tokio::time::sleep(if written.is_ok() { EVERY } else { AGAIN }).await;
+            tokio::time::sleep(pause).await;
         }
     };
     tokio::select! {

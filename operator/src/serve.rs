@@ -8,10 +8,7 @@ use crate::coordinator::{self, Coordinator, Reviewer};
 use crate::election::{self, Candidate, Leadership};
 use crate::metrics::{self, Metrics};
 use crate::readiness::{self, Readiness};
-use crate::{Settings, controller, endpoint, schedules};
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
+use crate::{Settings, controller, endpoint, health, schedules};
 use kube::Client;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
@@ -58,13 +55,13 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let limits = settings.limits.as_deref().map(read_limits).transpose()?.unwrap_or_default();
     let metrics = Arc::new(Metrics::default());
     let client = metrics::client(metrics.clone()).await.map_err(Box::new)?;
-    let health = listen(settings.health).await?;
+    let health_port = listen(settings.health).await?;
     let runners = listen(settings.listen).await?;
     let (armies, readiness) = (Arc::new(Armies::default()), Arc::new(Readiness::default()));
     let Settings { namespace, lease, pod, .. } = &settings;
     let (candidate, leadership) = Candidate::new(client.clone(), namespace, lease, pod, &process());
     let shown = metrics::routes(metrics.clone(), armies.clone());
-    let mut health = tokio::spawn(tell_health(health, readiness.clone(), leadership.clone(), shown));
+    let mut health = tokio::spawn(health::serve(health_port, readiness.clone(), leadership.clone(), shown));
     tokio::spawn(follow_standing(leadership.clone(), metrics.clone()));
     let setup = Setup {
         namespace: namespace.clone(),
@@ -205,28 +202,6 @@ fn read_limits(path: &Path) -> Result<Limits, Error> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))
-}
-
-async fn tell_health(
-    listener: TcpListener,
-    readiness: Arc<Readiness>,
-    leadership: Leadership,
-    metrics: Router,
-) {
-    let ready = move || {
-        let (readiness, standing) = (readiness.clone(), leadership.now());
-        async move {
-            match readiness.check(standing).await {
-                Ok(()) => (StatusCode::OK, "ok".to_owned()),
-                Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-            }
-        }
-    };
-    let routes =
-        Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready)).merge(metrics);
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::error!("health cannot be told any more: {error}");
-    }
 }
 
 /// Shows in the metrics whether this operator leads.

@@ -63,8 +63,8 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
-/// Works for a run until all measures are safe with the coordinator.
-pub async fn run(identity: Identity) -> Result<(), Error> {
+/// Works for a run until all measures are safe with the coordinator, who is spoken to by what these files hold.
+pub async fn run(identity: Identity, files: Files) -> Result<(), Error> {
     let metrics = match identity.metrics {
         // A run is not given up because nobody can watch it.
         Some(address) => Metrics::serve(address).await.map_err(|e| tracing::warn!("{e}")).ok(),
@@ -74,7 +74,7 @@ pub async fn run(identity: Identity) -> Result<(), Error> {
     // A log that cannot be kept is told before the run waits for this runner.
     identity.log.as_ref().map(bot_log::Settings::check).transpose()?;
     let mut agent = Agent {
-        contact: Contact::new(identity)?,
+        contact: Contact::new(identity, files)?,
         sum: Totals::default(),
         metrics,
         pusher,

@@ -1,4 +1,4 @@
-//! A HorizontalPodAutoscaler scales the bots of a live run, by a metric that this test tells.
+//! A `HorizontalPodAutoscaler` scales the bots of a live run, by a metric that this test tells.
 
 mod metrics_api;
 

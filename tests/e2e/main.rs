@@ -5,9 +5,9 @@
 mod autoscaler;
 mod cluster;
 mod corpus;
-mod crowd;
 #[path = "fire/counts.rs"]
 mod counts;
+mod crowd;
 mod export;
 mod faults;
 mod input;

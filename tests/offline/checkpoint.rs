@@ -201,6 +201,35 @@ async fn who_does_not_lead_for_sure_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_last_write_finds_out_what_a_write_before_it_has_left() {
+    let fake = Fake::new();
+    add_head(&fake);
+    let keeping = Keeping::new(&fake, "a", army(1, Totals::default()));
+    keeping.keeper.last().await;
+    // As one does whose answer nobody has waited for.
+    fake.change("configmaps", HEAD, &json!({"metadata": {"labels": {"written": "once-more"}}}));
+    keeping.durable(Stage::Running, &[1]);
+    keeping.keeper.last().await;
+    assert_eq!(keeping.durable(Stage::Running, &[]), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_others_are_not_written_into() {
+    let fake = Fake::new();
+    add_head(&fake);
+    let metadata = json!({"name": format!("{HEAD}-2"), "namespace": NAMESPACE});
+    let foreign = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"k": "v"}});
+    fake.add("configmaps", foreign);
+    let keeping = Keeping::new(&fake, "a", army(1, measures(1, LARGE)));
+    keeping.keeper.last().await;
+    let map = fake.get("configmaps", &format!("{HEAD}-2")).expect("it is there");
+    assert_eq!((&map["data"]["k"], map["binaryData"].is_null()), (&json!("v"), true));
+    let armies = keeping.armies.lock();
+    let told = armies[UID].unsafe_because(now_ms() + 60_000).unwrap_or_default();
+    assert!(told.contains(&format!("the ConfigMap {HEAD}-2 belongs to something else")), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_checkpoint_of_a_run_that_is_deleted_does_not_come_back() {
     let fake = Fake::new();
     let keeping = Keeping::new(&fake, "a", army(1, measures(1, LARGE)));

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+mod agents;
 mod checkpoint;
 mod deletion;
 mod election;
@@ -10,6 +11,7 @@ mod export;
 mod failures;
 mod fake;
 mod golden;
+mod hostile;
 mod jobs;
 mod operator;
 mod queue;

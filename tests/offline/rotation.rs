@@ -15,6 +15,7 @@ use botarmy_protocol::{CheckIn, Orders, Stage, path};
 use botarmy_runner::agent::{Files, Link};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{self, Receiver};
@@ -38,6 +39,8 @@ impl Part {
         armies: &Arc<Armies>,
         standing: Receiver<Standing>,
     ) -> Result<Self, Error> {
+        // Alone it knows of no runs, and that there are none.
+        armies.list(HashSet::new());
         let setup = setup(armies.clone(), standing);
         let (custodian, in_force) = Custodian::begin(fake.client(client), setup, Timestamp::now()).await?;
         Ok(Self { custodian, in_force })
@@ -258,6 +261,22 @@ async fn one_that_follows_takes_up_what_is_written_and_writes_nothing() {
     follower.look(101).await;
     assert_eq!(fake.get("secrets", SECRET), None);
     assert_eq!(fake.calls().writes().0.iter().filter(|seen| seen.call.client == "follower").count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_were_not_looked_at_yet_are_waited_for() {
+    let (fake, armies) = (Fake::new(), Arc::new(Armies::default()));
+    let standing = watch::channel(Standing::Leads(1)).1;
+    let mut part = Part::begin(&fake, "a", &armies, standing).await.expect("begun");
+    armies.list(HashSet::from(["of-before".to_owned()]));
+    ask(&fake);
+    for seconds in [0, 20, 299] {
+        part.look(seconds).await;
+        assert_eq!(keys(&fake), DISTRIBUTING, "after {seconds} s its runners have not said anything");
+    }
+    armies.leave("of-before");
+    part.look(299).await;
+    assert_eq!(keys(&fake), RETIRING);
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,6 +61,60 @@ async fn runners_are_not_taken_for_silent_by_who_has_just_come() {
     assert!(fake.get("pods", "a-0").is_some());
 }
 
+/// What an operator left of a run whose bots are at work, and the name of the object that it was written to.
+async fn left_at_work(fake: &Fake) -> (String, &'static str) {
+    let before = Operator::start(fake);
+    let uid = apply(fake, run("a", &json!({})));
+    scheduled(fake, "a").await;
+    before.begin(&uid).await;
+    before.hear(&said(&uid, 0, Stage::Running, &[1]));
+    eventually("it is told that bots are at work, and what they did", || {
+        let status = &fake.get("botruns", "a")?["status"];
+        (status["startTime"].is_string() && status["result"]["requests"] == 10).then_some(())
+    })
+    .await;
+    before.kill().await;
+    (uid, "a-checkpoint")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_checkpoint_is_lost_ends_says_why_and_begins_no_second_time() {
+    for (damage, says) in [
+        ("deleted", "the checkpoint was deleted"),
+        ("spoiled", "the checkpoint is broken"),
+        ("without its part", "its part a-checkpoint-3 is missing"),
+    ] {
+        let fake = Fake::new();
+        let (uid, map) = left_at_work(&fake).await;
+        let mut object = fake.get("configmaps", map).expect("a checkpoint");
+        fake.remove("configmaps", map);
+        match damage {
+            "deleted" => {}
+            "spoiled" => {
+                object["binaryData"]["checkpoint.json.gz"] = json!("AAAA");
+                fake.add("configmaps", object);
+            }
+            _ => {
+                object["metadata"]["annotations"]["botarmy.dev/parts"] = json!("3");
+                fake.add("configmaps", object);
+            }
+        }
+        let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+        eventually("it is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
+        let status = fake.get("botruns", "a").expect("a run")["status"].clone();
+        assert_eq!(status["outcome"], "Errored", "{damage}");
+        assert_eq!(status["result"]["requests"], 10, "{damage}: what was told stands");
+        let conditions = status["conditions"].as_array().expect("conditions");
+        let failed = conditions.iter().find(|c| c["type"] == "Failed").expect("Failed");
+        assert_eq!(failed["reason"], "CheckpointFailed", "{damage}");
+        assert!(failed["message"].as_str().is_some_and(|m| m.contains(says)), "{damage}: {failed}");
+        eventually("its Job is gone", || fake.all("jobs").is_empty().then_some(())).await;
+        seconds(30).await;
+        assert!(!after.knows(&uid), "{damage}");
+        assert_eq!(fake.calls().to("create", "jobs").count(), 1, "{damage}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_in_doubt_answers_runners_and_writes_nothing() {
     let fake = Fake::new();

@@ -1,5 +1,6 @@
 //! What a runner says, and its orders. Pure.
 
+use super::bounds::{self, MAX_DIGEST, MAX_ROUND_TRIP_MS, MAX_TRUST_NAME};
 use super::{Army, Pod};
 use botarmy_protocol::{
     CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, Standing, TogetherOrders, VERSION,
@@ -11,9 +12,6 @@ use std::collections::BTreeMap;
 
 /// What a runner's round trip is taken for before it was measured, in milliseconds.
 const UNKNOWN_ROUND_TRIP_MS: u64 = 1000;
-
-/// Longest name of certificates that is kept, in bytes: ours are shorter.
-const MAX_TRUST_NAME: usize = 128;
 
 /// What is wrong when two runners have read different trees.
 const CHANGED: &str =
@@ -37,6 +35,9 @@ pub enum Refusal {
     /// Measures that cannot be added.
     #[error("the measures cannot be added: {0}")]
     Measures(#[from] MergeError),
+    /// Measures that take more memory than there is for one run.
+    #[error("the measures take more memory than there is for a run; one of the senders made them up")]
+    Weight,
 }
 
 impl Pod {
@@ -76,7 +77,7 @@ impl Pod {
         self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
         self.began_late_ms = self.began_late_ms.or(said.began_late_ms);
         self.heard_ms = now_ms;
-        self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms);
+        self.round_trip_ms = said.round_trip_ms.unwrap_or(self.round_trip_ms).min(MAX_ROUND_TRIP_MS);
     }
 }
 
@@ -101,25 +102,24 @@ impl Army {
         pod.hear(said, now_ms);
         pod.excused |= said.left && self.suspension.takes_pods();
         let together = self.shared.check_in(said, &mut pod.changes, now_ms);
-        self.state.pods.insert(said.pod_uid.clone(), pod.clone());
+        self.keep(&said.pod_uid, pod.clone());
         self.heard_ms = now_ms;
         self.hear_of_sources(said);
         if let (Some(refusal), None) = (&said.refusal, &self.state.refusal) {
-            self.state.refusal = Some(refusal.clone());
+            self.state.refusal = Some(bounds::refusal(refusal));
             self.stop = true;
         }
-        let ended = self.indices_of(Pod::is_done).union(self.without()).count();
-        if self.state.ended_at_ms.is_none() && ended == self.runners() {
+        if self.state.ended_at_ms.is_none() && self.all_are_done() {
             self.state.ended_at_ms = Some(now_ms);
         }
         let perform = self.perform(said, now_ms);
-        self.set_start(now_ms);
+        self.set_start(&pod, now_ms);
         Ok(self.orders(said, &pod, perform, together, now_ms))
     }
 
     /// All runners must have read the same trees.
     fn hear_of_sources(&mut self, said: &CheckIn) {
-        let Some(read) = &said.sources else { return };
+        let Some(read) = said.sources.as_ref().filter(|read| read.len() <= MAX_DIGEST) else { return };
         match &self.state.sources {
             None => self.state.sources = Some(read.clone()),
             Some(known) if known != read && self.state.refusal.is_none() => {
@@ -140,6 +140,7 @@ impl Army {
             if delta.sequence != pod.applied + 1 {
                 return Err(Refusal::Missing(delta.sequence, pod.applied + 1));
             }
+            self.make_room(delta)?;
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
             self.sum_up();
             for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {
@@ -148,7 +149,7 @@ impl Army {
             }
             pod.count(delta);
             pod.applied = delta.sequence;
-            self.state.pods.insert(said.pod_uid.clone(), pod.clone());
+            self.keep(&said.pod_uid, pod.clone());
         }
         Ok(())
     }

@@ -12,8 +12,10 @@ const GIVEN_UP_AFTER_MS: u64 = 120_000;
 pub enum Unkept {
     /// Somebody has deleted what it is written to.
     Missing,
-    /// The API server does not take it now.
+    /// The API server does not answer, or not now.
     Elsewhere,
+    /// The API server does not take it.
+    Refused,
     /// It is too large, or what was written is broken.
     ByItself,
 }
@@ -22,6 +24,8 @@ pub enum Unkept {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
     since_ms: u64,
+    /// Since when it is not only the API server that does not answer.
+    hopeless_since_ms: Option<u64>,
     why: String,
     kind: Unkept,
 }
@@ -29,8 +33,13 @@ pub struct Failing {
 impl Army {
     /// Takes note of a write that has failed.
     pub fn cannot_be_kept(&mut self, why: &str, kind: Unkept, now_ms: u64) {
-        let since_ms = self.unkept.as_ref().map_or(now_ms, |failing| failing.since_ms);
-        self.unkept = Some(Failing { since_ms, why: why.to_owned(), kind });
+        let last = self.unkept.as_ref();
+        let since_ms = last.map_or(now_ms, |failing| failing.since_ms);
+        let hopeless_since_ms = match kind {
+            Unkept::Elsewhere => None,
+            _ => Some(last.and_then(|failing| failing.hopeless_since_ms).unwrap_or(now_ms)),
+        };
+        self.unkept = Some(Failing { since_ms, hopeless_since_ms, why: why.to_owned(), kind });
     }
 
     /// Whether the object that it is written to has to be made anew.
@@ -47,9 +56,9 @@ impl Army {
     /// Why its runners wait in vain for what they have handed over to be safe. As long as the API server only does not
     /// answer, it may yet.
     pub fn cannot_end_because(&self, now_ms: u64) -> Option<&str> {
-        let failing = self.unkept.as_ref().filter(|failing| failing.kind == Unkept::ByItself)?;
-        let is_over = now_ms >= failing.since_ms.saturating_add(GIVEN_UP_AFTER_MS);
-        (is_over && self.state.ended_at_ms.is_some()).then_some(&*failing.why)
+        let failing = self.unkept.as_ref()?;
+        let since = failing.hopeless_since_ms?.max(self.state.ended_at_ms?);
+        (now_ms >= since.saturating_add(GIVEN_UP_AFTER_MS)).then_some(&*failing.why)
     }
 
     /// Its Job was made: from now on its plan must not be forgotten.
@@ -79,10 +88,16 @@ mod tests {
         assert_eq!((army.unsafe_because(10_999), army.unsafe_because(11_000)), (None, Some("too large")));
         assert_eq!(army.cannot_end_because(200_000), None, "its bots are at work");
         army.state.ended_at_ms = Some(100_000);
-        assert_eq!(army.cannot_end_because(120_999), None);
-        assert_eq!(army.cannot_end_because(121_000), Some("too large"));
-        army.cannot_be_kept("it is missing", Unkept::Missing, 130_000);
-        assert_eq!((army.lacks_its_object(), army.cannot_end_because(200_000)), (true, None));
+        assert_eq!(army.cannot_end_because(219_999), None, "so long after the end");
+        assert_eq!(army.cannot_end_because(220_000), Some("too large"));
+        army.cannot_be_kept("no answer", Unkept::Elsewhere, 230_000);
+        assert_eq!(army.cannot_end_because(600_000), None, "it may answer yet");
+        for (kind, at) in [(Unkept::Refused, 700_000), (Unkept::Missing, 730_000)] {
+            army.cannot_be_kept("forbidden", kind, at);
+            assert_eq!(army.lacks_its_object(), kind == Unkept::Missing);
+        }
+        assert_eq!(army.cannot_end_because(819_999), None, "it is so for less than two minutes");
+        assert_eq!(army.cannot_end_because(820_000), Some("forbidden"));
         let checkpoint = army.checkpoint();
         army.written(&checkpoint);
         assert!(!army.is_to_be_known());

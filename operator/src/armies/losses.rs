@@ -1,6 +1,7 @@
 //! Runners that are lost: their pods ended before their part of the run did. What is known of them is kept, what is
 //! not is named, and whoever takes their place goes on with what is left. Pure.
 
+use super::bounds::MAX_SCENARIOS;
 use super::{Army, Pod, redistribution};
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
@@ -29,6 +30,9 @@ impl Pod {
         for slice in delta.slices.iter().filter(|slice| !slice.apart) {
             self.measured_until = self.measured_until.max(slice.second.saturating_add(1));
             for (scenario, passes) in slice.totals.passes() {
+                if self.passes.len() >= MAX_SCENARIOS && !self.passes.contains_key(&scenario) {
+                    continue;
+                }
                 let sum = self.passes.entry(scenario).or_default();
                 *sum = sum.saturating_add(passes);
             }
@@ -72,22 +76,25 @@ impl Army {
     /// Takes note of the pods whose place this one has taken: one that had not begun is forgotten, and what is not
     /// known of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
-        let others = |uid: &str, pod: &Pod| uid != said.pod_uid && pod.index == said.index;
-        self.take_for_begun(others, now_ms);
+        let others = self.others(said.index, &said.pod_uid);
+        self.take_for_begun(&others, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
-            self.state.pods.retain(|uid, pod| !others(uid, pod) || pod.stage >= Stage::Running);
+            let has_begun =
+                |uid: &String| self.state.pods.get(uid).is_some_and(|p| p.stage >= Stage::Running);
+            let forgotten: Vec<String> = others.iter().filter(|uid| !has_begun(uid)).cloned().collect();
+            self.forget(said.index, &forgotten);
         }
-        if said.stage < Stage::Running {
-            return;
+        if said.stage >= Stage::Running {
+            self.close_gaps(&others, now_ms);
         }
-        self.close_gaps(others, now_ms);
     }
 
     /// Somebody does the part of these pods from now on: what is not known of them until then is named.
-    pub(super) fn close_gaps(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
+    pub(super) fn close_gaps(&mut self, pods: &[String], now_ms: u64) {
         let until = self.second(now_ms);
-        let is_lost = |uid: &str, p: &Pod| is_lost(uid, p) && !p.replaced && p.was_at_work();
-        for (uid, pod) in self.state.pods.iter_mut().filter(|(uid, p)| is_lost(uid, p)) {
+        for uid in pods {
+            let is_lost = |p: &&mut Pod| !p.replaced && p.was_at_work();
+            let Some(pod) = self.state.pods.get_mut(uid).filter(is_lost) else { continue };
             if self.state.gaps.len() < MAX_GAPS && !pod.excused {
                 self.state.gaps.push(pod.gap(uid, until));
             }
@@ -96,19 +103,20 @@ impl Army {
     }
 
     /// A pod that was told when to begin may have done so, though it was not heard any more.
-    fn take_for_begun(&mut self, is_lost: impl Fn(&str, &Pod) -> bool, now_ms: u64) {
+    fn take_for_begun(&mut self, pods: &[String], now_ms: u64) {
         if self.start_told().is_none_or(|start| start > now_ms) {
             return;
         }
-        let silent = |uid: &str, p: &Pod| is_lost(uid, p) && p.stage == Stage::Ready && p.written;
-        for (_, pod) in self.state.pods.iter_mut().filter(|(uid, p)| silent(uid, p)) {
+        for uid in pods {
+            let silent = |p: &&mut Pod| p.stage == Stage::Ready && p.written;
+            let Some(pod) = self.state.pods.get_mut(uid).filter(silent) else { continue };
             (pod.stage, pod.bots) = (Stage::Running, share(self.bots, pod.index, self.run.runners));
         }
     }
 
     /// What the part of an index has come to in the hands of those that were lost; none if nobody was.
     pub(super) fn resume(&self, index: u32) -> Option<Resume> {
-        let mut lost = self.state.pods.values().filter(|p| p.index == index && p.was_at_work()).peekable();
+        let mut lost = self.pods_of(index).filter(|p| p.was_at_work()).peekable();
         lost.peek()?;
         Some(redistribution::done(lost))
     }
@@ -146,9 +154,9 @@ impl Army {
     /// The others go on without these runners, and take over what they have left if they shall.
     pub fn go_on_without(&mut self, gone: &BTreeSet<u32>, now_ms: u64) {
         self.gone.extend(gone.iter().filter(|index| **index < self.run.runners));
-        let gone = std::mem::take(&mut self.gone);
-        self.take_for_begun(|_, pod| gone.contains(&pod.index), now_ms);
-        self.gone = gone;
+        for index in gone {
+            self.take_for_begun(&self.others(*index, ""), now_ms);
+        }
         self.deal_out(now_ms);
     }
 
@@ -180,22 +188,23 @@ impl Army {
 
     /// Whether a pod of this index is heard, or has done its part.
     pub fn is_manned(&self, index: u32, now_ms: u64) -> bool {
-        self.state.pods.values().any(|p| p.index == index && self.mans(p, now_ms))
+        self.pods_of(index).any(|p| self.mans(p, now_ms))
     }
 
     fn mans(&self, pod: &Pod, now_ms: u64) -> bool {
         pod.is_done() || (!pod.left && !pod.replaced && self.is_fresh(pod, now_ms))
     }
 
-    /// A runner whose part is in nobody's hands after the bots have begun, and for how long, in milliseconds: the one
-    /// that lacks its pod for longest.
+    /// A runner whose part is in nobody's hands after the bots have begun, and for how long another one could have taken
+    /// its place, in milliseconds: the one that lacks its pod for longest. One that is only silent may be at work; nobody
+    /// takes its place before it has stopped by itself.
     pub fn unmanned(&self, now_ms: u64) -> Option<(u32, u64)> {
         self.state.start_at_ms.filter(|start| *start <= now_ms)?;
         let mut heard = BTreeMap::new();
         for pod in self.state.pods.values() {
             let last = heard.entry(pod.index).or_insert(Some(0));
             *last = match *last {
-                Some(last) if !self.mans(pod, now_ms) => Some(pod.heard_ms.max(last)),
+                Some(last) if !self.mans(pod, now_ms) => Some(self.free_from(pod).max(last)),
                 _ => None,
             };
         }
@@ -205,9 +214,21 @@ impl Army {
         last.map(|(last, index)| (index, now_ms.saturating_sub(last.max(self.since_ms).max(self.wanted_ms))))
     }
 
+    /// From when on others may take the place of a pod that is not heard.
+    fn free_from(&self, pod: &Pod) -> u64 {
+        let is_idle = pod.left || pod.replaced || pod.why.is_some() || pod.stage < Stage::Ready;
+        let alone = if is_idle { 0 } else { self.stops_after_ms() };
+        pod.heard_ms.max(self.since_ms).saturating_add(alone)
+    }
+
     /// Whether a runner has stopped by itself that was not heard since: its lease is over, and a margin.
     pub(super) fn has_stopped_since(&self, heard_ms: u64, now_ms: u64) -> bool {
-        heard_ms.saturating_add(self.lease_ms()).saturating_add(STOPPED_MARGIN_MS) < now_ms
+        heard_ms.saturating_add(self.stops_after_ms()) < now_ms
+    }
+
+    /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
+    pub(super) fn stops_after_ms(&self) -> u64 {
+        self.lease_ms().saturating_add(STOPPED_MARGIN_MS)
     }
 
     /// How long a runner goes on by itself, in milliseconds.
@@ -222,7 +243,8 @@ impl Army {
         let is_at_work =
             |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
         let is_silent = |p: &Pod| {
-            is_at_work(p) && !p.replaced && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
+            let may_be_there = !p.replaced && !self.gone.contains(&p.index);
+            is_at_work(p) && may_be_there && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
         };
         self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
     }

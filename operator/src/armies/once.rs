@@ -3,7 +3,8 @@
 //! Which pod performs a part is written down before it is told to, so that an operator that comes back never
 //! tells another one. A pod that is gone has taken the outcome with it: the part counts as failed.
 
-use botarmy_protocol::{CheckIn, Performed, Stage};
+use super::bounds;
+use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -65,7 +66,7 @@ impl Progress {
     pub(super) fn hear(&mut self, part: Part, said: &CheckIn) -> Option<Map<String, Value>> {
         let told =
             said.performed.as_ref().filter(|told| told.part == part && self.is_given_to(&said.pod_uid))?;
-        let Performed { failure, context, .. } = told.clone();
+        let (failure, context) = bounds::performed(told);
         *self = failure.map_or(Self::Done, Self::Failed);
         Some(context)
     }

@@ -106,16 +106,17 @@ impl Army {
     /// Whether what is known of a runner that is gone is all that will be known.
     fn is_certain(&self, index: u32, now_ms: u64) -> bool {
         let is_certain = |p: &Pod| p.stage == Stage::Finished || !self.is_fresh(p, now_ms);
-        self.start_told().is_none() || self.state.pods.values().filter(|p| p.index == index).all(is_certain)
+        self.start_told().is_none() || self.pods_of(index).all(is_certain)
     }
 
     fn deal_out_one(&mut self, index: u32, now_ms: u64) {
         let begun = self.start_told().filter(|start| *start <= now_ms);
         let at_ms = begun.map_or(0, |start| self.load_ms((now_ms + NOTICE_MS).saturating_sub(start)));
-        let pods = self.state.pods.values().filter(|p| p.index == index && p.stage >= Stage::Running);
-        self.state.losses.push(Loss { index, at_ms, bots: self.bots, done: done(pods) });
+        let pods = self.pods_of(index).filter(|p| p.stage >= Stage::Running);
+        let loss = Loss { index, at_ms, bots: self.bots, done: done(pods) };
+        self.state.losses.push(loss);
         self.dealt.insert(index);
-        self.close_gaps(|_, pod| pod.index == index, now_ms + NOTICE_MS);
+        self.close_gaps(&self.others(index, ""), now_ms + NOTICE_MS);
         // Whoever has finished may have more to do now, and says so again when it knows.
         let dealt = &self.dealt;
         let finished = |p: &&mut Pod| p.stage == Stage::Finished && !p.left && !dealt.contains(&p.index);

@@ -18,6 +18,10 @@ const LONGEST_ALLOWANCE_MS: u64 = 10_000;
 pub(super) struct Start {
     state: State,
     allowance_ms: u64,
+    /// A pod was heard whose bots were at work, or had been.
+    begun: bool,
+    /// The slowest round trip since it was last looked for, in milliseconds.
+    slowest_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl Start {
             Some(_) if begun => State::Told,
             Some(_) => State::Unsure,
         };
-        Self { state, allowance_ms: FIRST_ALLOWANCE_MS }
+        Self { state, allowance_ms: FIRST_ALLOWANCE_MS, begun, slowest_ms: 0 }
     }
 
     /// The start, as runners may know it.
@@ -66,35 +70,36 @@ impl Army {
         self.start.told(&self.state)
     }
 
-    /// Proposes the start when the last runner has got ready: late enough for the slowest.
-    pub(super) fn set_start(&mut self, now_ms: u64) {
-        let earliest = now_ms + self.slowest_round_trip_ms() + MARGIN_MS;
+    /// Proposes the start when the last runner has got ready, this one: late enough for the slowest.
+    pub(super) fn set_start(&mut self, pod: &Pod, now_ms: u64) {
+        self.start.begun |= pod.stage >= Stage::Running;
+        self.start.slowest_ms = self.start.slowest_ms.max(pod.round_trip_ms);
         match (self.start.state, self.state.start_at_ms) {
             (State::Told, _) => {}
-            (_, Some(_)) if self.state.pods.values().any(|p| p.stage >= Stage::Running) => {
-                self.start.state = State::Told;
-            }
+            (_, Some(_)) if self.start.begun => self.start.state = State::Told,
             // All of them say that they wait, so that nobody was told.
-            (State::Unsure, _) if self.all_wait(now_ms) => self.propose(earliest),
-            (State::Unsure, _) => {}
-            (State::Untold, None) if self.all_wait(now_ms) => self.propose(earliest),
-            (State::Untold, Some(start)) if start < earliest => {
+            (State::Unsure, _) | (State::Untold, None) => {
+                if self.all_wait(now_ms) {
+                    self.start.slowest_ms = self.slowest_round_trip_ms();
+                    self.propose(now_ms);
+                }
+            }
+            (State::Untold, Some(start)) if start < self.earliest_ms(now_ms) => {
                 self.start.allowance_ms = (self.start.allowance_ms * 2).min(LONGEST_ALLOWANCE_MS);
-                self.propose(earliest);
+                self.propose(now_ms);
             }
             (State::Untold, _) => {}
         }
     }
 
-    fn propose(&mut self, earliest_ms: u64) {
-        self.start.state = State::Untold;
-        self.state.start_at_ms = Some(earliest_ms + self.start.allowance_ms);
+    /// By when all runners can know of it.
+    fn earliest_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add(self.start.slowest_ms).saturating_add(MARGIN_MS)
     }
 
-    /// Whether a pod waits for the start that has come after it was told: one that took another's place.
-    pub(super) fn waits_to_be_known(&self) -> bool {
-        self.start.state == State::Told
-            && self.state.pods.values().any(|p| p.stage == Stage::Ready && !p.written)
+    fn propose(&mut self, now_ms: u64) {
+        self.start.state = State::Untold;
+        self.state.start_at_ms = Some(self.earliest_ms(now_ms).saturating_add(self.start.allowance_ms));
     }
 
     /// How far the first and the last runner began from one another, in milliseconds: of those that have told when they
@@ -120,6 +125,6 @@ impl Army {
             None => true,
         };
         let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);
-        set_up && !self.is_suspended() && self.all_but_dealt(|_, p| here(p))
+        set_up && !self.is_suspended() && self.all_wait_that(here)
     }
 }

@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use botarmy_protocol::{RunRef, VERSION};
 use botarmy_report::{Delta, Slice};
@@ -72,8 +74,10 @@ fn a_start_that_was_not_written_in_time_is_a_later_one() {
     army.check_in(&ready, 1_300).unwrap();
     army.written(&slow);
     let orders = army.check_in(&ready, 1_310).unwrap();
-    assert_eq!((orders.start_at_ms, army.start_at_ms(), army.is_urgent()), (None, Some(2_040), true));
+    assert_eq!((orders.start_at_ms, army.state.start_at_ms, army.is_urgent()), (None, Some(2_040), true));
+    assert_eq!(army.start_at_ms(), None, "nobody was told");
     write(&mut army);
+    assert_eq!(army.start_at_ms(), Some(2_040));
     assert_eq!(army.check_in(&ready, 1_400).unwrap().start_at_ms, Some(2_040));
 }
 
@@ -223,15 +227,15 @@ fn nobody_was_silent_before_this_operator_came() {
 #[test]
 fn a_runner_has_stopped_by_itself_when_its_own_lease_is_over() {
     let mut army =
-        army_with(&serde_json::json!({"leaseSeconds": 20, "setup": {"tree": "T", "timeout": "10s"}}));
+        army_with(&serde_json::json!({"leaseSeconds": 30, "setup": {"tree": "T", "timeout": "10s"}}));
     for index in [0, 1, 0] {
         army.check_in(&said(index, Stage::Running, &[]), 1_000).unwrap();
     }
-    assert!(army.silent(51_000).is_empty());
-    assert_eq!(army.silent(51_001).len(), 2, "20 seconds, and a margin");
-    army.check_in(&said(1, Stage::Running, &[]), 91_000).unwrap();
+    assert!(army.silent(61_000).is_empty());
+    assert_eq!(army.silent(61_001).len(), 2, "30 seconds, and a margin");
+    army.check_in(&said(1, Stage::Running, &[]), 101_000).unwrap();
     assert!(army.is_setting_up(), "10 seconds, the lease, and a margin");
-    army.check_in(&said(1, Stage::Running, &[]), 91_001).unwrap();
+    army.check_in(&said(1, Stage::Running, &[]), 101_001).unwrap();
     assert!(matches!(army.fault(), Some((Fault::Setup, _))));
 }
 
@@ -242,7 +246,7 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
         army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
     }
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     let hear = |army: &mut Army, index, stage, at| {
         army.check_in(&said(index, stage, &[]), start + at).unwrap();
     };
@@ -252,7 +256,12 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
     hear(&mut army, 1, Stage::Running, 2_000);
     hear(&mut army, 2, Stage::Finished, 2_000);
     assert_eq!(army.unmanned(start + 11_000), None, "it may be heard again");
-    assert_eq!(army.unmanned(start + 20_000), Some((1, 18_000)));
+    assert_eq!(army.unmanned(start + 20_000), Some((1, 0)), "it may be at work, and cut off");
+    hear(&mut army, 0, Stage::Running, 160_000);
+    assert_eq!(army.unmanned(start + 160_000), Some((1, 8_000)), "two and a half minutes after it was heard");
+    army.explain("pod-1", "OOMKilled: it has ended", true);
+    assert_eq!(army.unmanned(start + 160_000), Some((1, 158_000)));
+    army.state.pods.get_mut("pod-0").unwrap().heard_ms = start + 18_000;
     assert!(army.is_manned(0, start + 20_000) && !army.is_manned(1, start + 20_000));
     // Its part is in good hands again, and then in nobody's.
     army.check_in(&CheckIn { pod_uid: "other".into(), ..said(1, Stage::Preparing, &[]) }, start + 21_000)
@@ -275,7 +284,7 @@ fn a_run_that_ends_without_any_of_its_runners_has_their_gaps() {
     let mut army = army(1);
     army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.check_in(&said(0, Stage::Running, &[1]), start + 2_000).unwrap();
     let now = start + 60_000;
     assert_eq!((army.alive(now), army.ready(now), army.lost(now)), (0, 0, 1));
@@ -332,7 +341,7 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
     assert_eq!(army.check_in(&ready(0), 4).unwrap().perform, Some(Part::Setup));
     assert_eq!(army.check_in(&ready(1), 5).unwrap().start_at_ms, None);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, None), 6).unwrap();
-    assert!(army.start_at_ms().is_some() && told.perform.is_none());
+    assert!(army.state.start_at_ms.is_some() && told.perform.is_none());
     write(&mut army);
     for index in [0, 1] {
         assert_eq!(army.check_in(&ready(index), 7).unwrap().context["token"], "t");
@@ -357,7 +366,7 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     }
     write(&mut army);
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, Some("no")), 2).unwrap();
-    assert!(told.stop && army.start_at_ms().is_some());
+    assert!(told.stop && army.state.start_at_ms.is_some());
     assert_eq!(army.fault(), Some((Fault::Setup, "no".to_owned())));
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Finished, &[]), 3).unwrap();
@@ -401,12 +410,18 @@ fn another_rate_is_told_before_it_is_due() {
     let mut army = army_with(&serde_json::json!({"bots": null, "arrivalRate": 10, "runners": null}));
     army.set_rate(10.0, 1);
     assert_eq!(army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap().rates, [], "the same");
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.set_rate(20.0, start + 5_000);
     army.set_rate(20.0, start + 5_500);
     army.set_rate(0.0, start + 9_000);
     let orders = army.check_in(&said(0, Stage::Running, &[]), start + 9_001).unwrap();
     assert_eq!(orders.rates, [(7_000, 20.0), (11_000, 0.0)]);
+    // The time in which the load stood still is none of the load's.
+    army.suspend(true, false, start + 20_000);
+    army.suspend(false, false, start + 50_000);
+    army.set_rate(5.0, start + 60_000);
+    let orders = army.check_in(&said(0, Stage::Running, &[]), start + 60_001).unwrap();
+    assert_eq!(orders.rates.last(), Some(&(32_000, 5.0)));
 }
 
 #[test]
@@ -476,7 +491,7 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
         Together { changes: vec![(1, Change::Push("l".into(), "a".into()))], ..Together::default() };
     army.check_in(&CheckIn { together, ..performed(0, Stage::Ready, Part::Setup, None) }, 2).unwrap();
     assert!(
-        army.start_at_ms().is_some() && army.is_urgent(),
+        army.state.start_at_ms.is_some() && army.is_urgent(),
         "an operator that comes back must not begin anew"
     );
     write(&mut army);
@@ -517,7 +532,7 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     begin(&mut army, "a", 0, 1_000);
     begin(&mut army, "b", 1, 1_000);
     write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     army.check_in(&said_by("a", 0, Stage::Running, vec![passes(1, 0, 7), passes(2, 1, 8)]), start + 2_100)
         .unwrap();
     army.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 9)]), start + 12_000).unwrap();
@@ -556,7 +571,7 @@ fn who_was_told_when_to_begin_may_have_done_so() {
         army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
     }
     let checkpoint = write(&mut army);
-    let start = army.start_at_ms().unwrap();
+    let start = army.state.start_at_ms.unwrap();
     // It is killed before it was heard again, and the operator with it.
     let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     after.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 1)]), start + 9_000).unwrap();
@@ -616,7 +631,7 @@ fn a_runner_that_is_gone_before_the_start_is_waited_for() {
     army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), 2_000).unwrap();
     assert_eq!(army.check_in(&said_by("b", 1, Stage::Ready, vec![]), 2_100).unwrap().start_at_ms, None);
     army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 2_200).unwrap();
-    assert!(army.start_at_ms().is_some());
+    assert!(army.state.start_at_ms.is_some());
     assert!(army.result(2_200).gaps.is_empty());
 }
 

@@ -201,7 +201,8 @@ impl Custodian {
 
     /// Does the next step of a rotation, if it is time for one.
     async fn step(&mut self, now: Timestamp) -> Result<(), Error> {
-        let step = rotation::next(&self.kept.seen(self.is_trusted(now)), now, self.setup.valid_for);
+        let seen = self.kept.seen(self.is_trusted(now), self.setup.armies.longest_lease());
+        let step = rotation::next(&seen, now, self.setup.valid_for);
         if step == Step::Wait {
             return Ok(());
         }
@@ -229,8 +230,8 @@ impl Custodian {
 
     /// Whether all runners trust what they are told to. Runs that were taken over just now may not be known yet.
     fn is_trusted(&self, now: Timestamp) -> bool {
-        let knows_all =
-            self.leads_since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= SETTLE);
+        let knows_all = self.setup.armies.are_all_known()
+            && self.leads_since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= SETTLE);
         let (bundle, now_ms) = (self.kept.bundle(), u64::try_from(now.as_millisecond()).unwrap_or_default());
         knows_all && !self.setup.armies.lock().values().any(|army| army.lacks_trust(bundle.name(), now_ms))
     }

@@ -102,13 +102,20 @@ impl Kept {
     }
 
     /// What the next step depends on.
-    pub(super) fn seen(&self, trusted: bool) -> Seen {
+    pub(super) fn seen(&self, trusted: bool, lease: Duration) -> Seen {
         let stage = match (&self.next, &self.previous) {
             (Some(_), _) => Stage::Distributing,
             (None, Some(_)) => Stage::Retiring,
             (None, None) => Stage::Steady,
         };
-        Seen { stage, since: self.since, validity: self.authority.validity, asked: self.asked, trusted }
+        Seen {
+            stage,
+            since: self.since,
+            validity: self.authority.validity,
+            asked: self.asked,
+            trusted,
+            lease,
+        }
     }
 
     /// What there is after a step.
@@ -164,23 +171,32 @@ mod tests {
         let mut secret = asked();
         secret.data = steady.write(Secret::default()).data;
         let found = Kept::read(&secret).unwrap();
-        assert_eq!((found.seen(false).stage, found.seen(false).asked), (Stage::Steady, true));
+        assert_eq!(
+            (found.seen(false, Duration::ZERO).stage, found.seen(false, Duration::ZERO).asked),
+            (Stage::Steady, true)
+        );
         let through = |kept: &Kept, step, secret: &mut Secret| {
             *secret = kept.after(step, now(), YEAR).unwrap().write(secret.clone());
             Kept::read(secret).unwrap()
         };
         let both = through(&found, Step::Begin, &mut secret);
-        assert_eq!((both.seen(false).stage, both.seen(false).asked), (Stage::Distributing, false));
+        assert_eq!(
+            (both.seen(false, Duration::ZERO).stage, both.seen(false, Duration::ZERO).asked),
+            (Stage::Distributing, false)
+        );
         assert_eq!((both.since, &both.authority), (Some(now()), &steady.authority), "the old one signs");
         let (old, new) = (&steady.authority.certificate, both.next.clone().unwrap());
         assert_eq!(both.bundle(), Bundle::of(&[old, &new.certificate]));
 
         let switched = through(&both, Step::Switch, &mut secret);
-        assert_eq!((switched.seen(false).stage, &switched.authority), (Stage::Retiring, &new));
+        assert_eq!(
+            (switched.seen(false, Duration::ZERO).stage, &switched.authority),
+            (Stage::Retiring, &new)
+        );
         assert_eq!(switched.bundle(), both.bundle(), "nobody has to be told anew");
 
         let done = through(&switched, Step::Drop, &mut secret);
-        assert_eq!((done.seen(false).stage, done.since), (Stage::Steady, None));
+        assert_eq!((done.seen(false, Duration::ZERO).stage, done.since), (Stage::Steady, None));
         assert_eq!(done.bundle(), Bundle::of(&[&new.certificate]));
         assert_eq!(secret.data.as_ref().unwrap().len(), 2, "the old key is nowhere any more");
         assert_eq!(secret.annotations().keys().collect::<Vec<_>>(), ["team"]);

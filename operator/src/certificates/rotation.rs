@@ -14,9 +14,8 @@ use std::time::Duration;
 /// How long both authorities are told before the next one signs, at least: runs that were taken over a moment ago are
 /// known by then.
 pub const SETTLE: Duration = Duration::from_secs(15);
-/// How long runners are waited for that do not say that they trust the next one. Those that live are heard each second;
-/// one that is cut off has stopped by itself by then, unless its run's lease is longer, and the file of one that only
-/// reads its file is up to date.
+/// How long runners are waited for at least that do not say that they trust the next one. Those that live are heard each
+/// second, and the file of one that only reads its file is up to date by then.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How long the old one is trusted after the next one has begun to sign: each operator has seen that by then.
 pub const FAREWELL: Duration = Duration::from_secs(60);
@@ -45,6 +44,8 @@ pub struct Seen {
     pub asked: bool,
     /// All runners have said that they trust the next one.
     pub trusted: bool,
+    /// When a runner that is cut off has stopped by itself, whichever it is.
+    pub lease: Duration,
 }
 
 /// What is to be done.
@@ -72,7 +73,8 @@ pub fn next(seen: &Seen, now: Timestamp, valid_for: Duration) -> Step {
     // By somebody else's clock, which may be ahead: whichever way it differs, the wait has an end.
     let goes_on = now.duration_since(since).unsigned_abs();
     match seen.stage {
-        Stage::Distributing if (seen.trusted && goes_on >= SETTLE) || goes_on >= PATIENCE => Step::Switch,
+        Stage::Distributing if seen.trusted && goes_on >= SETTLE => Step::Switch,
+        Stage::Distributing if goes_on >= PATIENCE.max(seen.lease) => Step::Switch,
         Stage::Retiring if goes_on >= FAREWELL => Step::Drop,
         _ => Step::Wait,
     }
@@ -124,15 +126,33 @@ mod tests {
             (Stage::Retiring, Some(NOW + 10 * DAY), young, no, no, Step::Drop),
         ] {
             let validity = Validity { from: at(validity.0), until: at(validity.1) };
-            let seen = Seen { stage, since: since.map(at), validity, asked, trusted };
+            let lease = Duration::from_secs(150);
+            let seen = Seen { stage, since: since.map(at), validity, asked, trusted, lease };
             assert_eq!(next(&seen, at(NOW), YEAR), step, "{seen:?}");
         }
     }
 
     #[test]
+    fn who_is_cut_off_is_waited_for_as_long_as_it_goes_on_alone() {
+        let validity = Validity { from: at(0), until: at(365 * DAY) };
+        let since = Some(at(1_000));
+        let lease = Duration::from_secs(3_630);
+        let seen = Seen { stage: Stage::Distributing, since, validity, asked: false, trusted: false, lease };
+        assert_eq!(next(&seen, at(1_000 + 3_629), YEAR), Step::Wait);
+        assert_eq!(next(&seen, at(1_000 + 3_630), YEAR), Step::Switch);
+    }
+
+    #[test]
     fn a_shorter_time_holds_for_an_authority_that_there_is_already() {
         let validity = Validity { from: at(0), until: at(365 * DAY) };
-        let seen = Seen { stage: Stage::Steady, since: None, validity, asked: false, trusted: false };
+        let seen = Seen {
+            stage: Stage::Steady,
+            since: None,
+            validity,
+            asked: false,
+            trusted: false,
+            lease: PATIENCE,
+        };
         let month = Duration::from_secs(30 * 24 * 3600);
         assert_eq!(next(&seen, at(20 * DAY - 1), month), Step::Wait);
         assert_eq!(next(&seen, at(20 * DAY), month), Step::Begin);

@@ -124,6 +124,9 @@ async fn write_others(
     for (number, part) in others {
         let name = part_name(run, *number);
         let known = call("reading a part of the checkpoint", maps.get_metadata_opt(&name)).await?;
+        if known.as_ref().is_some_and(|map| !has_same_owner(&map.metadata, head)) {
+            return Err(Error::Taken(name));
+        }
         seen.push((name, known.and_then(|map| map.metadata.resource_version), part));
     }
     if !seen.is_empty() {
@@ -136,6 +139,14 @@ async fn write_others(
         write_part(maps, name, version, head, part).await?;
     }
     Ok(())
+}
+
+/// Whether both belong to one run: another one of its name, which was deleted, is another run.
+fn has_same_owner(part: &ObjectMeta, head: &ObjectMeta) -> bool {
+    let owners =
+        |meta: &ObjectMeta| meta.owner_references.iter().flatten().map(|o| o.uid.clone()).collect::<Vec<_>>();
+    let owners_of_head = owners(head);
+    owners(part).iter().any(|uid| owners_of_head.contains(uid))
 }
 
 async fn write_part(

@@ -17,6 +17,8 @@ use kube::{Api, Resource, ResourceExt};
 
 /// Most pods and events that are read to tell why a run waits: one cause is enough.
 const MAX_LISTED: u32 = 100;
+/// Why the measures of a run that has begun are lost, if there are none.
+const DELETED: &str = "the checkpoint was deleted while no operator knew the run; what was measured is lost but for what the status tells";
 /// How old a pod is before its events are read; most are at work by then.
 const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
@@ -24,6 +26,8 @@ const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 pub(super) struct Found {
     /// What an earlier operator wrote, if this one does not know the run.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// Why what an earlier operator wrote of a run under way is lost, if it is.
+    pub(super) unreadable: Option<String>,
     /// Its namespace is being deleted.
     pub(super) namespace_ends: bool,
     /// The run's Job; of a run that waits for its runners or has lost them, also what tells why.
@@ -31,9 +35,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether no runner will check in any more. Those of somebody else's Job never will.
+    /// Whether no runner will check in any more.
     pub(super) fn runners_are_gone(&self, uid: &str) -> bool {
-        self.evidence.job.as_ref().is_none_or(|job| cause::has_ended(job) || !is_owned(job, uid))
+        are_gone(&self.evidence, uid)
     }
 
     /// The Job that is still there of a run that is over without having begun, or that was ended without its runners.
@@ -87,16 +91,12 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
     let job = job.filter(|job| Belongs::to(job, run, uid) != Belongs::ToOneBefore);
     let start = context.armies.lock().get(uid).map(Army::start_at_ms);
-    // A run whose Job somebody has deleted goes on all the same.
-    let was_scheduled = job.is_some() || run.status.as_ref().is_some_and(|s| s.phase != Phase::Pending);
-    let checkpoint = match start {
-        None if was_scheduled => {
-            checkpoint::read(context.client.clone(), &namespace, &run.name_any()).await?
-        }
-        _ => None,
+    let mut evidence = Evidence { job, ..Evidence::default() };
+    let (checkpoint, unreadable) = match start {
+        None if may_have_checkpoint(run, uid, &evidence) => read_checkpoint(context, run, &namespace).await?,
+        _ => (None, None),
     };
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
-    let mut evidence = Evidence { job, ..Evidence::default() };
     let now = now_ms();
     let lacks_why = |army: &Army| army.has_unexplained_loss(now) || army.unmanned(now).is_some();
     let unexplained = context.armies.lock().get(uid).is_some_and(lacks_why);
@@ -109,7 +109,37 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let lacks_pods = evidence.job.as_ref().is_none_or(|job| cause::lacks_pods(job) && !cause::has_ended(job));
     let namespace_ends =
         start.is_some() && lacks_pods && !super::is_over(run) && is_ending(context, &namespace).await?;
-    Ok(Found { checkpoint, namespace_ends, evidence })
+    Ok(Found { checkpoint, unreadable, namespace_ends, evidence })
+}
+
+/// Whether a checkpoint is worth a look. A run whose Job somebody has deleted goes on all the same; of one that is over
+/// nobody wants it whose runners are gone.
+fn may_have_checkpoint(run: &BotRun, uid: &str, evidence: &Evidence) -> bool {
+    if super::is_over(run) {
+        return !are_gone(evidence, uid) && !super::has_been_over_for_long(run);
+    }
+    evidence.job.is_some() || run.status.as_ref().is_some_and(|s| s.phase != Phase::Pending)
+}
+
+/// What an earlier operator wrote of a run, or why it is lost: the objects belong to the run's namespace, where others may
+/// change and delete them.
+async fn read_checkpoint(
+    context: &Context,
+    run: &BotRun,
+    namespace: &str,
+) -> Result<(Option<Checkpoint>, Option<String>), Error> {
+    let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
+    match checkpoint::read(context.client.clone(), namespace, &run.name_any()).await {
+        Ok(None) if begun => Ok((None, Some(DELETED.to_owned()))),
+        Ok(checkpoint) => Ok((checkpoint, None)),
+        Err(error) if error.is_broken() => Ok((None, Some(error.to_string()))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether no runner will check in any more. Those of somebody else's Job never will.
+fn are_gone(evidence: &Evidence, uid: &str) -> bool {
+    evidence.job.as_ref().is_none_or(|job| cause::has_ended(job) || !is_owned(job, uid))
 }
 
 /// Whether a namespace is being deleted.

@@ -241,7 +241,9 @@ fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
             Course::Fails(seen.kept.take().unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }
         None if seen.late && !army.is_setting_up() => {
-            Course::Fails(seen.kept.take().unwrap_or_else(|| silent(context, army)))
+            let unsafe_because = army.unsafe_because(now);
+            let unwritten = || unsafe_because.map(|why| Cause::new(Reason::CheckpointFailed, why));
+            Course::Fails(seen.kept.take().or_else(unwritten).unwrap_or_else(|| silent(context, army)))
         }
         _ => Course::GoesOn,
     }
@@ -359,6 +361,21 @@ fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
     status.phase = Phase::Running;
     let message = format!("the bots are being ended; {}", cause.message);
     set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+}
+
+/// The status of a run of which nothing is known any more but what the status says.
+pub(super) fn unreadable(run: &BotRun, why: &str) -> BotRunStatus {
+    let mut status = begin(run);
+    (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
+    status.completion_time = Some(time(now_ms()));
+    if let Some(result) = &mut status.result {
+        result.outcome = RunOutcome::Errored;
+    }
+    let reason = Reason::CheckpointFailed.to_string();
+    set(&mut status, run, conditions::RUNNING, false, &reason, why);
+    finish(&mut status, run, RunOutcome::Errored, &reason, why);
+    progress(&mut status, run, true, None);
+    status
 }
 
 /// Ends a run whose runners cannot do their work; what was measured is kept.

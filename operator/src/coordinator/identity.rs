@@ -10,6 +10,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -22,6 +23,9 @@ const STALE: Duration = Duration::from_secs(900);
 const REFUSED: Duration = Duration::from_secs(30);
 /// Most reviews that are remembered, of each kind.
 const MAX_REMEMBERED: usize = 10_000;
+/// So many tokens that turn out to be none may come from one address in that time; then no other one that is not known is
+/// asked for. Whoever makes tokens up by the thousand must not make us ask by the thousand.
+const MAX_REFUSALS: u32 = 50;
 /// Most questions to the API server at the same time: whoever has no token must not keep it from its work.
 const MAX_QUESTIONS: usize = 32;
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -33,6 +37,9 @@ pub enum Error {
     /// The API server does not vouch for the token.
     #[error("the token is not valid for the audience {AUDIENCE}")]
     Token,
+    /// Too many tokens from there were not valid.
+    #[error("too many tokens from this address are not valid; call again in {REFUSED:?}")]
+    TooMany,
     /// The pod is not the runner it says it is.
     #[error("the token's pod is not runner {0} of this run")]
     NotThatRunner(u32),
@@ -49,6 +56,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Token => StatusCode::UNAUTHORIZED,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NotThatRunner(_) => StatusCode::FORBIDDEN,
             Self::Api(_) | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -57,7 +65,7 @@ impl Error {
     /// What it is counted as.
     pub fn counted(&self) -> CheckedIn {
         match self {
-            Self::Token => CheckedIn::Token,
+            Self::Token | Self::TooMany => CheckedIn::Token,
             Self::NotThatRunner(_) => CheckedIn::NotThatRunner,
             Self::Api(_) | Self::Timeout => CheckedIn::Api,
         }
@@ -74,6 +82,16 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// The UID of its pod.
+    pub fn pod_uid(&self) -> &str {
+        &self.pod_uid
+    }
+
+    /// The UID of its run, as its pod's label says it.
+    pub fn run_uid(&self) -> &str {
+        &self.run_uid
+    }
+
     /// Checks that this is the runner that somebody says to be.
     pub fn is(&self, said: &CheckIn) -> Result<(), Error> {
         let claimed = (&said.run.namespace, &said.pod_uid, &said.run.uid, said.index);
@@ -87,6 +105,8 @@ impl Runner {
 struct Memory {
     known: HashMap<[u8; 32], (Instant, Runner)>,
     refused: HashMap<[u8; 32], Instant>,
+    /// Since when, and how many, by the address that they came from.
+    refusals: HashMap<IpAddr, (Instant, u32)>,
 }
 
 /// What is remembered of a token.
@@ -109,6 +129,27 @@ impl Memory {
             Some((at, runner)) if at.elapsed() < STALE => Remembered::Stale(runner.clone()),
             _ => Remembered::Nothing,
         }
+    }
+
+    /// Takes note of a token from there that is none.
+    fn count_refusal(&mut self, from: IpAddr) {
+        if self.refusals.len() >= MAX_REMEMBERED {
+            self.refusals.retain(|_, (since, _)| since.elapsed() < REFUSED);
+        }
+        if self.refusals.len() >= MAX_REMEMBERED && !self.refusals.contains_key(&from) {
+            return;
+        }
+        let (since, refusals) = self.refusals.entry(from).or_insert((Instant::now(), 0));
+        if since.elapsed() >= REFUSED {
+            (*since, *refusals) = (Instant::now(), 0);
+        }
+        *refusals = refusals.saturating_add(1);
+    }
+
+    /// Whether nobody is asked any more for tokens from there that are not known.
+    fn is_tired_of(&self, from: IpAddr) -> bool {
+        let refusals = self.refusals.get(&from).filter(|(since, _)| since.elapsed() < REFUSED);
+        refusals.is_some_and(|(_, refusals)| *refusals >= MAX_REFUSALS)
     }
 
     fn learn(&mut self, key: [u8; 32], reviewed: &Result<Runner, Error>) {
@@ -157,7 +198,7 @@ impl Reviewer {
 
     /// Tells which runner a token belongs to. One that is known is answered for at once, also while the API server is
     /// away.
-    pub async fn identify(self: &Arc<Self>, token: &str) -> Result<Runner, Error> {
+    pub async fn identify(self: &Arc<Self>, token: &str, from: Option<IpAddr>) -> Result<Runner, Error> {
         let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let remembered = self.memory().recall(&key);
         match remembered {
@@ -176,8 +217,16 @@ impl Reviewer {
             Remembered::Nothing => {
                 let question = tokio::time::timeout(TIMEOUT, self.questions.acquire()).await;
                 let _question = question.map_err(|_| Error::Timeout)?.map_err(|_| Error::Timeout)?;
+                // Only now: of many that have waited together, those before may have been refused.
+                if from.is_some_and(|from| self.memory().is_tired_of(from)) {
+                    return Err(Error::TooMany);
+                }
                 let reviewed = self.ask(token).await;
-                self.memory().learn(key, &reviewed);
+                let mut memory = self.memory();
+                memory.learn(key, &reviewed);
+                if let (Err(Error::Token), Some(from)) = (&reviewed, from) {
+                    memory.count_refusal(from);
+                }
                 reviewed
             }
         }
@@ -239,6 +288,26 @@ mod tests {
         assert!(matches!(memory.recall(&key), Remembered::Stale(_)), "the API server is away");
         memory.learn(key, &Err(Error::Token));
         assert!(matches!(memory.recall(&key), Remembered::Refused));
+    }
+
+    #[test]
+    fn who_makes_tokens_up_is_not_asked_for_any_more() {
+        let (from, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut memory = Memory::default();
+        for _ in 0..MAX_REFUSALS {
+            assert!(!memory.is_tired_of(from));
+            memory.count_refusal(from);
+        }
+        assert!(memory.is_tired_of(from) && !memory.is_tired_of(other));
+        let Some(old) = Instant::now().checked_sub(REFUSED) else { panic!("a young machine") };
+        memory.refusals.insert(from, (old, u32::MAX));
+        assert!(!memory.is_tired_of(from), "for a while");
+        memory.count_refusal(from);
+        assert_eq!(memory.refusals[&from].1, 1);
+        for n in 0..20_000_u32 {
+            memory.count_refusal(IpAddr::from(n.to_be_bytes()));
+        }
+        assert_eq!(memory.refusals.len(), MAX_REMEMBERED);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Most keys.
 pub const MAX_KEYS: usize = 10_000;
+/// Longest key, in bytes; the bots' own are shorter. Those that were taken away are kept for a while.
+pub const MAX_KEY: usize = 256;
 /// Largest value, in bytes of JSON.
 pub const MAX_VALUE: usize = 64 << 10;
 /// Most that all values take together, in bytes of JSON with their keys.
@@ -109,6 +111,8 @@ enum Error {
     Value(String, usize),
     #[error("shared values take more than {MAX_TOTAL} bytes together; share fewer or smaller ones")]
     Total,
+    #[error("a shared key has {0} bytes, more than {MAX_KEY}; use a shorter one")]
+    Key(usize),
     #[error("more than {MAX_KEYS} keys are shared; use fewer")]
     Keys,
 }
@@ -221,6 +225,13 @@ impl Store {
 
     /// Sets a value within the bounds, and gives it back.
     fn set(&mut self, key: String, value: Value) -> Result<Value, Error> {
+        if key.len() > MAX_KEY {
+            return Err(Error::Key(key.len()));
+        }
+        // Nothing is taken away where nothing was.
+        if value.is_null() && !self.entries.contains_key(&key) {
+            return Ok(value);
+        }
         let cost = |value: &Value| if value.is_null() { 0 } else { key.len() + value.to_string().len() };
         let (old, new) = (self.entries.get(&key).map_or(0, |entry| cost(&entry.value)), cost(&value));
         if new > MAX_VALUE + key.len() {
@@ -349,6 +360,15 @@ mod tests {
     fn a_store_is_bounded_and_what_is_refused_changes_nothing() {
         let mut store = Store::default();
         let text = |bytes: usize| json!("x".repeat(bytes));
+        for change in
+            [Change::Put("k".repeat(MAX_KEY + 1), json!(1)), Change::Delete("k".repeat(MAX_KEY + 1))]
+        {
+            assert!(
+                matches!(store.apply(change), Answer::Refused(reason) if reason.contains("a shorter one"))
+            );
+        }
+        store.apply(Change::Delete("never".into()));
+        assert_eq!(store, Store::default(), "no trace is left of what never was");
         assert!(matches!(store.apply(Change::Put(key(), text(MAX_VALUE + 1))), Answer::Refused(_)));
         for n in 0..7 {
             assert!(matches!(store.apply(Change::Put(format!("{n}"), text(MAX_VALUE - 2))), Answer::Made(_)));

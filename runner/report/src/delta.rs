@@ -45,6 +45,11 @@ impl Delta {
         Ok(sum)
     }
 
+    /// What its slices take in memory, in bytes, about.
+    pub fn weight(&self) -> usize {
+        self.slices.iter().map(|slice| slice.totals.weight()).sum()
+    }
+
     /// Adds all slices to `totals`, those of the warm-up to `warmup`; or none of them when one does not
     /// fit.
     pub fn merge_into(&self, totals: &mut Totals, warmup: &mut Totals) -> Result<(), MergeError> {

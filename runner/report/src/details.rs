@@ -86,6 +86,9 @@ impl<K: Ord + Clone, const MOST: usize> Least<K, MOST> {
     }
 }
 
+/// An entry of a mapping, in bytes, about.
+const ENTRY: usize = 64;
+
 /// The failures of one class; the samples are their texts.
 pub type Samples = Least<String, MAX_SAMPLES>;
 /// How often each status code came.
@@ -121,6 +124,14 @@ impl Details {
                 part.get_or_insert_with(|| Box::new(Histogram::new(highest))).record(u64::from(us));
             }
         }
+    }
+
+    /// What it takes beside itself, in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        let texts = self.failures.values().flat_map(|samples| samples.counts().keys());
+        let texts: usize = texts.map(|text| text.len() + ENTRY).sum();
+        let parts: usize = self.parts.iter().flatten().map(|histogram| histogram.weight()).sum();
+        texts + parts + (self.failures.len() + self.statuses.counts().len()) * ENTRY
     }
 
     /// Adds everything in `other`, exactly.

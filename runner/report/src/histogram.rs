@@ -76,6 +76,11 @@ impl Histogram {
         }
     }
 
+    /// What it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.counters.weight()
+    }
+
     /// Counts a value of `us` microseconds; 0 is legal.
     #[inline]
     pub fn record(&mut self, us: u64) {

@@ -110,6 +110,12 @@ impl Series {
         counted.fold(0, |sum, outcome| sum.saturating_add(self.count(outcome)))
     }
 
+    /// What it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.by_outcome.iter().flatten().map(|histogram| histogram.weight()).sum::<usize>()
+    }
+
     /// Number of executions of any outcome; wide, so that it can be checked against 64 bits.
     pub(crate) fn sample_count(&self) -> u128 {
         Outcome::ALL.into_iter().map(|outcome| u128::from(self.count(outcome))).sum()

@@ -120,6 +120,12 @@ impl Row {
         self.stages.values().chain([&self.series]).filter(|series| !series.is_empty())
     }
 
+    /// What it takes in memory, in bytes, about.
+    fn weight(&self) -> usize {
+        let stages: usize = self.stages.values().map(Series::weight).sum();
+        size_of::<Self>() + self.base.len() + self.series.weight() + stages + self.details.weight()
+    }
+
     fn sample_count(&self) -> u128 {
         let samples: u128 = self.each_series().map(Series::sample_count).sum();
         samples.max(self.details.most_samples())
@@ -226,6 +232,12 @@ impl Totals {
     pub fn select(&self, name: &str) -> Option<Series> {
         let selector = Selector { action: Some(name.to_owned()), ..Selector::default() };
         Some(self.select_by(&selector)).filter(|series| !series.is_empty())
+    }
+
+    /// What they take in memory, in bytes, about.
+    pub fn weight(&self) -> usize {
+        let rows: usize = self.rows.iter().map(|(key, row)| key.len() + row.weight()).sum();
+        size_of::<Self>() + rows + self.health.lag.weight()
     }
 
     /// The merge of one row for what has been checked.

@@ -197,7 +197,7 @@ pub const MAX_RUNNERS: u32 = 1000;
 /// How long a runner goes on without its coordinator, unless it is said.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
 /// A shorter one would end with every operator that is exchanged.
-const MIN_LEASE_SECONDS: i32 = 15;
+const MIN_LEASE_SECONDS: i32 = 30;
 const MAX_LEASE_SECONDS: i32 = 3600;
 /// How long what is going on may take to end, unless it is said.
 pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(30);
@@ -474,13 +474,13 @@ mod tests {
     fn a_lease_has_its_bounds() {
         let lease = |seconds: i32| check(&json!({"trees": {"T": "done"}, "leaseSeconds": seconds}));
         assert_eq!(check(&json!({"trees": {"T": "done"}})).expect("a run").lease, DEFAULT_LEASE);
-        for seconds in [15, 3600] {
+        for seconds in [30, 3600] {
             let expected = Duration::from_secs(u64::try_from(seconds).expect("above zero"));
             assert_eq!(lease(seconds).expect("a run").lease, expected);
         }
-        for seconds in [-1, 0, 14, 3601] {
+        for seconds in [-1, 0, 29, 3601] {
             let told = format!(
-                "spec.leaseSeconds: a runner goes on by itself for 15 to 3600 seconds, not {seconds}"
+                "spec.leaseSeconds: a runner goes on by itself for 30 to 3600 seconds, not {seconds}"
             );
             assert_eq!(lease(seconds).expect_err("a mistake"), [told]);
         }

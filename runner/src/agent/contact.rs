@@ -62,10 +62,10 @@ pub(super) struct Contact {
 
 impl Contact {
     /// Nothing has been said yet.
-    pub(super) fn new(identity: Identity) -> Result<Self, link::Error> {
+    pub(super) fn new(identity: Identity, files: Files) -> Result<Self, link::Error> {
         let (together, requests) = Together::there();
         Ok(Self {
-            link: Link::new(&identity.coordinator, Files::mounted())?,
+            link: Link::new(&identity.coordinator, files)?,
             identity,
             outbox: Outbox::default(),
             heard: Instant::now(),

@@ -2,13 +2,14 @@
 
 use super::output::complain;
 use super::{Exit, runtime};
-use crate::agent::{Error, Identity, run};
+use crate::agent::{Error, Files, Identity, run};
 use tokio::runtime::Builder;
 
 pub(super) fn agent() -> Exit {
     let runtime = runtime::build(Builder::new_multi_thread().worker_threads(1));
     let identity = Identity::read(|name| std::env::var(name).ok());
-    let worked = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(run(identity?)));
+    let work = async { run(identity?, Files::mounted()).await };
+    let worked = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(work));
     match worked {
         Ok(()) => Exit::Passed,
         Err(error) => {

@@ -9,6 +9,9 @@ use botarmy_spec::types::Spacing;
 use botarmy_tree::draw::Draw;
 use std::time::Duration;
 
+/// More arrivals than any run has.
+const MOST_DRAWN: u64 = 1 << 40;
+
 /// The arrivals of one worker, in order: their numbers over the whole army, from 0, and their times
 /// since the start.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ impl Arrivals {
             return whole_above(end);
         }
         let mut sums = self.first_sums.clone();
-        (0..).find(|arrival| sums.of(*arrival) >= end).unwrap_or(u64::MAX)
+        (0..MOST_DRAWN).find(|arrival| sums.of(*arrival) >= end).unwrap_or(MOST_DRAWN)
     }
 
     /// Passes over the next one.

@@ -88,6 +88,6 @@ fn a_runner_that_is_cut_off_for_longer_than_its_lease_stops_by_itself() {
 #[cfg(feature = "long")]
 #[test]
 fn a_shorter_lease_is_over_sooner() {
-    let fields = json!({"duration": "2m", "leaseSeconds": 20});
-    cut_off_until_it_stops("short-lease", &fields, Duration::from_secs(60));
+    let fields = json!({"duration": "2m", "leaseSeconds": 30});
+    cut_off_until_it_stops("short-lease", &fields, Duration::from_secs(70));
 }

@@ -40,17 +40,17 @@ fn a_loss_is_dealt_out_when_all_is_known_and_told_when_it_is_written() {
     lose(&mut army, 1, start + 14_000);
     assert!(army.state.losses.is_empty());
     lose(&mut army, 1, start + 14_001);
-    let expected = Loss {
+    let expected = [Loss {
         index: 1,
         at_ms: 16_001,
         bots: 9,
         done: Resume { iterations: [(String::new(), 14)].into(), ..Resume::default() },
-    };
-    assert_eq!(army.state.losses, [expected.clone()]);
+    }];
+    assert_eq!(army.state.losses, expected);
     assert_eq!((hear(&mut army, 14_100).losses, army.is_urgent()), (vec![], true), "it could be lost again");
     write(&mut army);
-    assert_eq!(hear(&mut army, 14_200).losses, [expected.clone()]);
-    assert_eq!(hear(&mut army, 14_300).losses, [expected.clone()], "until it is known");
+    assert_eq!(hear(&mut army, 14_200).losses, expected);
+    assert_eq!(hear(&mut army, 14_300).losses, expected, "until it is known");
     let knows = says(0, Stage::Running, 1, vec![]);
     assert_eq!(army.check_in(&knows, start + 14_400).unwrap().losses, []);
     // It is dealt out once, and survives the operator.
@@ -58,7 +58,7 @@ fn a_loss_is_dealt_out_when_all_is_known_and_told_when_it_is_written() {
     assert_eq!(army.state.losses.len(), 1);
     let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, start + 60_000);
     let late = after.check_in(&says(2, Stage::Running, 0, vec![]), start + 60_000).unwrap();
-    assert_eq!(late.losses, [expected]);
+    assert_eq!(late.losses, expected);
     let gaps = after.final_result(start + 71_000).gaps;
     let of_lost = gaps.iter().find(|gap| gap.index == 1).unwrap();
     assert_eq!((of_lost.from, of_lost.until), (2, 17), "until others have its arrivals");

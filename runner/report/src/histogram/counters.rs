@@ -91,6 +91,16 @@ impl Counters {
         }
     }
 
+    /// What they take beside themselves, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let page = |page: &Page| match page {
+            Page::Narrow(counts) => size_of_val(&**counts),
+            Page::Wide(counts) => size_of_val(&**counts),
+        };
+        let pages: usize = self.pages.iter().flatten().map(page).sum();
+        pages + self.pages.capacity() * size_of::<Option<Page>>() + self.few.capacity() * size_of::<u16>()
+    }
+
     /// The counts above zero with their slots, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u64)> {
         let mut sorted = self.few.clone();

@@ -25,7 +25,7 @@ pub struct OperationSpec {
     /// For how many seconds a runner goes on by itself when it cannot reach the operator; then it stops its bots. Half
     /// a minute after that it is taken for lost, and its pod is deleted. Default 120.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 15, max = 3600))]
+    #[schemars(range(min = 30, max = 3600))]
     pub lease_seconds: Option<i32>,
 
     /// How long the run may wait for its runners' pods before it is given up. Default: what was chosen when the
