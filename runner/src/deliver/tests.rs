@@ -163,8 +163,9 @@ async fn a_refusal_is_told_at_once() {
 /// Of what a server repeats there is no part of a secret to be seen, wherever it is cut.
 #[tokio::test]
 async fn no_part_of_a_secret_is_told_however_long_it_is() {
-    let token: String = (0..100).map(|n| format!("eyJ{n:03}")).collect();
-    let part = |told: &str| (0..100).any(|n| told.contains(&format!("eyJ{n:03}")));
+    let parts: Vec<String> = (0..100).map(|n| format!("eyJ{n:03}")).collect();
+    let token = parts.concat();
+    let part = |told: &str| parts.iter().any(|part| told.contains(part));
     let read = 64 << 10;
     for (what, before) in
         [("longer than what is told", 0), ("at its end", 190), ("cut by what is read", read - 300)]
