@@ -6,6 +6,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+#[path = "docs/links.rs"]
+mod links;
+
 use botarmy_spec::Run;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_tree::{Actions, Findings};

@@ -28,6 +28,8 @@ use serde_json::{Value, json};
 pub const RUN_LABEL: &str = "botarmy.dev/run";
 /// The label of all objects of a run, pods included, with the run's UID.
 pub const RUN_UID_LABEL: &str = "botarmy.dev/run-uid";
+/// The annotation of a run whose value, whenever it is another one, asks for its result to be exported again.
+pub const EXPORT_AGAIN_ANNOTATION: &str = "botarmy.dev/export-again";
 /// The name of the container of a pod that runs the bots.
 pub const RUNNER_CONTAINER: &str = "runner";
 

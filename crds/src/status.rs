@@ -93,7 +93,7 @@ pub struct BotRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "atomic"))]
     pub top_errors: Vec<TopError>,
-    /// The export of the result that was ended last, of a run that has one.
+    /// The export of the result that is under way or was ended last, of a run that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<ExportStatus>,
     /// The figures so far, merged over all runners; those of the whole run once it is over.
@@ -101,15 +101,16 @@ pub struct BotRunStatus {
     pub result: Option<RunResult>,
 }
 
-/// An export that has ended.
+/// An export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExportStatus {
-    /// The Job that took the result to where it shall be; it is called after what was to be done.
+    /// The Job that takes the result to where it shall be; it is called after what is to be done.
     #[schemars(length(max = 253))]
     pub job: String,
-    /// When it ended, well or not; the condition Exported tells which.
-    pub completion_time: Time,
+    /// When it ended, well or not; the condition Exported tells which. None while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
 }
 
 /// A class of failures.

@@ -25,7 +25,7 @@ use crate::armies::{Armies, Army};
 use crate::backoff::Backoff;
 use crate::certificates::InForce;
 use crate::election::Leadership;
-use crate::events::{self, Happened};
+use crate::events;
 use crate::metrics::{Metrics, Reconciled};
 use crate::readiness::Readiness;
 use crate::{Settings, api_call, leading};
@@ -37,7 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
-use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
@@ -216,7 +216,10 @@ pub async fn run(
         .inspect_ok(follow)
         .applied_objects()
         .default_backoff()
-        .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(deletion_mark).combine(export::asked_again),
+            PredicateConfig::default(),
+        );
     let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
         .touched_objects()
         .default_backoff()
@@ -254,7 +257,10 @@ async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Resul
             let namespace = guarded.namespace().unwrap_or_default();
             tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
             if context.leadership.leads() {
-                unreadable(context, guarded, &invalid.error).await;
+                let happened = events::unreadable(&invalid.error);
+                if !events::tell(&context.recorder, &guarded.object_ref(&()), happened).await {
+                    context.metrics.event_lost();
+                }
             }
             return Ok(Action::await_change());
         }
@@ -274,16 +280,6 @@ async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Resul
         return Ok(Action::await_change());
     }
     done
-}
-
-/// Tells of an object that is none of its kind: written before its definition was as strict as it is.
-async fn unreadable(context: &Context, guarded: &DeserializeGuard<BotRun>, error: &str) {
-    let note = format!("the object cannot be read, and is left alone: {error}; delete it and apply it anew");
-    let (type_, reason) = (EventType::Warning, "Unreadable".to_owned());
-    let happened = Happened { type_, reason, note, related: None };
-    if !events::tell(&context.recorder, &guarded.object_ref(&()), happened).await {
-        context.metrics.event_lost();
-    }
 }
 
 /// The first step of the pipeline, and those that its outcome asks for.
@@ -367,13 +363,16 @@ async fn after_the_end(
     let mut status = status::of_the_end(run);
     let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
     status::write(context, run, status).await?;
-    if let Some(job) = found.left_over(run, uid) {
+    let left_over = found.left_over(run, uid);
+    if let Some(job) = left_over {
         apply::discard(context, job).await?;
-        context.armies.leave(uid);
-        return until_deleted(context, run, uid, export).await;
     }
-    if found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some() {
-        context.armies.leave(uid);
+    let is_left = found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some();
+    if left_over.is_some() || is_left {
+        // All of the result is here alone, until it is kept for its export.
+        if export != Export::Unkept {
+            context.armies.leave(uid);
+        }
         return until_deleted(context, run, uid, export).await;
     }
     // A runner that has not heard yet that its measures are safe must still be answered.
@@ -392,7 +391,7 @@ fn has_been_over_for_long(run: &BotRun) -> bool {
 
 /// Deletes a run when its time is over; a run that is kept for ever is not looked at again.
 async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Export) -> Result<Action, Error> {
-    if export == Export::UnderWay {
+    if matches!(export, Export::Unkept | Export::UnderWay) {
         return Ok(Action::requeue(AGAIN));
     }
     let status = run.status.as_ref();
@@ -403,7 +402,8 @@ async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Expor
     match policy::ttl::remaining(
         ttl,
         status.and_then(|s| s.outcome),
-        policy::ttl::since(ended.or_else(refused), export),
+        ended.or_else(refused),
+        export,
         Timestamp::now(),
     ) {
         None => Ok(Action::await_change()),

@@ -12,7 +12,7 @@ mod history;
 mod runs;
 mod status;
 
-use crate::api_call::{self, NOT_FOUND, call};
+use crate::api_call::{self, CONFLICT, NOT_FOUND, call};
 use crate::backoff::Backoff;
 use crate::controller::deletion_mark;
 use crate::election::Leadership;
@@ -63,6 +63,9 @@ enum Error {
     /// Something cannot be written as JSON.
     #[error("a run cannot be built: {0}")]
     Build(#[from] serde_json::Error),
+    /// Another one is written over it, or the watch is behind.
+    #[error("the schedule is not as it was looked at any more")]
+    Outdated,
 }
 
 /// What each reconcile is given.
@@ -77,7 +80,22 @@ struct Context {
     runs_are_known: AtomicBool,
     /// The status of each schedule, by UID, as it was written last. What the watch shows may be older, and a run
     /// that was deleted since cannot be remembered by anything else.
-    written: Mutex<HashMap<String, BotRunScheduleStatus>>,
+    written: Mutex<HashMap<String, Known>>,
+}
+
+/// The status of a schedule, and in which version of it that stands.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    status: BotRunScheduleStatus,
+    version: Option<String>,
+}
+
+impl Known {
+    /// Whether it is later than another one. Versions grow; of one that is no number nothing is known.
+    fn is_later_than(&self, other: &Self) -> bool {
+        let number = |known: &Self| known.version.as_ref()?.parse::<u64>().ok();
+        number(self).zip(number(other)).is_some_and(|(own, other)| own > other)
+    }
 }
 
 impl Context {
@@ -90,10 +108,15 @@ impl Context {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| known.contains(uid));
     }
 
-    /// The status of a schedule as it was written last, or as it was found.
-    fn last_status(&self, schedule: &BotRunSchedule, uid: &str) -> BotRunScheduleStatus {
+    /// The status of a schedule as it was found, or as it was written here if that was later: somebody else may have led
+    /// in between.
+    fn last_status(&self, schedule: &BotRunSchedule, uid: &str) -> Known {
+        let found = Known {
+            status: schedule.status.clone().unwrap_or_default(),
+            version: schedule.resource_version(),
+        };
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.get(uid).or(schedule.status.as_ref()).cloned().unwrap_or_default()
+        written.get(uid).filter(|written| written.is_later_than(&found)).cloned().unwrap_or(found)
     }
 
     /// The runs of a schedule, in the order in which they were due.
@@ -207,6 +230,10 @@ async fn reconcile(
         Err(invalid) => {
             let namespace = guarded.namespace().unwrap_or_default();
             tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
+            if context.leadership.leads() {
+                let happened = events::unreadable(&invalid.error);
+                events::tell(&context.recorder, &guarded.object_ref(&()), happened).await;
+            }
             return Ok(Action::await_change());
         }
     };
@@ -224,7 +251,10 @@ async fn reconcile(
     for event in happened {
         events::tell(&context.recorder, &schedule.object_ref(&()), event).await;
     }
-    let verdict = done?;
+    let verdict = match done {
+        Err(Error::Outdated) => return Ok(Action::requeue(SOON)),
+        done => done?,
+    };
     context.backoff.forget(&uid);
     Ok(again(&verdict, Timestamp::now()))
 }
@@ -237,7 +267,8 @@ async fn follow(
     happened: &mut Vec<Happened>,
 ) -> Result<Verdict, Error> {
     let now = Timestamp::now();
-    let before = context.last_status(schedule, uid);
+    let known = context.last_status(schedule, uid);
+    let before = &known.status;
     let mut runs = context.runs_of(schedule);
     let verdict = match accept::accept(schedule, now) {
         Ok(cron) => {
@@ -251,36 +282,47 @@ async fn follow(
         }
         Err(findings) => Verdict::Refused(findings),
     };
-    let after = status::fold(schedule, &before, &runs, &verdict, now);
-    write(context, schedule, uid, &after).await?;
-    happened.extend(status::news(&before, &after));
+    let after = status::fold(schedule, before, &runs, &verdict, now);
+    write(context, schedule, uid, &known, &after).await?;
+    happened.extend(status::news(before, &after));
     // Only now: as long as the status was not written, it is the runs themselves that tell when they were due.
     act::clear(context, schedule, &runs, happened).await?;
     Ok(verdict)
 }
 
-/// Writes the status if it is another one than the last.
+/// Writes the status if it is another one than the last, and only over that: the one who leads now may have written since.
 async fn write(
     context: &Context,
     schedule: &BotRunSchedule,
     uid: &str,
+    before: &Known,
     status: &BotRunScheduleStatus,
 ) -> Result<(), Error> {
-    if schedule.status.as_ref() != Some(status) {
-        let namespace = schedule.namespace().ok_or(Error::Incomplete("namespace"))?;
-        let schedules: Api<BotRunSchedule> = Api::namespaced(context.client.clone(), &namespace);
-        let (version, kind) = (BotRunSchedule::api_version(&()), BotRunSchedule::kind(&()));
-        let body = json!({"apiVersion": version, "kind": kind, "status": status});
-        let (name, manager) = (schedule.name_any(), PatchParams::apply(FIELD_MANAGER).force());
-        match call("writing the status", schedules.patch_status(&name, &manager, &Patch::Apply(&body))).await
-        {
-            // It has been deleted meanwhile.
-            Err(api_call::Error::Refused(_, status)) if status.code == NOT_FOUND => return Ok(()),
-            done => drop(done?),
+    if before.status == *status {
+        return Ok(());
+    }
+    let namespace = schedule.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let schedules: Api<BotRunSchedule> = Api::namespaced(context.client.clone(), &namespace);
+    let body = json!({
+        "apiVersion": BotRunSchedule::api_version(&()), "kind": BotRunSchedule::kind(&()),
+        "metadata": {"resourceVersion": before.version}, "status": status,
+    });
+    let (name, manager) = (schedule.name_any(), PatchParams::apply(FIELD_MANAGER).force());
+    let written =
+        call("writing the status", schedules.patch_status(&name, &manager, &Patch::Apply(&body))).await;
+    let mut all = context.written.lock().unwrap_or_else(PoisonError::into_inner);
+    match written {
+        // It has been deleted meanwhile.
+        Err(api_call::Error::Refused(_, refusal)) if refusal.code == NOT_FOUND => {}
+        Err(api_call::Error::Refused(_, refusal)) if refusal.code == CONFLICT => {
+            all.remove(uid);
+            return Err(Error::Outdated);
+        }
+        written => {
+            let known = Known { status: status.clone(), version: written?.resource_version() };
+            all.insert(uid.to_owned(), known);
         }
     }
-    let mut written = context.written.lock().unwrap_or_else(PoisonError::into_inner);
-    written.insert(uid.to_owned(), status.clone());
     Ok(())
 }
 

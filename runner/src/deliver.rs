@@ -81,7 +81,7 @@ pub(crate) async fn deliver(order: Order, result: RunResult, patience: Patience)
         }
         if let Some((first, more)) = failures.split_first() {
             let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
-            // A server may repeat what it was sent.
+            // A redirect may repeat what was sent as well.
             let told = format!("export[{number}]: {first}{more}");
             delivered.failed.push(order.secrets.hide(&told).into_owned());
         }
@@ -111,7 +111,7 @@ async fn one(
         Place::Address { url, headers } => {
             let url = if url.ends_with('/') { format!("{url}{name}") } else { url.clone() };
             let body = Bytes::from(render(result, form));
-            Ok(put::put(&url, headers, form, body, patience).await?)
+            Ok(put::put(&url, headers, &order.secrets, form, body, patience).await?)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One request over HTTP/1.1, on a connection of its own.
 
 use botarmy_actions::network::trusted;
+use botarmy_spec::Secrets;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::uri::{Scheme, Uri};
@@ -134,8 +135,9 @@ where
 }
 
 /// What was said, in a line, after a colon; nothing if nothing was.
-pub(crate) fn told(said: &str) -> String {
-    let said: String = said.trim().chars().take(MAX_TOLD).collect();
+pub(crate) fn told(said: &str, secrets: &Secrets) -> String {
+    // Whoever is refused may be told what he has sent. All of it is looked at: nobody knows a secret by a half of it.
+    let said: String = secrets.hide(said.trim()).chars().take(MAX_TOLD).collect();
     let said = botarmy_report::terminal::escape(&said);
     if said.is_empty() { said } else { format!(": {said}") }
 }

@@ -1,7 +1,7 @@
 //! The result of a run is taken to where it shall be by one Job, and the run is kept until that has ended.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
+use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told, uid};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use botarmy_operator::controller::Limits;
@@ -118,9 +118,7 @@ async fn whatever_becomes_of_the_answer_there_is_one_job() {
 async fn what_keeps_it_is_told_and_what_the_pod_said_at_the_end() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let mut wanted = exported();
-    wanted["spec"].as_object_mut().expect("a spec").remove("ttlSecondsAfterFinished");
-    let uid = apply(&fake, wanted);
+    let uid = apply(&fake, kept_for_ever());
     scheduled(&fake, "a").await;
     fake.inject(Fault::new("create", "jobs", Effect::Code(403)));
     end(&fake, &operator, &uid).await;
@@ -159,15 +157,150 @@ async fn what_keeps_it_is_told_and_what_the_pod_said_at_the_end() {
     assert_eq!((exports(&fake).len(), said(&fake)), (1, told_then), "it is over");
 
     // Whoever has mended the cause says so by another spec.
-    let elsewhere = json!([{"http": {"url": "http://store:8080/again/"}}]);
-    fake.change("botruns", "a", &json!({"spec": {"export": elsewhere}}));
+    go_to(&fake, "again");
     export_is(&fake, "Unknown", "ExportPending").await;
-    eventually("another Job", || (exports(&fake).len() == 2).then_some(())).await;
-    conclude(&fake, exports(&fake).iter().find(|other| **other != name).expect("it"), "Complete");
+    eventually("another Job", || (exports(&fake).len() == 1 && exports(&fake)[0] != name).then_some(()))
+        .await;
+    conclude(&fake, &exports(&fake)[0], "Complete");
     export_is(&fake, "True", "Delivered").await;
     fake.change("botruns", "a", &json!({"spec": {"export": null}}));
     eventually("nothing is told any more", || condition(&fake, "a", "Exported").is_none().then_some(()))
         .await;
+    assert_eq!(exports(&fake), [""; 0]);
+}
+
+/// Somebody changes where the result goes.
+fn go_to(fake: &Fake, folder: &str) {
+    let export = json!([{"http": {"url": format!("http://store:8080/{folder}/")}}]);
+    fake.change("botruns", "a", &json!({"spec": {"export": export}}));
+}
+
+/// The one Job of an export that there is now, another one than that with this UID.
+async fn another(fake: &Fake, before: &str) -> (String, String) {
+    eventually("another Job, and it alone", || {
+        let [name] = &*exports(fake) else { return None };
+        let uid = uid(&fake.get("jobs", name)?);
+        (uid != before).then(|| (name.clone(), uid))
+    })
+    .await
+}
+
+fn kept_for_ever() -> Value {
+    let mut wanted = exported();
+    wanted["spec"].as_object_mut().expect("a spec").remove("ttlSecondsAfterFinished");
+    wanted
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_failed_is_tried_again_whenever_it_is_asked_for_again() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let run = apply(&fake, kept_for_ever());
+    go_to(&fake, "one");
+    end(&fake, &operator, &run).await;
+    let (first, one) = another(&fake, "").await;
+    conclude(&fake, &first, "Failed");
+    export_is(&fake, "False", "ExportFailed").await;
+    go_to(&fake, "two");
+    let (second, two) = another(&fake, &one).await;
+    assert_ne!(first, second);
+    // Back while the other one is at work.
+    go_to(&fake, "one");
+    let (third, three) = another(&fake, &two).await;
+    assert_eq!(first, third, "the same name, and another Job");
+    seconds(10).await;
+    assert_eq!(condition(&fake, "a", "Exported"), told("Unknown", "ExportPending"));
+    conclude(&fake, &third, "Failed");
+    export_is(&fake, "False", "ExportFailed").await;
+    assert!(
+        said(&fake).contains("or of the annotation botarmy.dev/export-again, starts it anew"),
+        "{}",
+        said(&fake)
+    );
+    // Nothing else has changed.
+    fake.change("botruns", "a", &json!({"metadata": {"annotations": {"botarmy.dev/export-again": "1"}}}));
+    let (fourth, _) = another(&fake, &three).await;
+    let is_under_way =
+        || fake.get("botruns", "a").expect("a run")["status"]["export"] == json!({"job": fourth});
+    eventually("it is told", || is_under_way().then_some(())).await;
+    conclude(&fake, &fourth, "Complete");
+    export_is(&fake, "True", "Delivered").await;
+    assert_eq!(said(&fake), "the result was taken to 1 destination");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_at_work_is_stopped_when_it_is_wanted_no_more_and_another_has_a_time_of_its_own() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let run = apply(&fake, kept_for_ever());
+    end(&fake, &operator, &run).await;
+    let (first, one) = another(&fake, "").await;
+    export_is(&fake, "Unknown", "ExportPending").await;
+    // It has been at work for ever, and its destination is changed.
+    let elsewhere = json!([{"http": {"url": "http://store:8080/other/"}}]);
+    let mut status = fake.get("botruns", "a").expect("a run")["status"].clone();
+    for told in status["conditions"].as_array_mut().expect("conditions") {
+        told["lastTransitionTime"] = "2001-01-01T00:00:00Z".into();
+    }
+    fake.change("botruns", "a", &json!({"spec": {"export": elsewhere}, "status": status}));
+    let (second, _) = another(&fake, &one).await;
+    assert_ne!(first, second);
+    seconds(60).await;
+    assert_eq!(
+        (exports(&fake), condition(&fake, "a", "Exported")),
+        (vec![second], told("Unknown", "ExportPending"))
+    );
+    fake.change("botruns", "a", &json!({"spec": {"export": null}}));
+    eventually("it is stopped", || exports(&fake).is_empty().then_some(())).await;
+    assert_eq!(fake.calls().to("delete", "jobs").count(), 2);
+}
+
+/// The name of the result of the run that is applied first.
+async fn result_name() -> &'static str {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let run = apply(&fake, exported());
+    end(&fake, &operator, &run).await;
+    let (name, _) = another(&fake, "").await;
+    let job = fake.get("jobs", &name).expect("a Job");
+    operator.kill().await;
+    let name = &job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
+    name.as_str().expect("a name").to_owned().leak()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_the_result_is_kept_as_soon_as_it_can_be_or_it_is_said_to_be_shortened() {
+    let result = result_name().await;
+    for is_started_anew in [false, true] {
+        let fake = Fake::new();
+        let mut operator = Operator::start(&fake);
+        let uid = apply(&fake, kept_for_ever());
+        fake.inject(Fault::new("patch", "configmaps", Effect::Code(500)).about(result));
+        end(&fake, &operator, &uid).await;
+        export_is(&fake, "Unknown", "ExportPending").await;
+        seconds(60).await;
+        assert!(said(&fake).starts_with("keeping the result failed: "), "{}", said(&fake));
+        assert!(operator.knows(&uid), "nobody else has all of the result");
+        if is_started_anew {
+            operator.kill().await;
+            operator = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+        }
+        fake.mend();
+        let (job, _) = another(&fake, "").await;
+        let kept = fake.get("configmaps", result).expect("the result");
+        let shortened = kept["metadata"]["annotations"].get("botarmy.dev/shortened").is_some();
+        assert_eq!(shortened, is_started_anew, "{kept}");
+        eventually("it is forgotten", || (!operator.knows(&uid)).then_some(())).await;
+        conclude(&fake, &job, "Complete");
+        export_is(&fake, "True", "Delivered").await;
+        assert_eq!(
+            said(&fake).contains(", shortened as the status has it"),
+            is_started_anew,
+            "{}",
+            said(&fake)
+        );
+        operator.kill().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +315,7 @@ async fn one_that_does_not_end_is_given_up() {
     let told = conditions.as_array_mut().expect("conditions").iter_mut().find(|c| c["type"] == "Exported");
     told.expect("Exported")["lastTransitionTime"] = "2001-01-01T00:00:00Z".into();
     fake.change("botruns", "a", &json!({"status": {"conditions": conditions}}));
-    eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
+    export_is(&fake, "False", "ExportFailed").await;
     let events = fake.all("events");
     let given_up = events.iter().find(|event| event["reason"] == "ExportFailed").expect("an event");
     assert!(
@@ -190,6 +323,11 @@ async fn one_that_does_not_end_is_given_up() {
         "{given_up}"
     );
     assert_eq!(exports(&fake), [""; 0]);
+    // The result is nowhere else: somebody has an hour to mend the cause.
+    seconds(3_500).await;
+    assert!(fake.get("botruns", "a").is_some(), "its time is over, and it is still there");
+    fake.change("botruns", "a", &json!({"status": {"export": {"completionTime": "2001-01-01T00:00:00Z"}}}));
+    eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +353,7 @@ async fn names_of_others_are_left_alone() {
         let theirs =
             fake.add(kind, json!({"metadata": metadata, "spec": {"template": {}}, "data": {"theirs": "1"}}));
         end(&fake, &operator, &uid).await;
-        eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
+        export_is(&fake, "False", "ExportFailed").await;
         let told = fake.all("events").iter().any(|event| {
             event["reason"] == "ExportFailed"
                 && event["note"].to_string().contains("belongs to something else")

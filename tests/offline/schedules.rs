@@ -3,8 +3,9 @@
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{eventually, seconds, uid};
 use botarmy_operator::election::{Leadership, Standing};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch::channel;
+use tokio::sync::watch::{Sender, channel};
 
 /// A schedule that was due last at the beginning of the year, when it had been there for long.
 fn add_schedule(fake: &Fake) -> String {
@@ -16,9 +17,11 @@ fn add_schedule(fake: &Fake) -> String {
     uid(&fake.add("botrunschedules", schedule))
 }
 
-fn start(fake: &Fake) {
-    let leads = Leadership::from(channel(Standing::Leads(1)).1);
+fn start(fake: &Fake) -> Sender<Standing> {
+    let (standing, told) = channel(Standing::Leads(1));
+    let leads = Leadership::from(told);
     tokio::spawn(botarmy_operator::schedules::run(fake.client("operator"), leads, std::future::pending()));
+    standing
 }
 
 fn ready(fake: &Fake) -> Option<(Value, Value)> {
@@ -37,7 +40,7 @@ async fn a_run_that_is_due_is_created_once_whatever_becomes_of_the_answer() {
         ("an error", Some(Effect::Code(500)), 2),
     ] {
         let fake = Fake::new();
-        start(&fake);
+        let _standing = start(&fake);
         if let Some(effect) = effect {
             fake.inject(Fault::new("create", "botruns", effect).times(1));
         }
@@ -58,7 +61,7 @@ async fn a_run_that_is_due_is_created_once_whatever_becomes_of_the_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_may_not_be_created_is_told_and_tried_again_slowly() {
     let fake = Fake::new();
-    start(&fake);
+    let _standing = start(&fake);
     fake.inject(Fault::new("create", "botruns", Effect::Code(403)));
     add_schedule(&fake);
     seconds(61).await;
@@ -67,4 +70,50 @@ async fn a_run_that_may_not_be_created_is_told_and_tried_again_slowly() {
     assert!((6..=8).contains(&tries), "each ten seconds: {tries}");
     fake.mend();
     eventually("it is created", || (fake.all("botruns").len() == 1).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_written_only_over_the_one_that_was_read() {
+    let fake = Fake::new();
+    let standing = start(&fake);
+    fake.inject(Fault::new("patch", "botrunschedules/status", Effect::Code(409)).times(1));
+    add_schedule(&fake);
+    eventually("it looks again", || {
+        (ready(&fake) == Some((json!("True"), json!("Scheduling")))).then_some(())
+    })
+    .await;
+    seconds(5).await;
+    let events = fake.all("events");
+    assert_eq!(events.iter().filter(|event| event["reason"] == "RunCreated").count(), 1, "{events:#?}");
+    let writes = fake.calls().to("patch", "botrunschedules/status");
+    assert_eq!(writes.codes()[..2], [Some(409), Some(200)]);
+    assert!(
+        writes.0.iter().all(|seen| seen.call.body["metadata"]["resourceVersion"].is_string()),
+        "{writes:#?}"
+    );
+    // Another one leads for a while, and starts a run.
+    standing.send_replace(Standing::Follows);
+    let later = Timestamp::from_second(Timestamp::now().as_second() - 60).expect("a time");
+    let later = json!(later.to_string());
+    fake.change("botrunschedules", "yearly", &json!({"status": {"lastScheduleTime": later}}));
+    seconds(5).await;
+    standing.send_replace(Standing::Leads(3));
+    // A change of it has it looked at.
+    fake.change("botrunschedules", "yearly", &json!({"spec": {"successfulRunsHistoryLimit": 7}}));
+    let seen = || fake.get("botrunschedules", "yearly").expect("one")["status"].clone();
+    eventually("it is looked at", || (seen()["observedGeneration"] == 2).then_some(())).await;
+    seconds(61).await;
+    assert_eq!(seen()["lastScheduleTime"], later);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_read_is_told() {
+    let fake = Fake::new();
+    let _standing = start(&fake);
+    let metadata = json!({"name": "odd", "namespace": NAMESPACE});
+    let odd = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRunSchedule", "metadata": metadata, "spec": {"schedule": 5}});
+    fake.add("botrunschedules", odd);
+    let told = |event: &Value| event["reason"] == "Unreadable" && event["regarding"]["name"] == "odd";
+    let event = eventually("an event", || fake.all("events").into_iter().find(told)).await;
+    assert_eq!((&event["type"], &event["regarding"]["kind"]), (&json!("Warning"), &json!("BotRunSchedule")));
 }

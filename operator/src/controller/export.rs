@@ -1,23 +1,25 @@
 //! The result of a run that is over, taken to where it shall be by a Job of its own: the operator itself mounts nothing
 //! and calls nobody.
 
+mod kept;
 mod objects;
+
+pub(super) use kept::keep;
 
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, find, set, unknown};
-use super::dereference::{self, Belongs, is_owned};
+use super::dereference::{self, is_owned};
 use super::policy::export::{Known, LIMIT, Step, next};
 use super::policy::ttl::Export;
 use super::{Context, Error, FIELD_MANAGER, apply};
 use crate::api_call::{self, BAD_REQUEST, CONFLICT, FORBIDDEN, INVALID, call};
-use crate::coordinator::now_ms;
-use botarmy_crds::{BotRun, BotRunStatus, ExportStatus, Phase};
+use botarmy_crds::{BotRun, BotRunStatus, EXPORT_AGAIN_ANNOTATION, ExportStatus, RUN_UID_LABEL};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The result is where it shall be.
 const DELIVERED: &str = "Delivered";
@@ -25,45 +27,8 @@ const DELIVERED: &str = "Delivered";
 const PENDING: &str = "ExportPending";
 /// It could not be taken to some place.
 const FAILED: &str = "ExportFailed";
-
-/// Keeps the whole result of a run that has just come to its end, which its status has no room for. Without it the
-/// bounded one is exported, so that no failure keeps the run from its end.
-pub(super) async fn keep(context: &Context, run: &BotRun, uid: &str, status: &BotRunStatus) {
-    let wanted = status.phase == Phase::Finished && !run.spec.run.operation.export.is_empty();
-    if !wanted || status.is_refused() {
-        return;
-    }
-    let has_begun = status.result.is_some();
-    let whole = context.armies.lock().get(uid).filter(|_| has_begun).map(|army| army.final_result(now_ms()));
-    let whole = BotRunStatus { result: whole.or_else(|| status.result.clone()), ..status.clone() };
-    if let Err(error) = write_result(&context.client, run, uid, &whole, true).await {
-        tracing::warn!("{}: the whole result is not kept for its export: {error}", run.name_any());
-    }
-}
-
-/// Keeps a result. A name that somebody else has is left alone; false then.
-async fn write_result(
-    client: &Client,
-    run: &BotRun,
-    uid: &str,
-    status: &BotRunStatus,
-    anew: bool,
-) -> Result<bool, Error> {
-    let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let name = objects::result_name(run, uid);
-    let found = call("looking for the result", maps.get_metadata_opt(&name)).await?;
-    match found.map(|found| Belongs::to(&found, run, uid)) {
-        Some(Belongs::Here) if !anew => return Ok(true),
-        Some(Belongs::Here) | None => {}
-        Some(Belongs::ToOneBefore | Belongs::Elsewhere) => return Ok(false),
-    }
-    let Some(result) = status.told_result() else { return Ok(false) };
-    let map = objects::result(run, uid, &result)?;
-    let manager = PatchParams::apply(FIELD_MANAGER).force();
-    call("keeping the result", maps.patch(&name, &manager, &Patch::Apply(&map))).await?;
-    Ok(true)
-}
+/// What is said of a result that was.
+const SHORTENED: &str = ", shortened as the status has it: all of it was too large, or could not be kept before the operator was started anew";
 
 /// Brings the export of a run that is over a step further, and tells of it in the status.
 pub(super) async fn follow(
@@ -74,25 +39,32 @@ pub(super) async fn follow(
 ) -> Result<Export, Error> {
     let asked = !run.spec.run.operation.export.is_empty();
     let name = objects::job_name(run, uid)?;
-    let ended = status.export.as_ref().filter(|ended| ended.job == name).map(|e| e.completion_time.0);
+    let told_of = status.export.take_if(|export| asked && export.job == name);
+    if told_of.is_none() {
+        if status.export.take().is_some() && !asked {
+            discard_others(context, run, uid, None).await?;
+        }
+        // The time of another one is not that of this one.
+        status.conditions.retain(|condition| condition.type_ != conditions::EXPORTED);
+    }
+    let ended = told_of.as_ref().and_then(|export| Some(export.completion_time.as_ref()?.0));
+    status.export = told_of;
     let refused = status.is_refused();
     let job = if asked && ended.is_none() && !refused { read_job(context, run, &name).await? } else { None };
-    let told = find(status, conditions::EXPORTED).filter(|told| told.status == "Unknown");
+    let told = find(status, conditions::EXPORTED);
+    let has_failed = told.is_some_and(|told| told.status == "False");
+    let told = told.filter(|told| told.status == "Unknown");
     let foreign = job.as_ref().is_some_and(|job| !is_owned(job, uid));
     let since = told.map(|told| told.last_transition_time.0);
     let known = Known { asked, refused, ended, job: job.as_ref(), foreign, since };
     let last = told.map(|told| told.message.clone()).unwrap_or_default();
-    let step = next(known, Timestamp::now());
-    let outcome = match step {
-        Step::None => {
-            status.conditions.retain(|condition| condition.type_ != conditions::EXPORTED);
-            status.export = None;
-            return Ok(Export::None);
-        }
+    let outcome = match next(known, Timestamp::now()) {
+        Step::None => return Ok(Export::None),
+        Step::Ended(at) if has_failed && !refused => return Ok(Export::Failed(at)),
         Step::Ended(at) => return Ok(Export::Ended(at)),
         Step::Begin => begin(context, run, uid, &name, status).await,
         Step::Wait => Outcome::Pending(Box::pin(waits(context, uid, job)).await?),
-        Step::Succeed => Outcome::Delivered,
+        Step::Succeed => Outcome::Delivered { shortened: kept::is_shortened(context, run, uid).await? },
         Step::Fail => Outcome::Failed(Box::pin(why(context, uid, job, &last)).await?),
         Step::GiveUp => {
             if let Some(job) = &job {
@@ -110,32 +82,76 @@ pub(super) async fn follow(
 
 /// What a step has come to.
 enum Outcome {
+    /// The result is not kept yet, for this reason.
+    Unkept(String),
     Pending(String),
-    Delivered,
+    Delivered {
+        shortened: bool,
+    },
     Failed(String),
 }
 
 /// Writes it into the status.
 fn tell(status: &mut BotRunStatus, run: &BotRun, job: String, outcome: Outcome) -> Export {
-    match outcome {
-        Outcome::Pending(message) => {
-            unknown(status, run, conditions::EXPORTED, PENDING, &message);
-            return Export::UnderWay;
-        }
-        Outcome::Delivered => {
-            let number = run.spec.run.operation.export.len();
-            let message = format!("the result was taken to {}", objects::destinations(number));
-            set(status, run, conditions::EXPORTED, true, DELIVERED, &message);
-        }
-        Outcome::Failed(message) => {
-            let message = format!("{message}; a change of spec.export starts it anew");
-            set(status, run, conditions::EXPORTED, false, FAILED, &message);
-        }
-    }
     let now = Timestamp::now();
     let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    status.export = Some(ExportStatus { job, completion_time: Time(at) });
-    Export::Ended(at)
+    let export = match outcome {
+        Outcome::Unkept(message) => {
+            unknown(status, run, conditions::EXPORTED, PENDING, &message);
+            Export::Unkept
+        }
+        Outcome::Pending(message) => {
+            unknown(status, run, conditions::EXPORTED, PENDING, &message);
+            Export::UnderWay
+        }
+        Outcome::Delivered { shortened } => {
+            let number = objects::destinations(run.spec.run.operation.export.len());
+            let how = if shortened { SHORTENED } else { "" };
+            let message = format!("the result was taken to {number}{how}");
+            set(status, run, conditions::EXPORTED, true, DELIVERED, &message);
+            Export::Ended(at)
+        }
+        Outcome::Failed(message) => {
+            let message = format!(
+                "{message}; a change of spec.export, or of the annotation {EXPORT_AGAIN_ANNOTATION}, starts it anew"
+            );
+            set(status, run, conditions::EXPORTED, false, FAILED, &message);
+            if status.is_refused() { Export::Ended(at) } else { Export::Failed(at) }
+        }
+    };
+    let has_ended = matches!(export, Export::Ended(_) | Export::Failed(_));
+    status.export = Some(ExportStatus { job, completion_time: has_ended.then_some(Time(at)) });
+    export
+}
+
+/// What is asked for by an annotation, as a predicate sees it: the generation does not grow by it.
+pub(super) fn asked_again<K: ResourceExt>(run: &K) -> Option<u64> {
+    let asked = run.annotations().get(EXPORT_AGAIN_ANNOTATION)?;
+    let mut hasher = DefaultHasher::new();
+    asked.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// Takes away the Jobs of the run's other exports. One at work would go on taking the result to where it shall not be any
+/// more, and what one that has ended came to would be taken for the answer when the same is asked for again.
+async fn discard_others(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    this_one: Option<&str>,
+) -> Result<(), Error> {
+    let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
+    let of_run = ListParams::default().labels(&format!("{RUN_UID_LABEL}={uid}"));
+    let listed = call("listing the Jobs of a run", jobs.list(&of_run)).await?;
+    let is_other = |job: &&Job| {
+        let name = job.name_any();
+        is_owned(job, uid) && objects::is_job_name(run, &name) && this_one != Some(&*name)
+    };
+    for job in listed.items.iter().filter(is_other) {
+        apply::discard(context, job).await?;
+    }
+    Ok(())
 }
 
 async fn read_job(context: &Context, run: &BotRun, name: &str) -> Result<Option<Job>, Error> {
@@ -152,10 +168,17 @@ fn taken(kind: &str, name: &str) -> String {
 async fn begin(context: &Context, run: &BotRun, uid: &str, name: &str, status: &BotRunStatus) -> Outcome {
     match try_to_begin(context, run, uid, name, status).await {
         Ok(outcome) => outcome,
-        Err(Error::Call(api_call::Error::Refused(_, status))) if status.code == FORBIDDEN => {
-            Outcome::Pending(shown(&Cause::of_refusal(&status.message)))
+        Err(error) => Outcome::Pending(refusal(&error)),
+    }
+}
+
+/// Why the API server does not do something now.
+fn refusal(error: &Error) -> String {
+    match error {
+        Error::Call(api_call::Error::Refused(_, status)) if status.code == FORBIDDEN => {
+            shown(&Cause::of_refusal(&status.message))
         }
-        Err(error) => Outcome::Pending(error.to_string()),
+        error => error.to_string(),
     }
 }
 
@@ -167,9 +190,12 @@ async fn try_to_begin(
     status: &BotRunStatus,
 ) -> Result<Outcome, Error> {
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
-    if !write_result(&context.client, run, uid, status, false).await? {
-        return Ok(Outcome::Failed(taken("ConfigMap", &objects::result_name(run, uid))));
+    match kept::is_kept(context, run, uid, status).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Outcome::Failed(taken("ConfigMap", &objects::result_name(run, uid)))),
+        Err(error) => return Ok(Outcome::Unkept(refusal(&error))),
     }
+    discard_others(context, run, uid, Some(name)).await?;
     let job = objects::job(&context.settings, run, uid, name)?;
     let made = api_call::create::<Job>(
         &context.client,
@@ -200,6 +226,9 @@ async fn try_to_begin(
 /// Why a Job at work is not done yet.
 async fn waits(context: &Context, uid: &str, job: Option<Job>) -> Result<String, Error> {
     let name = job.as_ref().map(ResourceExt::name_any).unwrap_or_default();
+    if job.as_ref().is_some_and(|job| job.metadata.deletion_timestamp.is_some()) {
+        return Ok(format!("the Job {name} of an earlier export is still being taken away"));
+    }
     let evidence = look_at(context, uid, job).await?;
     let kept = cause::of_waiting(&evidence, |_| false).map(|cause| shown(&cause));
     Ok(kept.unwrap_or_else(|| format!("the Job {name} is at work")))

@@ -59,14 +59,9 @@ impl ScheduledRun {
             // The operator cannot work on it, so that nothing may wait for it.
             Err(_) => Some(End { at: created, passed: false }),
         };
-        // It ends in any case, if not well.
-        let exports = |run: &BotRun| {
-            let has_ended = run.status.as_ref().is_some_and(|status| status.export.is_some());
-            !run.spec.run.operation.export.is_empty() && !has_ended
-        };
         let name = guarded.name_any();
         Some(Self {
-            is_exporting: end.is_some() && guarded.0.as_ref().is_ok_and(exports),
+            is_exporting: end.is_some() && guarded.0.as_ref().is_ok_and(is_exporting),
             uid: guarded.uid()?,
             at: due_of(&schedule.name_any(), &name),
             name,
@@ -74,6 +69,16 @@ impl ScheduledRun {
             is_leaving: guarded.meta().deletion_timestamp.is_some(),
         })
     }
+}
+
+/// Whether an export of a run that is over is under way, or is to begin. It ends in any case, if not well.
+fn is_exporting(run: &BotRun) -> bool {
+    let has_ended = run.status.as_ref().is_some_and(|status| {
+        // Where the result went before a change of the spec says nothing of where it shall go now.
+        let is_current = status.observed_generation >= run.metadata.generation;
+        is_current && status.export.as_ref().is_some_and(|export| export.completion_time.is_some())
+    });
+    !run.spec.run.operation.export.is_empty() && !has_ended
 }
 
 #[cfg(test)]
@@ -111,7 +116,7 @@ mod tests {
             let owner = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRunSchedule", "name": "s", "uid": owner, "controller": controller});
             let run: DeserializeGuard<BotRun> = serde_json::from_value(json!({
                 "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "spec": spec, "status": status,
-                "metadata": {"name": "s-31557750", "uid": "u", "creationTimestamp": "2030-01-01T02:30:01Z", "ownerReferences": [owner]},
+                "metadata": {"name": "s-31557750", "uid": "u", "generation": 2, "creationTimestamp": "2030-01-01T02:30:01Z", "ownerReferences": [owner]},
             }))
             .unwrap();
             ScheduledRun::of(&schedule, &run).map(|run| (run.at.is_some(), run.end, run.is_exporting))
@@ -121,6 +126,10 @@ mod tests {
             json!({"phase": "Finished", "outcome": "Passed", "completionTime": "2030-01-01T02:30:40Z"});
         let exporting = exported.clone();
         exported["export"] = json!({"job": "j", "completionTime": "2030-01-01T02:31:00Z"});
+        exported["observedGeneration"] = 2.into();
+        let (mut again, mut changed) = (exported.clone(), exported.clone());
+        again["export"] = json!({"job": "k"});
+        changed["observedGeneration"] = 1.into();
         let at = |second: &str| format!("2030-01-01T02:30:{second}Z").parse::<Timestamp>().unwrap();
         let spec = json!({"trees": {"T": "done"}});
         let running = json!({"phase": "Running"});
@@ -134,6 +143,8 @@ mod tests {
             ("passed", "mine", true, &spec, &ended("Passed"), Some((true, end("40", true), false))),
             ("exporting", "mine", true, &export, &exporting, Some((true, end("40", true), true))),
             ("exported", "mine", true, &export, &exported, Some((true, end("40", true), false))),
+            ("exporting again", "mine", true, &export, &again, Some((true, end("40", true), true))),
+            ("to be exported again", "mine", true, &export, &changed, Some((true, end("40", true), true))),
             ("to be exported", "mine", true, &export, &running, Some((true, None, false))),
             ("failed", "mine", true, &spec, &ended("Failed"), Some((true, end("40", false), false))),
             ("refused", "mine", true, &spec, &refused, Some((true, end("01", false), false))),

@@ -2,6 +2,7 @@
 
 use crate::outbound::{Answer, Failure, Place, send, told};
 use botarmy_report::Format;
+use botarmy_spec::Secrets;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use http::{Request, StatusCode, Uri};
@@ -25,10 +26,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// What a pod has.
+    /// What a pod has: a server that is started anew, or moved, is waited for. The pod's Job has some minutes more.
     pub(crate) const USUAL: Self = Self {
         attempt: Duration::from_secs(60),
-        total: Duration::from_secs(240),
+        total: Duration::from_secs(14 * 60),
         first_wait: Duration::from_secs(1),
     };
 }
@@ -94,6 +95,7 @@ impl Why {
 pub(super) async fn put(
     url: &str,
     headers: &HeaderMap,
+    secrets: &Secrets,
     form: Format,
     body: Bytes,
     patience: Patience,
@@ -103,7 +105,7 @@ pub(super) async fn put(
     let mut last = None;
     loop {
         let left = patience.total.saturating_sub(begun.elapsed()).min(patience.attempt);
-        let tried = tokio::time::timeout(left, attempt(url, headers, form, &body)).await;
+        let tried = tokio::time::timeout(left, attempt(url, headers, secrets, form, &body)).await;
         let why = match tried {
             Ok(Ok(())) => return Ok(shown),
             Ok(Err(why)) => why,
@@ -128,7 +130,13 @@ fn without_query(url: &str) -> String {
     }
 }
 
-async fn attempt(url: &str, headers: &HeaderMap, form: Format, body: &Bytes) -> Result<(), Why> {
+async fn attempt(
+    url: &str,
+    headers: &HeaderMap,
+    secrets: &Secrets,
+    form: Format,
+    body: &Bytes,
+) -> Result<(), Why> {
     let mut uri: Uri = url.parse().map_err(|_| Why::Address)?;
     let place = Place::of(&uri).ok_or(Why::Address)?;
     for _ in 0..=MAX_REDIRECTS {
@@ -137,7 +145,7 @@ async fn attempt(url: &str, headers: &HeaderMap, form: Format, body: &Bytes) -> 
         request.headers_mut().clone_from(headers);
         request.headers_mut().entry(CONTENT_TYPE).or_insert(content_type(form));
         let answer = send(&place, request).await?;
-        match judge(&answer, &uri, &place)? {
+        match judge(&answer, &uri, &place, secrets)? {
             Some(next) => uri = next,
             None => return Ok(()),
         }
@@ -146,13 +154,13 @@ async fn attempt(url: &str, headers: &HeaderMap, form: Format, body: &Bytes) -> 
 }
 
 /// Whether an answer is a success, or leads to another address of the same place: headers are told to no other.
-fn judge(answer: &Answer, uri: &Uri, place: &Place) -> Result<Option<Uri>, Why> {
+fn judge(answer: &Answer, uri: &Uri, place: &Place, secrets: &Secrets) -> Result<Option<Uri>, Why> {
     let status = answer.status;
     if status.is_success() {
         return Ok(None);
     }
     if !status.is_redirection() {
-        return Err(Why::Status(status, told(&String::from_utf8_lossy(&answer.body))));
+        return Err(Why::Status(status, told(&String::from_utf8_lossy(&answer.body), secrets)));
     }
     let location = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
     // Others make a GET of it.

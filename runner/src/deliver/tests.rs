@@ -19,6 +19,7 @@ enum Say {
     Redirect(u16, String),
     Header(usize),
     Body(usize),
+    Text(String),
     Hang,
 }
 
@@ -57,6 +58,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         Say::Redirect(code, to) => (status(code), [(LOCATION, to)]).into_response(),
         Say::Header(bytes) => ([("x-huge", "h".repeat(bytes))], "").into_response(),
         Say::Body(bytes) => (status(403), "b".repeat(bytes)).into_response(),
+        Say::Text(text) => (status(401), text).into_response(),
         Say::Hang => std::future::pending().await,
     }
 }
@@ -90,13 +92,17 @@ fn result() -> RunResult {
 }
 
 fn order(exports: &Value, mounts: &Path) -> Order {
+    order_with("Bearer s3cr3t-token", exports, mounts)
+}
+
+fn order_with(secret: &str, exports: &Value, mounts: &Path) -> Order {
     let find = |name: &str| {
         Some(match name {
             "BOTARMY_EXPORT" => exports.to_string(),
             "BOTARMY_RUN_NAMESPACE" => "shop".to_owned(),
             "BOTARMY_RUN_NAME" => "checkout".to_owned(),
             "BOTARMY_RUN_UID" => "0f1e2d3c-4b5a".to_owned(),
-            _ => "Bearer s3cr3t-token".to_owned(),
+            _ => secret.to_owned(),
         })
     };
     let mut order = Order::read(find).unwrap();
@@ -109,11 +115,16 @@ fn order(exports: &Value, mounts: &Path) -> Order {
 }
 
 async fn put_to(url: &str, patience: Patience) -> Delivered {
+    put_with("Bearer s3cr3t-token", url, patience).await
+}
+
+/// With a secret in the header.
+async fn put_with(value: &str, url: &str, patience: Patience) -> Delivered {
     let secret = json!({"secretKeyRef": {"name": "s", "key": "k"}});
     let headers =
         json!([{"name": "Authorization", "valueFrom": secret}, {"name": "X-Team", "value": "shop"}]);
     let exports = json!([{"http": {"url": url, "headers": headers}, "formats": ["json"]}]);
-    deliver(order(&exports, Path::new("/nowhere")), result(), patience).await
+    deliver(order_with(value, &exports, Path::new("/nowhere")), result(), patience).await
 }
 
 fn is_result(json: &[u8]) -> bool {
@@ -146,6 +157,25 @@ async fn a_refusal_is_told_at_once() {
         assert!(told.ends_with("; look at url and headers") && !told.contains("sig=abc"), "{told}");
         assert!(told.contains("with ***;"), "what the server repeats is hidden: {told}");
         assert_eq!((server.seen().len(), &*server.seen()[0].path), (1, "/x?sig=abc"));
+    }
+}
+
+/// Of what a server repeats there is no part of a secret to be seen, wherever it is cut.
+#[tokio::test]
+async fn no_part_of_a_secret_is_told_however_long_it_is() {
+    let parts: Vec<String> = (0..100).map(|n| format!("eyJ{n:03}")).collect();
+    let token = parts.concat();
+    let part = |told: &str| parts.iter().any(|part| told.contains(part));
+    let read = 64 << 10;
+    for (what, before) in
+        [("longer than what is told", 0), ("at its end", 190), ("cut by what is read", read - 300)]
+    {
+        let said = format!("{} Invalid token: {token}", "b".repeat(before));
+        let (_, address) = serve(&[Say::Text(said)]).await;
+        let patience = Patience { total: Duration::from_millis(300), ..QUICK };
+        let told = put_with(&format!("Bearer {token}"), &address, patience).await.failed.remove(0);
+        assert!(!part(&told) && told.len() < 600, "{what}: {told}");
+        assert!(before > 0 || told.contains("401 Unauthorized: Invalid token: ***;"), "{told}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::destination::Destination;
 use crate::outbound::{self, send, told};
+use botarmy_spec::Secrets;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
@@ -54,18 +55,20 @@ pub(super) async fn push(to: &Destination, body: Bytes) -> Result<(), Failure> {
     let answer = tokio::time::timeout(TIMEOUT, send(&to.place, request)).await;
     let answer = answer.map_err(|_| Failure::Timeout)??;
     let is_protobuf = answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROTOBUF);
-    read(answer.status, is_protobuf, &answer.body)
+    // Which of its headers hold secrets nobody has said.
+    let secrets = Secrets::of(to.headers.values().filter_map(|value| value.to_str().ok()));
+    read(answer.status, is_protobuf, &answer.body, &secrets)
 }
 
 /// Judges an answer.
-fn read(status: StatusCode, is_protobuf: bool, body: &[u8]) -> Result<(), Failure> {
+fn read(status: StatusCode, is_protobuf: bool, body: &[u8], secrets: &Secrets) -> Result<(), Failure> {
     if !status.is_success() {
         let said = match Refusal::decode(body) {
             Ok(refusal) if is_protobuf => refusal.message,
             _ if is_protobuf => String::new(),
             _ => String::from_utf8_lossy(body).into_owned(),
         };
-        return Err(Failure::Status(status, told(&said)));
+        return Err(Failure::Status(status, told(&said, secrets)));
     }
     // Some answer with nothing, or in JSON, which says no more than that it went well.
     if !is_protobuf {
@@ -73,7 +76,7 @@ fn read(status: StatusCode, is_protobuf: bool, body: &[u8]) -> Result<(), Failur
     }
     let answer = ExportMetricsServiceResponse::decode(body).map_err(|e| Failure::Answer(e.to_string()))?;
     match answer.partial_success.filter(|part| part.rejected_data_points > 0) {
-        Some(part) => Err(Failure::Rejected(part.rejected_data_points, told(&part.error_message))),
+        Some(part) => Err(Failure::Rejected(part.rejected_data_points, told(&part.error_message, secrets))),
         None => Ok(()),
     }
 }
@@ -101,10 +104,12 @@ mod tests {
             (400, true, &refusal, Some("the answer is 400 Bad Request: no\\nroom")),
             (404, true, b"\xff", Some("the answer is 404 Not Found")),
             (307, false, b"", Some("the answer is 307 Temporary Redirect")),
+            (401, false, b"not s3cr3t", Some("the answer is 401 Unauthorized: not ***")),
             (503, false, long.as_bytes(), Some("the answer is 503 Service Unavailable: xxx")),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let told = read(status, is_protobuf, body).err().map(|e| e.to_string());
+            let told =
+                read(status, is_protobuf, body, &Secrets::of(["Bearer s3cr3t"])).err().map(|e| e.to_string());
             match (told, failure) {
                 (None, None) => {}
                 (Some(told), Some(start)) => assert!(told.starts_with(start) && told.len() < 300, "{told}"),

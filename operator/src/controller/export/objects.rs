@@ -5,7 +5,7 @@ use super::super::build::{MANAGED_BY, metadata, named};
 use super::super::policy::export::JOB_DEADLINE;
 use super::super::template::overlay;
 use crate::Settings;
-use botarmy_crds::{BotRun, RUNNER_CONTAINER as RUNNER};
+use botarmy_crds::{BotRun, EXPORT_AGAIN_ANNOTATION, RUNNER_CONTAINER as RUNNER};
 use botarmy_protocol::{env as variable, exit, path};
 use botarmy_report::RunResult;
 use botarmy_spec::ExportSpec;
@@ -23,6 +23,8 @@ pub(super) const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 /// The label of the pods of an export, with the name of the run. They are no pods of the run itself: whoever counts
 /// runners does not count them.
 const EXPORT_LABEL: &str = "botarmy.dev/export";
+/// The annotation of the object with a result that is not all of it.
+pub(super) const SHORTENED: &str = "botarmy.dev/shortened";
 const CONTAINER: &str = "deliver";
 const RESULT_VOLUME: &str = "botarmy-result";
 /// Volumes of claims, the number of the destination behind it.
@@ -34,7 +36,8 @@ const LOSSES: u32 = 2;
 /// How many digits of a digest are part of a name: with the longest name of a run a Job's has 63 characters.
 const DIGITS: usize = 5;
 /// What a user's template says of all pods of the run, and so of this one.
-const POD_FIELDS: [&str; 7] = [
+const POD_FIELDS: [&str; 8] = [
+    "affinity",
     "imagePullSecrets",
     "nodeSelector",
     "tolerations",
@@ -43,6 +46,8 @@ const POD_FIELDS: [&str; 7] = [
     "serviceAccountName",
     "securityContext",
 ];
+/// What it says of the runner's container, and so of this one: it is the same program.
+const CONTAINER_FIELDS: [&str; 2] = ["image", "imagePullPolicy"];
 /// Names the file of authorities that are trusted besides the usual ones.
 const CERTIFICATES: &str = "SSL_CERT_FILE";
 
@@ -56,10 +61,24 @@ pub(super) fn result_name(run: &BotRun, uid: &str) -> String {
     format!("{}-result-{}", run.name_any(), digits(uid.as_bytes()))
 }
 
-/// The name of the Job that takes the result of this very run to these very destinations.
+/// The name of the Job that takes the result of this very run to these very destinations, as often as it was asked to.
 pub(super) fn job_name(run: &BotRun, uid: &str) -> Result<String, Error> {
-    let what = serde_json::to_vec(&(uid, &run.spec.run.operation.export))?;
-    Ok(format!("{}-export-{}", run.name_any(), digits(&what)))
+    let export = &run.spec.run.operation.export;
+    let what = match run.annotations().get(EXPORT_AGAIN_ANNOTATION) {
+        Some(again) => serde_json::to_vec(&(uid, export, again))?,
+        None => serde_json::to_vec(&(uid, export))?,
+    };
+    Ok(format!("{}{}", job_names(run), digits(&what)))
+}
+
+/// Whether a Job of the run has the name of one of its exports.
+pub(super) fn is_job_name(run: &BotRun, name: &str) -> bool {
+    name.starts_with(&job_names(run))
+}
+
+/// How the names of the Jobs of its exports begin.
+fn job_names(run: &BotRun) -> String {
+    format!("{}-export-", run.name_any())
 }
 
 fn digits(of: &[u8]) -> String {
@@ -67,26 +86,29 @@ fn digits(of: &[u8]) -> String {
     format!("{a:02x}{b:02x}{c:02x}")[..DIGITS].to_owned()
 }
 
-/// The object with a result.
-pub(super) fn result(run: &BotRun, uid: &str, result: &RunResult) -> Result<Value, Error> {
-    let packed = pack(result, RESULT_BYTES)?;
+/// The object with a result, of which something may be left out already.
+pub(super) fn result(run: &BotRun, uid: &str, result: &RunResult, is_whole: bool) -> Result<Value, Error> {
+    let (packed, all_fits) = pack(result, RESULT_BYTES)?;
+    let mut metadata = named(&metadata(run, uid)?, &result_name(run, uid));
+    if !(is_whole && all_fits) {
+        metadata["annotations"] = json!({SHORTENED: "true"});
+    }
     Ok(json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": named(&metadata(run, uid)?, &result_name(run, uid)),
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
         "binaryData": {path::RESULT_FILE: ByteString(packed)},
     }))
 }
 
-/// All of a result, compressed; what a status has room for if that is more than `most` bytes.
-fn pack(result: &RunResult, most: usize) -> Result<Vec<u8>, serde_json::Error> {
+/// All of a result, compressed; what a status has room for if that is more than `most` bytes, and false then.
+fn pack(result: &RunResult, most: usize) -> Result<(Vec<u8>, bool), serde_json::Error> {
     let compress = |result: &RunResult| -> Result<Vec<u8>, serde_json::Error> {
         let mut packer = GzEncoder::new(Vec::new(), Compression::default());
         let packed = packer.write_all(&serde_json::to_vec(result)?).and_then(|()| packer.finish());
         packed.map_err(serde_json::Error::io)
     };
     match compress(result)? {
-        packed if packed.len() <= most => Ok(packed),
-        _ => compress(&result.clone().bounded()),
+        packed if packed.len() <= most => Ok((packed, true)),
+        _ => Ok((compress(&result.clone().bounded())?, false)),
     }
 }
 
@@ -113,6 +135,7 @@ pub(super) fn job(settings: &Settings, run: &BotRun, uid: &str, name: &str) -> R
 
 fn template(settings: &Settings, run: &BotRun, uid: &str) -> Result<Value, Error> {
     let exports = &run.spec.run.operation.export;
+    let theirs = &run.spec.run.template;
     let mut template = json!({
         "metadata": {
             "labels": {MANAGED_BY.0: MANAGED_BY.1, EXPORT_LABEL: run.name_any()},
@@ -136,10 +159,7 @@ fn template(settings: &Settings, run: &BotRun, uid: &str) -> Result<Value, Error
                 "securityContext": {
                     "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
                 },
-                // Both, since some namespaces demand them.
-                "resources": {
-                    "requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"},
-                },
+                "resources": resources(&runner_of(theirs)),
                 "env": environment(run, uid, exports)?,
                 "volumeMounts": mounts(exports),
                 // What it says at the end is then part of the pod's status, where the run's own takes it from.
@@ -148,7 +168,7 @@ fn template(settings: &Settings, run: &BotRun, uid: &str) -> Result<Value, Error
             "volumes": volumes(run, uid, exports),
         },
     });
-    overlay(&mut template, &taken_over(&run.spec.run.template));
+    overlay(&mut template, &taken_over(theirs));
     Ok(template)
 }
 
@@ -199,18 +219,54 @@ fn mounts(exports: &[ExportSpec]) -> Vec<Value> {
     std::iter::once(result).chain(claims).collect()
 }
 
-/// What of the user's own template holds for this pod as well: where it may run, whose image it may pull, and whom it
-/// trusts.
+/// What is named in a user's template; nothing if nothing is.
+fn items(of: Option<&Value>) -> Vec<Value> {
+    of.and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// The runner's container in a user's template; null if it does not stand there.
+fn runner_of(theirs: &Map<String, Value>) -> Value {
+    let containers = items(theirs.get("spec").and_then(|pod| pod.get("containers")));
+    containers.into_iter().find(|container| container["name"] == RUNNER).unwrap_or_default()
+}
+
+/// What the container may use. What fits the runners into their namespace fits this one, and their limits may not be mixed
+/// with ours: a request beyond its limit is refused.
+fn resources(runner: &Value) -> Value {
+    let mut resources = json!({"requests": {"cpu": "50m", "memory": "64Mi"}});
+    // Without a word of theirs both, since some namespaces demand them.
+    let ours = json!({"limits": {"cpu": "1", "memory": "512Mi"}});
+    overlay(&mut resources, runner.get("resources").unwrap_or(&ours));
+    resources
+}
+
+/// What of the user's own template holds for this pod as well: where it may run, what image it has and may pull, and whom
+/// it trusts.
 fn taken_over(theirs: &Map<String, Value>) -> Value {
     let empty = Map::new();
     let pod = theirs.get("spec").and_then(Value::as_object).unwrap_or(&empty);
     let kept = POD_FIELDS.iter().filter_map(|field| Some(((*field).to_owned(), pod.get(*field)?.clone())));
     let mut spec: Map<String, Value> = kept.collect();
-    let items = |of: Option<&Value>| of.and_then(Value::as_array).cloned().unwrap_or_default();
-    let runner = items(pod.get("containers")).into_iter().find(|c| c["name"] == RUNNER).unwrap_or_default();
-    let Some(file) = items(runner.get("env")).into_iter().find(|v| v["name"] == CERTIFICATES) else {
-        return json!({"spec": spec});
-    };
+    let runner = runner_of(theirs);
+    let kept =
+        CONTAINER_FIELDS.iter().filter_map(|field| Some(((*field).to_owned(), runner.get(*field)?.clone())));
+    let mut container: Map<String, Value> = kept.collect();
+    container.insert("name".into(), CONTAINER.into());
+    if let Some(file) = items(runner.get("env")).into_iter().find(|v| v["name"] == CERTIFICATES) {
+        trust(&file, pod, &runner, &mut spec, &mut container);
+    }
+    spec.insert("containers".into(), json!([container]));
+    json!({"spec": spec})
+}
+
+/// Lets the pod have the file of authorities that the runner trusts, and the volume in which it lies.
+fn trust(
+    file: &Value,
+    pod: &Map<String, Value>,
+    runner: &Value,
+    spec: &mut Map<String, Value>,
+    container: &mut Map<String, Value>,
+) {
     let holds = |mount: &Value| {
         let at = mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/');
         let file = file["value"].as_str().unwrap_or_default();
@@ -221,9 +277,8 @@ fn taken_over(theirs: &Map<String, Value>) -> Value {
     let mut volumes = items(pod.get("volumes"));
     volumes.retain(|volume| mounts.iter().any(|mount| mount["name"] == volume["name"]));
     spec.insert("volumes".into(), volumes.into());
-    let container = json!({"name": CONTAINER, "env": [file], "volumeMounts": mounts});
-    spec.insert("containers".into(), json!([container]));
-    json!({"spec": spec})
+    container.insert("env".into(), json!([file]));
+    container.insert("volumeMounts".into(), mounts.into());
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use std::time::Duration;
 
 /// How long the Job may take from its start; its pod gives up by itself before.
-pub(in crate::controller) const JOB_DEADLINE: Duration = Duration::from_secs(15 * 60);
+pub(in crate::controller) const JOB_DEADLINE: Duration = Duration::from_secs(18 * 60);
 /// How long an export may take in all, the time in which its Job cannot be made or waits included. Nothing waits longer
 /// for it.
 pub(in crate::controller) const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -41,7 +41,7 @@ pub(in crate::controller) enum Step {
     Foreign,
     /// Its Job is to be made.
     Begin,
-    /// Its Job is at work, or waits.
+    /// Its Job is at work, or waits, or is that of an earlier export that is being deleted.
     Wait,
     /// Its Job has done it.
     Succeed,
@@ -60,17 +60,23 @@ pub(in crate::controller) fn next(known: Known<'_>, now: Timestamp) -> Step {
         Known { ended: Some(at), .. } => Step::Ended(at),
         Known { refused: true, .. } => Step::Refuse,
         Known { foreign: true, .. } => Step::Foreign,
-        Known { job: Some(job), .. } if cause::is_complete(job) => Step::Succeed,
-        Known { job: Some(job), .. } if cause::has_ended(job) => Step::Fail,
+        Known { job: Some(job), .. } if !is_leaving(job) && cause::is_complete(job) => Step::Succeed,
+        Known { job: Some(job), .. } if !is_leaving(job) && cause::has_ended(job) => Step::Fail,
         _ if late => Step::GiveUp,
         Known { job: None, .. } => Step::Begin,
         Known { job: Some(_), .. } => Step::Wait,
     }
 }
 
+/// It was that of an earlier export: what it has come to is of no interest.
+fn is_leaving(job: &Job) -> bool {
+    job.metadata.deletion_timestamp.is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, json};
 
     #[test]
@@ -83,6 +89,8 @@ mod tests {
         let ended = |kind: &str, status: &str| json!({"type": kind, "status": status});
         let (at_work, done) = (job(Value::Null), job(ended("Complete", "True")));
         let (failed, failing) = (job(ended("Failed", "True")), job(ended("FailureTarget", "True")));
+        let mut leaving = failed.clone();
+        leaving.metadata.deletion_timestamp = Some(Time(at("09")));
         let new = Known { asked: true, ..Known::default() };
         let begun = Known { since: Some(at("10")), ..new };
         for (what, known, now, step) in [
@@ -102,6 +110,13 @@ mod tests {
             ("at work for too long", Known { job: Some(&at_work), ..begun }, "31", Step::GiveUp),
             ("at work, and it was never told", Known { job: Some(&at_work), ..new }, "59", Step::Wait),
             ("about to fail", Known { job: Some(&failing), ..begun }, "11", Step::Wait),
+            ("that of an earlier one", Known { job: Some(&leaving), ..begun }, "11", Step::Wait),
+            (
+                "that of an earlier one, for too long",
+                Known { job: Some(&leaving), ..begun },
+                "59",
+                Step::GiveUp,
+            ),
             ("done", Known { job: Some(&done), ..begun }, "11", Step::Succeed),
             ("done, seen late", Known { job: Some(&done), ..begun }, "59", Step::Succeed),
             ("failed", Known { job: Some(&failed), ..begun }, "11", Step::Fail),

@@ -3,24 +3,32 @@
 use botarmy_report::RunOutcome;
 use botarmy_spec::TtlSpec;
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// How long a run is kept at least whose export has failed: its result is nowhere else, and somebody may mend the cause.
+const RESCUE: SignedDuration = SignedDuration::from_hours(1);
 
 /// How far the export of a run is that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::controller) enum Export {
     /// There is none.
     None,
+    /// It is to begin, and the result is not kept for it yet.
+    Unkept,
     /// It is under way.
     UnderWay,
-    /// It has ended then, well or not.
+    /// It has ended then.
     Ended(Timestamp),
+    /// It has ended then, and some place does not have the result.
+    Failed(Timestamp),
 }
 
 /// From when on the time is counted for which a run is kept: when both it and its export have ended; none before.
-pub(in crate::controller) fn since(ended: Option<Timestamp>, export: Export) -> Option<Timestamp> {
+fn since(ended: Option<Timestamp>, export: Export) -> Option<Timestamp> {
     match export {
         Export::None => ended,
-        Export::UnderWay => None,
-        Export::Ended(at) => ended.max(Some(at)),
+        Export::Unkept | Export::UnderWay => None,
+        Export::Ended(at) | Export::Failed(at) => ended.max(Some(at)),
     }
 }
 
@@ -29,8 +37,9 @@ pub(in crate::controller) fn remaining(
     ttl: Option<&TtlSpec>,
     outcome: Option<RunOutcome>,
     ended: Option<Timestamp>,
+    export: Export,
     now: Timestamp,
-) -> Option<std::time::Duration> {
+) -> Option<Duration> {
     let ttl = ttl?;
     let seconds = match outcome? {
         RunOutcome::Passed => ttl.passed,
@@ -39,14 +48,18 @@ pub(in crate::controller) fn remaining(
         RunOutcome::Errored => ttl.errored,
     }?;
     let kept = SignedDuration::from_secs(seconds.into());
+    let rest = kept - now.duration_since(since(ended, export)?);
+    let rest = match export {
+        Export::Failed(at) => rest.max(RESCUE - now.duration_since(at)),
+        _ => rest,
+    };
     // A negative rest is none.
-    Some((kept - now.duration_since(ended?)).try_into().unwrap_or_default())
+    Some(rest.try_into().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn each_outcome_has_its_own_time() {
@@ -63,10 +76,40 @@ mod tests {
             (Some(RunOutcome::Errored), "11", seconds(59)),
             (None, "59", None),
         ] {
-            assert_eq!(remaining(Some(&ttl), outcome, Some(at("10")), at(now)), left, "{outcome:?} {now}");
+            let rest = remaining(Some(&ttl), outcome, Some(at("10")), Export::None, at(now));
+            assert_eq!(rest, left, "{outcome:?} {now}");
         }
-        assert_eq!(remaining(None, Some(RunOutcome::Passed), Some(at("10")), at("59")), None);
-        assert_eq!(remaining(Some(&ttl), Some(RunOutcome::Passed), None, at("59")), None);
+        let passed = Some(RunOutcome::Passed);
+        assert_eq!(remaining(None, passed, Some(at("10")), Export::None, at("59")), None);
+        assert_eq!(remaining(Some(&ttl), passed, None, Export::None, at("59")), None);
+    }
+
+    #[test]
+    fn a_result_that_is_nowhere_else_is_kept_for_an_hour_at_least() {
+        let at = |time: &str| -> Timestamp { format!("2030-01-01T{time}Z").parse().unwrap() };
+        let ttl = |passed| TtlSpec { passed, ..TtlSpec::default() };
+        let minutes = |n: u64| Some(Duration::from_secs(60 * n));
+        let failed = Export::Failed(at("00:15:00"));
+        for (seconds, export, now, left) in [
+            (Some(0), failed, "00:15:00", minutes(60)),
+            (Some(0), failed, "01:05:00", minutes(10)),
+            (Some(0), failed, "01:15:00", minutes(0)),
+            (Some(0), failed, "02:00:00", minutes(0)),
+            (Some(7200), failed, "00:15:00", minutes(120)),
+            (None, failed, "02:00:00", None),
+            (Some(0), Export::Ended(at("00:15:00")), "00:15:00", minutes(0)),
+            (Some(0), Export::UnderWay, "02:00:00", None),
+            (Some(0), Export::Unkept, "02:00:00", None),
+        ] {
+            let rest = remaining(
+                Some(&ttl(seconds)),
+                Some(RunOutcome::Passed),
+                Some(at("00:00:00")),
+                export,
+                at(now),
+            );
+            assert_eq!(rest, left, "{seconds:?} {export:?} {now}");
+        }
     }
 
     #[test]
@@ -76,6 +119,7 @@ mod tests {
             (Some("10"), Export::None, Some("10")),
             (Some("10"), Export::UnderWay, None),
             (Some("10"), Export::Ended(at("30")), Some("30")),
+            (Some("10"), Export::Failed(at("30")), Some("30")),
             // The clock of one operator may be behind that of another.
             (Some("10"), Export::Ended(at("05")), Some("10")),
             (None, Export::Ended(at("30")), Some("30")),

@@ -44,12 +44,14 @@ pub struct OperationSpec {
     pub target_policy: Option<TargetPolicy>,
 
     /// How many seconds after its end the run is deleted, with all that belongs to it, by its outcome. Default: never.
+    /// One whose export has failed is kept for an hour after that at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds_after_finished: Option<TtlSpec>,
 
     /// Where the result is taken when the run is over: by a pod of its own, at any end but that of a run that was
     /// refused. The condition Exported tells how it went, and ttlSecondsAfterFinished counts from its end. It may be
-    /// changed at any time; what is there at the end counts, and a change after it takes the result there anew.
+    /// changed at any time; what is there at the end counts, and a change after it takes the result there anew, as does
+    /// another value of the annotation botarmy.dev/export-again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub export: Vec<ExportSpec>,

@@ -39,7 +39,7 @@ fn the_pod_may_do_what_it_must_and_nothing_else() {
     let job = made(&exports());
     let spec = &job["spec"];
     assert_eq!(job["metadata"]["ownerReferences"][0]["uid"], UID);
-    assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"]), (&json!(2), &json!(900)));
+    assert_eq!((&spec["backoffLimit"], &spec["activeDeadlineSeconds"]), (&json!(2), &json!(1080)));
     assert_eq!(spec["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"], json!([1, 4]));
     let (template, pod) = (&spec["template"], &spec["template"]["spec"]);
     assert!(template["metadata"]["labels"].get(botarmy_crds::RUN_UID_LABEL).is_none(), "it is no runner");
@@ -95,6 +95,14 @@ fn names_are_those_of_this_run_and_of_what_is_asked_for() {
     assert_eq!(name(&first, UID), name(&run(&exports()), UID), "the same every time");
     assert!(name(&first, UID).starts_with("checkout-export-"));
     assert_ne!(name(&first, UID), name(&first, "another"));
+    let asked = |value: &str| {
+        let mut run = first.clone();
+        run.annotations_mut().insert("botarmy.dev/export-again".into(), value.into());
+        name(&run, UID)
+    };
+    let names = [name(&first, UID), asked("1"), asked("2")];
+    assert!(names[0] != names[1] && names[1] != names[2] && asked("1") == names[1], "{names:?}");
+    assert!(names.iter().all(|name| is_job_name(&first, name)) && !is_job_name(&first, "checkout"));
     other["export"][0]["formats"] = json!(["csv"]);
     assert_ne!(name(&first, UID), name(&run(&other), UID));
     let mut longest = first;
@@ -106,11 +114,12 @@ fn names_are_those_of_this_run_and_of_what_is_asked_for() {
 fn the_users_template_says_where_the_pod_may_run_and_whom_it_trusts() {
     let mut spec = exports();
     spec["template"] = json!({"metadata": {"labels": {"team": "shop"}}, "spec": {
-        "nodeSelector": {"pool": "load"}, "imagePullSecrets": [{"name": "pull"}], "securityContext": {"fsGroup": 7},
+        "nodeSelector": {"pool": "load"}, "affinity": {"nodeAffinity": {}}, "imagePullSecrets": [{"name": "pull"}], "securityContext": {"fsGroup": 7},
         "restartPolicy": "Always", "automountServiceAccountToken": true, "hostNetwork": true,
         "volumes": [{"name": "ca", "configMap": {"name": "ca"}}, {"name": "big", "emptyDir": {}}],
         "containers": [{"name": "side", "image": "x"}, {
-            "name": "runner", "image": "own", "command": ["sh"], "resources": {"requests": {"cpu": "8"}},
+            "name": "runner", "image": "own", "imagePullPolicy": "Never", "command": ["sh"],
+            "resources": {"requests": {"cpu": "8"}},
             "env": [{"name": "SSL_CERT_FILE", "value": "/etc/ca/ca.crt"}, {"name": "OTHER", "value": "1"}],
             "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}, {"name": "big", "mountPath": "/etc/c"}],
         }],
@@ -121,6 +130,7 @@ fn the_users_template_says_where_the_pod_may_run_and_whom_it_trusts() {
         (&pod["nodeSelector"], &pod["imagePullSecrets"]),
         (&json!({"pool": "load"}), &json!([{"name": "pull"}]))
     );
+    assert_eq!(pod["affinity"], json!({"nodeAffinity": {}}));
     let context = &pod["securityContext"];
     assert_eq!(
         (&context["fsGroup"], &context["runAsNonRoot"]),
@@ -136,10 +146,10 @@ fn the_users_template_says_where_the_pod_may_run_and_whom_it_trusts() {
     assert_eq!(names(&pod["volumes"]), json!(["botarmy-result", "botarmy-export-0", "ca"]));
     assert_eq!(names(&pod["containers"]), json!(["deliver"]));
     let container = &pod["containers"][0];
-    assert_eq!(
-        (&container["image"], &container["command"]),
-        (&json!("runner:1"), &json!(["/runner", "deliver"]))
-    );
+    assert_eq!((&container["image"], &container["imagePullPolicy"]), (&json!("own"), &json!("Never")));
+    assert_eq!(container["command"], json!(["/runner", "deliver"]));
+    // Without our limits, which it would be beyond.
+    assert_eq!(container["resources"], json!({"requests": {"cpu": "8", "memory": "64Mi"}}));
     assert_eq!(container["volumeMounts"][2], json!({"name": "ca", "mountPath": "/etc/ca"}));
     assert!(
         !container["env"].to_string().contains("OTHER")
@@ -165,8 +175,40 @@ fn a_result_that_is_too_large_is_kept_as_the_status_has_it() {
         result.actions.push(serde_json::from_value(action).unwrap());
     }
     for (most, kept) in [(RESULT_BYTES, result.clone()), (100, result.clone().bounded())] {
-        let (packed, mut json) = (pack(&result, most).unwrap(), String::new());
+        let ((packed, all_fits), mut json) = (pack(&result, most).unwrap(), String::new());
+        assert_eq!(all_fits, most == RESULT_BYTES);
         GzDecoder::new(&*packed).read_to_string(&mut json).unwrap();
         assert_eq!(serde_json::from_str::<RunResult>(&json).unwrap(), kept, "{most}");
     }
+}
+
+#[test]
+fn it_has_limits_of_its_own_only_if_the_runner_has_none_of_theirs() {
+    let with = |template: Value| {
+        let mut spec = exports();
+        spec["template"] = template;
+        made(&spec)["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let limits = json!({"cpu": "1", "memory": "512Mi"});
+    for template in
+        [json!({}), json!({"spec": {"containers": [{"name": "runner"}, {"name": "side", "image": "x"}]}})]
+    {
+        let container = with(template);
+        assert_eq!((&container["resources"]["limits"], &container["image"]), (&limits, &json!("runner:1")));
+    }
+    let container = with(
+        json!({"spec": {"containers": [{"name": "runner", "resources": {"limits": {"memory": "1Gi"}}}]}}),
+    );
+    let resources = json!({"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}});
+    assert_eq!(container["resources"], resources);
+}
+
+#[test]
+fn an_object_says_whether_it_has_all_of_the_result() {
+    let status: botarmy_crds::BotRunStatus =
+        serde_json::from_value(json!({"phase": "Finished", "outcome": "Passed"})).unwrap();
+    let all = status.told_result().unwrap();
+    let told =
+        |is_whole| result(&run(&exports()), UID, &all, is_whole).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!((told(true), told(false)), (Value::Null, json!({"botarmy.dev/shortened": "true"})));
 }
