@@ -4,7 +4,7 @@
 //! tells another one. A pod that is gone has taken the outcome with it: the part counts as failed.
 
 use super::{Army, bounds};
-use botarmy_protocol::{CheckIn, Performed, Stage};
+use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

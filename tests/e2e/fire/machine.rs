@@ -1,8 +1,8 @@
 //! Below Kubernetes: the processes of pods and of the cluster, and its network.
 
 use crate::cluster::{Namespace, kubectl, root};
-use serde_json::{Value, json};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::Command;
