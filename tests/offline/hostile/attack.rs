@@ -314,7 +314,7 @@ fn made_up(target: &Target, sequence: u64) -> Vec<u8> {
     }
     let slice = Slice { second: sequence, totals: recorder.drain(), warmup: false, apart: false };
     let mut said = said(&target.served.other_run, 1, Stage::Running, &[]);
-    said.run.name = "b".to_owned();
+    "b".clone_into(&mut said.run.name);
     said.pod_uid.clone_from(&target.served.foe_pod);
     said.deltas = vec![Delta { sequence, slices: vec![slice], alive: 1 }];
     serde_json::to_vec(&said).expect("JSON")
