@@ -160,6 +160,9 @@ pub struct Pod {
     /// Why it was lost, in the cluster's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// When it was known to have ended, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
 }
 
 /// What survives the operator of an army.
@@ -265,6 +268,8 @@ pub struct Army {
     pub unkept: Option<Failing>,
     /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
     pub given_up: bool,
+    /// A runner whose place nobody has taken in time.
+    wanted_in_vain: Option<u32>,
     /// It may have pods: nothing keeps it waiting any more.
     pub admitted: bool,
     /// It has a Job.
@@ -377,6 +382,7 @@ impl Army {
             looked_ms: now_ms,
             wanted_ms: 0,
             given_up: false,
+            wanted_in_vain: None,
             admitted: false,
             scheduled: false,
             unkept: None,

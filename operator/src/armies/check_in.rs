@@ -64,6 +64,7 @@ impl Pod {
             began_late_ms: None,
             standing: Standing::default(),
             why: None,
+            ended_ms: None,
         }
     }
 

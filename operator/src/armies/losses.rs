@@ -146,6 +146,17 @@ impl Army {
         self.failed.extend(failed);
     }
 
+    /// Nobody has come in time to take the place of this runner: the run is given up, and the others are told to end.
+    pub fn give_up_for_want_of(&mut self, index: u32) {
+        self.wanted_in_vain.get_or_insert(index);
+        (self.given_up, self.stop) = (true, true);
+    }
+
+    /// The runner whose place nobody has taken in time.
+    pub fn wanted_in_vain(&self) -> Option<u32> {
+        self.wanted_in_vain
+    }
+
     /// Whether a pod has ended because the run ends, and has handed over all that there was.
     fn only_ends(&self, pod: &Pod) -> bool {
         pod.has_handed_over() && !self.failed.contains(&pod.index)
@@ -167,13 +178,13 @@ impl Army {
 
     /// Takes note of why a pod was lost, in the cluster's own words. Unless they tell more than that its container has
     /// ended, those of a pod that was told to end are not taken: it has done as it was told.
-    pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool) {
+    pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool, now_ms: u64) {
         let Some(pod) = self.state.pods.get_mut(pod_uid).filter(|p| p.was_at_work() && p.why.is_none())
         else {
             return;
         };
         let why = if pod.left && !tells { LEFT } else { why };
-        pod.why = Some(why.to_owned());
+        (pod.why, pod.ended_ms) = (Some(why.to_owned()), Some(now_ms));
         for gap in self.state.gaps.iter_mut().filter(|gap| gap.pod_uid == pod_uid) {
             why.clone_into(&mut gap.reason);
         }
@@ -216,9 +227,10 @@ impl Army {
 
     /// From when on others may take the place of a pod that is not heard.
     fn free_from(&self, pod: &Pod) -> u64 {
-        let is_idle = pod.left || pod.replaced || pod.why.is_some() || pod.stage < Stage::Ready;
+        let is_idle = pod.left || pod.replaced || pod.stage < Stage::Ready;
         let alone = if is_idle { 0 } else { self.stops_after_ms() };
-        pod.heard_ms.max(self.since_ms).saturating_add(alone)
+        let stopped = pod.heard_ms.max(self.since_ms).saturating_add(alone);
+        pod.ended_ms.map_or(stopped, |ended| ended.min(stopped))
     }
 
     /// Whether a runner has stopped by itself that was not heard since: its lease is over, and a margin.

@@ -260,9 +260,11 @@ fn a_runner_whose_part_nobody_does_is_lacking_until_another_one_comes() {
     assert_eq!(army.unmanned(start + 20_000), Some((1, 0)), "it may be at work, and cut off");
     hear(&mut army, 0, Stage::Running, 160_000);
     assert_eq!(army.unmanned(start + 160_000), Some((1, 8_000)), "two and a half minutes after it was heard");
-    army.explain("pod-1", "OOMKilled: it has ended", true);
-    assert_eq!(army.unmanned(start + 160_000), Some((1, 158_000)));
+    army.explain("pod-1", "OOMKilled: it has ended", true, start + 100_000);
+    assert_eq!(army.unmanned(start + 160_000), Some((1, 60_000)), "since it is known to have ended");
+    // Back to the time before.
     army.state.pods.get_mut("pod-0").unwrap().heard_ms = start + 18_000;
+    army.state.pods.get_mut("pod-1").unwrap().ended_ms = Some(start + 12_000);
     assert!(army.is_manned(0, start + 20_000) && !army.is_manned(1, start + 20_000));
     // Its part is in good hands again, and then in nobody's.
     army.check_in(&CheckIn { pod_uid: "other".into(), ..said(1, Stage::Preparing, &[]) }, start + 21_000)

@@ -10,11 +10,14 @@ use crate::coordinator::now_ms;
 use crate::events::{self, Happened};
 use botarmy_crds::{BotRun, RUN_UID_LABEL};
 use botarmy_tree::{Finding, Path};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
+use serde_json::json;
 
 /// How far it came.
 pub(super) enum Applied {
@@ -160,6 +163,9 @@ pub(super) async fn discard(context: &Context, job: &Job) -> Result<(), Error> {
     }
 }
 
+/// What is told of a runner whose pod was taken away.
+const SILENT: &str = "nothing was heard of it for so long that it has stopped by itself, and its pod was deleted: its node may be dead";
+
 /// Takes the pods away that were silent for so long that their runners have stopped by themselves: their nodes are dead,
 /// and the Job makes no others before they are gone.
 pub(super) async fn release_silent(context: &Context, run: &BotRun, uid: &str) -> Result<(), Error> {
@@ -172,16 +178,37 @@ pub(super) async fn release_silent(context: &Context, run: &BotRun, uid: &str) -
     let of_run = ListParams::default().labels(&format!("{RUN_UID_LABEL}={uid}"));
     let listed = call("listing the pods of a run", pods.list_metadata(&of_run)).await?;
     for pod in listed.items.iter().filter(|pod| pod.uid().is_some_and(|uid| silent.contains(&uid))) {
-        let this_one = Preconditions { uid: pod.uid(), resource_version: None };
-        let how = DeleteParams::default().grace_period(0).preconditions(this_one);
-        match call("deleting a pod", pods.delete(&pod.name_any(), &how)).await {
+        match release(&pods, &pod.name_any(), pod.uid()).await {
             Err(error) if matches!(error.code(), Some(NOT_FOUND | CONFLICT)) => continue,
-            done => drop(done?),
+            done => done?,
         }
-        let note = format!("pod {} has been silent for too long, and was deleted", pod.name_any());
+        let why = format!("{}: {SILENT}", Reason::CoordinatorUnreachable);
+        if let (Some(army), Some(pod)) = (context.armies.lock().get_mut(uid), pod.uid()) {
+            army.explain(&pod, &why, true, now_ms());
+        }
+        let note = format!("pod {}: {SILENT}", pod.name_any());
         tell(context, run, EventType::Warning, "RunnerLost", note).await;
     }
     Ok(())
+}
+
+/// Takes a pod away whose kubelet cannot. A Job that waits for its pods to fail, as ours does, holds on to one that was only
+/// deleted, for ever: it has to have failed, and like any pod that the cluster takes away it has not failed by itself. The
+/// cluster's own garbage collector does the same with the pods of a node that is gone.
+async fn release(pods: &Api<Pod>, name: &str, uid: Option<String>) -> Result<(), api_call::Error> {
+    let disrupted = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "RunnerSilent", "message": SILENT,
+        "lastTransitionTime": Time(Timestamp::now()),
+    });
+    let failed = json!({
+        "metadata": {"uid": &uid},
+        "status": {"phase": "Failed", "reason": "RunnerSilent", "message": SILENT, "conditions": [disrupted]},
+    });
+    let patch = Patch::Strategic(&failed);
+    call("taking a pod for failed", pods.patch_status(name, &PatchParams::default(), &patch)).await?;
+    let this_one = Preconditions { uid, resource_version: None };
+    let how = DeleteParams::default().grace_period(0).preconditions(this_one);
+    call("deleting a pod", pods.delete(name, &how)).await.map(drop)
 }
 
 /// Deletes the run, and with it all that belongs to it.

@@ -101,7 +101,7 @@ pub(super) fn conclude(
     let mut armies = context.armies.lock();
     let Some(army) = armies.get_mut(uid) else { return Seen::default() };
     for (pod, why, tells) in cause::of_lost(evidence) {
-        army.explain(&pod, &why, tells);
+        army.explain(&pod, &why, tells, now_ms());
     }
     let created = run.metadata.creation_timestamp.as_ref().map(|t| t.0);
     let (job, now) = (evidence.job.as_ref(), Timestamp::now());
@@ -134,10 +134,17 @@ pub(super) fn conclude(
 }
 
 /// The status of a run that is at work or has ended.
-pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, seen: Seen) -> BotRunStatus {
+pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen) -> BotRunStatus {
     let mut status = begin(run);
     let mut armies = context.armies.lock();
     let Some(army) = armies.get_mut(uid) else { return status };
+    if let Some((index, true)) = seen.unmanned {
+        army.give_up_for_want_of(index);
+    }
+    if let Some(index) = army.wanted_in_vain() {
+        let why = |kept: &mut Option<Cause>| kept.take().unwrap_or_else(|| nobody_came(index));
+        seen.given_up.get_or_insert_with(|| why(&mut seen.kept));
+    }
     if seen.given_up.is_some() {
         army.give_up(&seen.failed);
     }
@@ -229,9 +236,6 @@ fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
         }
         Some(_) if let Some(why) = army.cannot_end_because(now) => {
             Course::Fails(Cause::new(Reason::CheckpointFailed, why))
-        }
-        Some(_) if let Some((index, true)) = seen.unmanned => {
-            Course::Fails(seen.kept.take().unwrap_or_else(|| nobody_came(index)))
         }
         None if let Some((Fault::Refused, refusal)) = army.fault() => {
             Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))

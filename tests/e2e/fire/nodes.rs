@@ -2,9 +2,7 @@
 
 use crate::cluster::{Namespace, reason};
 use crate::counts::hold_against_the_target;
-use crate::machine::{Cordoned, evict, runner};
-#[cfg(feature = "long")]
-use crate::machine::{Stopped, kill_container};
+use crate::machine::{Cordoned, Stopped, evict, kill_container, runner};
 use crate::{army, until_requests};
 use serde_json::{Value, json};
 
@@ -46,14 +44,13 @@ fn a_runner_is_evicted_while_no_node_takes_pods() {
 /// As a dead node looks from outside: its kubelet tells nothing any more, and what ran on it has ended. The others of
 /// this one node live on, as if they were elsewhere.
 #[test]
-#[cfg(feature = "long")]
 fn the_node_of_a_runner_dies() {
     let namespace = Namespace::new("deadnode");
     namespace.open_shop();
     // A node that is not ready takes its pods out of their Services, so that the target is called by its own address.
     let target =
         namespace.get("pods")["items"][0]["status"]["podIP"].as_str().expect("an address").to_owned();
-    let fields = json!({"duration": "4m", "target": format!("http://{target}:8080")});
+    let fields = json!({"duration": "2m", "leaseSeconds": 30, "target": format!("http://{target}:8080")});
     namespace.apply(&army("deadnode", &fields));
     until_requests(&namespace, 100);
     let name = runner(&namespace, "deadnode", 1);
@@ -72,6 +69,9 @@ fn the_node_of_a_runner_dies() {
     assert_eq!(status["outcome"], "Passed", "{ended:#}");
     let gap = &status["result"]["gaps"][0];
     assert_eq!((&gap["podUID"], &gap["index"]), (&json!(uid), &json!(1)), "{ended:#}");
+    let why = gap["reason"].as_str().expect("a reason");
+    assert!(why.contains("its node may be dead"), "{why}");
+    assert_eq!(status["runners"]["replaced"], 1, "{ended:#}");
     hold_against_the_target(&namespace, "deadnode");
 }
 

@@ -70,6 +70,7 @@ fn cut_off_until_it_stops(run: &str, fields: &serde_json::Value, time: Duration)
         uid
     };
     let ended = namespace.wait_complete(run);
+    assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");
     let gap = &ended["status"]["result"]["gaps"][0];
     assert_eq!(gap["podUID"], uid, "{ended:#}");
     let why = gap["reason"].as_str().expect("a reason");
