@@ -8,7 +8,7 @@ pub use store::{name, read};
 
 use crate::api_call::{self, BAD_REQUEST, FORBIDDEN, INVALID, NOT_FOUND, TOO_LARGE};
 use crate::armies::{Armies, Checkpoint, Unkept};
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use crate::election::Leadership;
 use crate::leading;
 use crate::metrics::{self, Metrics};

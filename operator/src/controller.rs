@@ -17,7 +17,7 @@ mod status;
 mod template;
 mod validate;
 
-pub(crate) use cause::{Cause, bounded};
+pub(crate) use cause::Cause;
 pub use policy::limits::Limits;
 pub use validate::{canonical, check_spec};
 

@@ -8,6 +8,7 @@ use crate::armies::{Armies, Army, Refusal};
 use crate::callers::{Bounds, Callers, Place};
 use crate::certificates::InForce;
 use crate::checkpoint::Keeper;
+use crate::clock::now_ms;
 use crate::election::Leadership;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
 use crate::patient::Patient;
@@ -25,7 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 pub use identity::Reviewer;
 use room::Room;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
@@ -76,12 +77,6 @@ impl Coordinator {
     ) -> Self {
         Self { armies, reviewer, keeper, leadership, in_force, metrics, room: Arc::default() }
     }
-}
-
-/// The clock that all starts are given in: milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The routes of the coordinator.

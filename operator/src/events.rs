@@ -1,7 +1,7 @@
 //! Events about objects, for people who look at them.
 
 use crate::api_call::call;
-use crate::controller::bounded;
+use crate::message::bounded;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 

@@ -5,7 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 use botarmy_operator::armies::{Armies, Army};
-use botarmy_operator::coordinator::now_ms;
+use botarmy_operator::clock::now_ms;
 use botarmy_operator::metrics::{self, CheckedIn, Metrics, Reconciled};
 use botarmy_protocol::{CheckIn, RunRef, Stage, Together, VERSION};
 use botarmy_report::{

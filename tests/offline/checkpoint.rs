@@ -4,7 +4,7 @@ use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{Operator, apply, condition, eventually, run, said, scheduled, seconds, told};
 use botarmy_operator::armies::{Armies, Army, Checkpoint};
 use botarmy_operator::checkpoint::{self, Keeper};
-use botarmy_operator::coordinator::now_ms;
+use botarmy_operator::clock::now_ms;
 use botarmy_operator::election::{Leadership, Standing};
 use botarmy_protocol::Stage;
 use botarmy_report::{

@@ -319,7 +319,7 @@ async fn runners_that_never_say_whom_they_trust_are_waited_for_five_minutes() {
         let said = said(&uid, 0, Stage::Running, &[]);
         let mut armies = armies.lock();
         let army = armies.get_mut(&uid).expect("an army");
-        army.check_in(&said, coordinator::now_ms() + seconds * 1000).expect("orders");
+        army.check_in(&said, botarmy_operator::clock::now_ms() + seconds * 1000).expect("orders");
     };
     for seconds in [140, 297] {
         hear(seconds);

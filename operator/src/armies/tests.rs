@@ -403,7 +403,7 @@ fn a_runner_that_cannot_do_its_part_ends_the_run() {
     let mut army = army_with(&serde_json::json!({"teardown": {"tree": "T"}}));
     let mut refusing = said(1, Stage::Preparing, &[]);
     let mistake = Mistake { place: "spec.data.file".into(), message: "no".into() };
-    refusing.refusal = Some(Refused { invalid: false, mistakes: vec![mistake] });
+    refusing.refusal = Some(botarmy_protocol::Refusal { invalid: false, mistakes: vec![mistake] });
     assert!(army.check_in(&refusing, 1).unwrap().stop);
     assert_eq!(army.fault(), Some((Fault::Refused, "spec.data.file: no".to_owned())));
 }

@@ -6,7 +6,7 @@ use super::dereference::Belongs;
 use super::{Context, Error, FIELD_MANAGER, validate};
 use crate::api_call::{self, BAD_REQUEST, CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, call};
 use crate::armies::Army;
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use crate::events::{self, Happened};
 use botarmy_crds::{BotRun, RUN_UID_LABEL};
 use botarmy_tree::{Finding, Path};

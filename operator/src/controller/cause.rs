@@ -1,5 +1,6 @@
 //! Why runners do not start or were lost: what the cluster says of their pods, as one reason. Pure.
 
+use crate::message::bounded;
 use botarmy_protocol::{Mistake, exit};
 use botarmy_tree::{Finding, Path, action};
 use k8s_openapi::api::batch::v1::Job;
@@ -108,14 +109,6 @@ impl Cause {
         };
         Self::new(reason, said)
     }
-}
-
-/// A text with an end.
-pub(crate) fn bounded(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()))])
 }
 
 /// Why runners do not start; `has_checked_in` tells of an index that its pod is well by now.

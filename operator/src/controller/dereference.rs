@@ -6,7 +6,7 @@ use super::{Context, Error};
 use crate::api_call::call;
 use crate::armies::{Army, Checkpoint};
 use crate::checkpoint;
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use botarmy_crds::{BotRun, Phase, RUN_UID_LABEL};
 use botarmy_report::RunOutcome;
 use k8s_openapi::api::batch::v1::Job;

@@ -1,7 +1,7 @@
 //! What of a result stands in the status itself, where columns and conditions show it.
 
-use super::cause::bounded;
 use super::conditions::{self, clear, set};
+use crate::message::bounded;
 use botarmy_crds::{BotRun, BotRunStatus, TopError};
 use botarmy_report::{FailureResult, RunResult};
 use jiff::Timestamp;

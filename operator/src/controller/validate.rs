@@ -4,7 +4,7 @@ use super::Context;
 use super::dereference::{Found, is_owned};
 use super::template;
 use crate::armies::Army;
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use base64::Engine;
 use botarmy_crds::BotRun;
 use botarmy_spec::data::Source;

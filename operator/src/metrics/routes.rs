@@ -4,7 +4,7 @@ use super::accept::Form;
 use super::shown::Shown;
 use super::{Metrics, operator, protobuf, runs};
 use crate::armies::Armies;
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;

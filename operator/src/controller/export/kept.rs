@@ -5,7 +5,7 @@ use super::super::{Context, Error, FIELD_MANAGER};
 use super::objects;
 use crate::api_call::call;
 use crate::armies::Army;
-use crate::coordinator::now_ms;
+use crate::clock::now_ms;
 use botarmy_crds::{BotRun, BotRunStatus, Phase};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
