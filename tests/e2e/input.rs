@@ -48,6 +48,7 @@ fn the_api_server_refuses_what_the_schema_forbids() {
         ("stop: 1", "spec.stop in body must be of type boolean"),
         ("env: [{name: 1A}]", "spec.env[0].name in body should match"),
         ("env: [{name: A, value: 1}]", "spec.env[0].value in body must be of type string"),
+        ("env: [{name: A}, {name: A}]", "spec.env[1]: Duplicate value"),
         ("thresholds: [count > 1]", "spec.thresholds[0] in body must be of type object"),
         ("thresholds: [{action: wait}]", "spec.thresholds[0].expect: Required value"),
         ("thresholds: [{expect: ''}]", "spec.thresholds[0].expect in body should be at least 1 chars long"),
@@ -116,7 +117,6 @@ fn the_operator_refuses_what_makes_no_sense_with_its_path() {
         ("duration: -5s", "spec.duration: \"-5s\" is negative"),
         ("refill: {max: 1, every: -1s}", "spec.refill.every: \"-1s\" is negative"),
         ("target: 'shop:8080'", "spec.target: \"shop:8080\" is not an address"),
-        ("env: [{name: A}, {name: A}]", "spec.env[1].name: the name \"A\" is given twice"),
         ("thresholds: [{expect: p(95) < 5}]", "spec.thresholds[0].expect: column 9: 5 has no unit"),
         (
             "thresholds: [{expect: p(101) < 5ms}]",
