@@ -3,7 +3,7 @@
 
 use crate::cluster::{Namespace, reason};
 use crate::counts::hold_against_the_target;
-use crate::machine::{Cut, Stopped, evict, kill_container, leader, operators, runner};
+use crate::machine::{Cut, Stopped, evict, kill_if_alive, leader, operators, runner};
 use crate::outages::pass;
 use crate::{army, until_requests};
 use rand_chacha::ChaCha8Rng;
@@ -140,23 +140,27 @@ impl Round {
         let until = dice.seconds(3, 30);
         let done = match fault {
             Fault::RunnerKilled => {
-                kill_container(self.namespace.name(), &self.pod(index));
+                // Killed a moment ago, it may not be back yet.
+                if kill_if_alive(self.namespace.name(), &self.pod(index)).is_none() {
+                    return false;
+                }
                 format!("runner {index} killed")
             }
             Fault::LeaderKilled => {
-                kill_container("botarmy", &leader());
+                if kill_if_alive("botarmy", &leader()).is_none() {
+                    return false;
+                }
                 "leader killed".into()
             }
             Fault::OperatorsKilled => {
-                for operator in operators() {
-                    kill_container("botarmy", &operator);
-                }
-                "both operators killed".into()
+                let killed = operators().iter().filter_map(|name| kill_if_alive("botarmy", name)).count();
+                format!("{killed} operators killed at once")
             }
             Fault::RunnerAndLeaderKilled => {
-                kill_container(self.namespace.name(), &self.pod(index));
-                kill_container("botarmy", &leader());
-                format!("runner {index} and leader killed")
+                let runner = kill_if_alive(self.namespace.name(), &self.pod(index)).map(|_| "runner");
+                let leader = kill_if_alive("botarmy", &leader()).map(|_| "leader");
+                let killed: Vec<&str> = runner.into_iter().chain(leader).collect();
+                format!("killed at once: {}", killed.join(", "))
             }
             Fault::ApiServerStopped => stand_still("kube-apiserver", until),
             Fault::EtcdStopped => stand_still("etcd", until),

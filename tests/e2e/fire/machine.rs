@@ -39,13 +39,18 @@ fn pod(namespace: &str, name: &str) -> Value {
 
 /// Ends the process of a pod's container as the kernel does when there is no other way; the pod's UID.
 pub(crate) fn kill_container(namespace: &str, name: &str) -> String {
+    kill_if_alive(namespace, name).unwrap_or_else(|| panic!("{name} has no process"))
+}
+
+/// The same, unless it has ended already.
+pub(crate) fn kill_if_alive(namespace: &str, name: &str) -> Option<String> {
     let pod = pod(namespace, name);
-    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().expect("a container");
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
     let id = id.strip_prefix("containerd://").expect("of containerd");
     let file = format!("{}/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/init.pid", run_folder());
-    let pid = std::fs::read_to_string(&file).expect(&file);
+    let pid = std::fs::read_to_string(&file).ok()?;
     signal(pid.trim(), "-KILL");
-    pod["metadata"]["uid"].as_str().expect("a UID").to_owned()
+    pod["metadata"]["uid"].as_str().map(str::to_owned)
 }
 
 /// The pods of the operator.
