@@ -175,8 +175,11 @@ pub(super) async fn release_silent(context: &Context, run: &BotRun, uid: &str) -
     }
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
-    let of_run = ListParams::default().labels(&format!("{RUN_UID_LABEL}={uid}"));
-    let listed = call("listing the pods of a run", pods.list_metadata(&of_run)).await?;
+    // One that has ended is replaced anyway, and its log is worth a look.
+    let at_work = ListParams::default()
+        .labels(&format!("{RUN_UID_LABEL}={uid}"))
+        .fields("status.phase!=Failed,status.phase!=Succeeded");
+    let listed = call("listing the pods of a run", pods.list_metadata(&at_work)).await?;
     for pod in listed.items.iter().filter(|pod| pod.uid().is_some_and(|uid| silent.contains(&uid))) {
         match release(&pods, &pod.name_any(), pod.uid()).await {
             Err(error) if matches!(error.code(), Some(NOT_FOUND | CONFLICT)) => continue,
