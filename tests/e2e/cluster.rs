@@ -121,9 +121,13 @@ impl Namespace {
     }
 
     pub(crate) fn wait_complete(&self, run: &str) -> Value {
-        let name = format!("botrun/{run}");
         // A run whose runners cannot start ends only when its deadline is over.
-        self.kubectl(&["wait", "--for=condition=Complete", &name, "--timeout=240s"]);
+        self.wait_complete_within(240, run)
+    }
+
+    pub(crate) fn wait_complete_within(&self, seconds: u64, run: &str) -> Value {
+        let name = format!("botrun/{run}");
+        self.kubectl(&["wait", "--for=condition=Complete", &name, &format!("--timeout={seconds}s")]);
         self.get(&name)
     }
 }

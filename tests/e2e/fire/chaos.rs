@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How many runners a run has.
 const RUNNERS: u8 = 3;
+/// How long a run may take to its end, in seconds: the kubelet waits for up to five minutes before it starts an operator
+/// again that was killed time and again, and meanwhile the runners stop by themselves.
+const PATIENCE: u64 = 900;
 /// How often one runner may be lost before its run is given up.
 const LOSSES: u32 = 3;
 
@@ -244,7 +247,7 @@ impl Round {
 
     /// Waits for its end, holds it against the target, and tells it as the end of a line of the table.
     fn end(&self) -> String {
-        let ended = self.namespace.wait_complete("chaos");
+        let ended = self.namespace.wait_complete_within(PATIENCE, "chaos");
         let status = &ended["status"];
         assert_eq!(status["outcome"], "Passed", "{ended:#}");
         if let Some(iterations) = self.load.get("iterations") {
