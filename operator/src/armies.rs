@@ -35,8 +35,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long before it is due a change of the rate is told, in milliseconds: all runners hear of it by then.
-const RATE_NOTICE_MS: u64 = 2_000;
+/// How long before it is due a change of the arrivals is told, in milliseconds: all runners hear of it by then.
+const ARRIVALS_NOTICE_MS: u64 = 2_000;
 /// Most changes of the rate; the last ones take the place of one another then.
 const MAX_RATES: usize = 1_000;
 
@@ -308,9 +308,7 @@ impl Army {
         if (last - rate).abs() < f64::EPSILON * rate.max(1.0) {
             return;
         }
-        // Arrivals know no time but that of the load.
-        let due = |start: u64| self.load_ms((now_ms + RATE_NOTICE_MS).saturating_sub(start));
-        let due = self.state.start_at_ms.map_or(0, due);
+        let due = self.state.start_at_ms.map_or(0, |start| self.due_ms(start, now_ms));
         if self.state.rates.len() >= MAX_RATES || self.state.rates.last().is_some_and(|(at, _)| *at >= due) {
             self.state.rates.pop();
         }

@@ -10,6 +10,7 @@ use crate::certificates::InForce;
 use crate::checkpoint::Keeper;
 use crate::clock::now_ms;
 use crate::election::Leadership;
+use crate::listening;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
 use crate::patient::Patient;
 use axum::extract::{Request, State};
@@ -20,9 +21,8 @@ use axum::routing::post;
 use axum::{Json, Router, body};
 use botarmy_protocol::{CHECK_IN_PATH, CheckIn, MAX_CHECK_IN_BYTES};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 pub use identity::Reviewer;
 use room::Room;
 use std::sync::Arc;
@@ -38,10 +38,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a check-in may take to come in and to be reviewed.
 const CHECK_IN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may go out without anybody reading it.
-const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request, in bytes: a token has one or two thousand. So much is kept of each connection at most.
-const MAX_HEADER_BYTES: usize = 16 << 10;
 /// Each runner has a connection. Pods have addresses of their own, unless their node speaks for them. Connections of
 /// callers that have not shown yet who they are live for seconds, if they are honest.
 const CONNECTIONS: Bounds = Bounds { all: 12_000, each: 2_000, strangers: 1_000 };
@@ -243,15 +239,9 @@ pub async fn serve(
 ) {
     let callers = Callers::new(CONNECTIONS);
     loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!("a connection cannot be accepted: {error}");
-                metrics.not_connected(NotConnected::Accept);
-                // Out of open files, say: trying at once would only spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some((stream, address)) = listening::accept(&listener).await else {
+            metrics.not_connected(NotConnected::Accept);
+            continue;
         };
         let Some(place) = callers.admit(address.ip()) else {
             tracing::debug!("{address} is not served: there are too many connections");
@@ -273,12 +263,11 @@ pub async fn serve(
 /// Serves one connection to its end.
 async fn converse(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: Patient<TcpStream>,
     routes: Router,
     metrics: &Metrics,
     place: &Place,
 ) {
-    let stream = Patient::new(stream, UNREAD_TIMEOUT);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -292,12 +281,7 @@ async fn converse(
         request.extensions_mut().insert(place.clone());
         routes.clone().oneshot(request)
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let served = listening::server(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::debug!("a connection ended: {error}");
     }

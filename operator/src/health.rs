@@ -2,14 +2,13 @@
 
 use crate::callers::{Bounds, Callers};
 use crate::election::Leadership;
-use crate::patient::Patient;
+use crate::listening;
 use crate::readiness::Readiness;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,10 +20,6 @@ const CONNECTIONS: Bounds = Bounds { all: 300, each: 300, strangers: 200 };
 /// How long the head of a request may take, from the moment at which it is waited for: scrapers come each minute at
 /// least, and open another connection if they find theirs closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an answer may go out without anybody reading it.
-const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest head of a request, in bytes.
-const MAX_HEADER_BYTES: usize = 16 << 10;
 /// How long holds what was found out last: whoever asks without end has nothing more done.
 const HOLDS: Duration = Duration::from_millis(500);
 
@@ -64,22 +59,11 @@ pub async fn serve(
     let routes = routes.route("/healthz", get(|| async { "ok" })).merge(metrics);
     let callers = Callers::new(CONNECTIONS);
     loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!("a connection cannot be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let Some((stream, address)) = listening::accept(&listener).await else { continue };
         let Some(place) = callers.admit(address.ip()) else { continue };
         let routes = TowerToHyperService::new(routes.clone());
         tokio::spawn(async move {
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .max_buf_size(MAX_HEADER_BYTES)
-                .serve_connection(TokioIo::new(Patient::new(stream, UNREAD_TIMEOUT)), routes);
+            let served = listening::server(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), routes);
             tokio::select! {
                 () = place.is_sent_away() => {}
                 served = served => drop(served),

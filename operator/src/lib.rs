@@ -20,6 +20,7 @@ pub mod endpoint;
 mod events;
 pub mod health;
 mod leading;
+mod listening;
 mod message;
 pub mod metrics;
 mod nesting;

@@ -4,15 +4,11 @@
 //! told only after that. Each of the others computes from the list of losses what of it is its own, and whoever has
 //! finished waits until the run is over, since there may be more to do.
 
-use super::{Army, Pod};
+use super::{ARRIVALS_NOTICE_MS, Army, Pod};
 use botarmy_protocol::{CheckIn, Loss, Resume, Stage, Standing};
 use botarmy_spec::{LossPolicy, Run};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How long before others have its arrivals a loss is told, in milliseconds. No longer than the notice of another rate: by
-/// then all that had an effect on them is told as well.
-const NOTICE_MS: u64 = 2_000;
 
 impl Pod {
     /// Takes note of how far it is, with so many losses dealt out. One that does not know of all of them may get more to
@@ -111,12 +107,13 @@ impl Army {
 
     fn deal_out_one(&mut self, index: u32, now_ms: u64) {
         let begun = self.start_told().filter(|start| *start <= now_ms);
-        let at_ms = begun.map_or(0, |start| self.load_ms((now_ms + NOTICE_MS).saturating_sub(start)));
+        // By then all that had an effect on its arrivals, such as another rate, is told as well.
+        let at_ms = begun.map_or(0, |start| self.due_ms(start, now_ms));
         let pods = self.pods_of(index).filter(|p| p.stage >= Stage::Running);
         let loss = Loss { index, at_ms, bots: self.bots, done: done(pods) };
         self.state.losses.push(loss);
         self.dealt.insert(index);
-        self.close_gaps(&self.others(index, ""), now_ms + NOTICE_MS);
+        self.close_gaps(&self.others(index, ""), now_ms + ARRIVALS_NOTICE_MS);
         // Whoever has finished may have more to do now, and says so again when it knows.
         let dealt = &self.dealt;
         let finished = |p: &&mut Pod| p.stage == Stage::Finished && !p.left && !dealt.contains(&p.index);

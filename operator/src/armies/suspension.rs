@@ -3,7 +3,7 @@
 //! With the spec the pods stay, and the bots with them. With the Job the pods go: they hand over what they have
 //! measured, and what is left is done by those that come when the Job is resumed.
 
-use super::{Army, Pod};
+use super::{ARRIVALS_NOTICE_MS, Army, Pod};
 use botarmy_protocol::Stage;
 
 /// How long before it is due a change is told, in milliseconds: all runners hear of it by then.
@@ -82,6 +82,11 @@ impl Army {
             until.unwrap_or(since_start_ms).min(since_start_ms).saturating_sub(*from)
         };
         since_start_ms.saturating_sub(self.state.pauses.iter().map(still).sum())
+    }
+
+    /// When a change of the arrivals that is told now is due, in milliseconds: arrivals know no time but that of the load.
+    pub(super) fn due_ms(&self, start_ms: u64, now_ms: u64) -> u64 {
+        self.load_ms((now_ms + ARRIVALS_NOTICE_MS).saturating_sub(start_ms))
     }
 
     /// Pods that were told to end before the suspension was seen have not been lost.

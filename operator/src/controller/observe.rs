@@ -142,8 +142,7 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         army.give_up_for_want_of(index);
     }
     if let Some(index) = army.wanted_in_vain() {
-        let why = |kept: &mut Option<Cause>| kept.take().unwrap_or_else(|| nobody_came(index));
-        seen.given_up.get_or_insert_with(|| why(&mut seen.kept));
+        seen.given_up.get_or_insert_with(|| seen.kept.take().unwrap_or_else(|| nobody_came(index)));
     }
     if seen.given_up.is_some() {
         army.give_up(&seen.failed);
@@ -370,14 +369,10 @@ fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
 /// The status of a run of which nothing is known any more but what the status says.
 pub(super) fn unreadable(run: &BotRun, why: &str) -> BotRunStatus {
     let mut status = begin(run);
-    (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
-    status.completion_time = Some(time(now_ms()));
     if let Some(result) = &mut status.result {
         result.outcome = RunOutcome::Errored;
     }
-    let reason = Reason::CheckpointFailed.to_string();
-    set(&mut status, run, conditions::RUNNING, false, &reason, why);
-    finish(&mut status, run, RunOutcome::Errored, &reason, why);
+    errored(&mut status, run, now_ms(), &Cause::new(Reason::CheckpointFailed, why));
     progress(&mut status, run, true, None);
     status
 }
@@ -389,6 +384,11 @@ fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: O
     figures::write(status, &result);
     status.start_time = start.map(time);
     status.result = start.map(|_| result.bounded());
+    errored(status, run, now, cause);
+}
+
+/// The end of a run that has come to a bad one.
+fn errored(status: &mut BotRunStatus, run: &BotRun, now: u64, cause: &Cause) {
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     status.completion_time = Some(time(now));
     let reason = cause.reason.to_string();
