@@ -1,4 +1,4 @@
-//! What a runner has measured and the coordinator might still lose, as a check-in carries it.
+//! What a runner has measured and the coordinator might still lose, and how a check-in carries what is new of it.
 
 use crate::measures::{BOTS, Measures};
 use botarmy_protocol::CheckIn;
@@ -21,6 +21,8 @@ struct Waiting {
 pub(crate) struct Outbox {
     waiting: VecDeque<Waiting>,
     last: u64,
+    /// The highest number that the coordinator has: what it has is sent again only if it was lost with it.
+    applied: u64,
 }
 
 impl Outbox {
@@ -30,8 +32,9 @@ impl Outbox {
         self.waiting.push_back(Waiting { sequence: self.last, second });
     }
 
-    /// Forgets what is safe.
-    pub(crate) fn settle(&mut self, durable: u64) {
+    /// Forgets what is safe, and takes note of what the coordinator has.
+    pub(crate) fn settle(&mut self, applied: u64, durable: u64) {
+        self.applied = applied;
         while self.waiting.front().is_some_and(|delta| delta.sequence <= durable) {
             self.waiting.pop_front();
         }
@@ -41,16 +44,26 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// How many deltas the next check-in has.
-    pub(crate) fn pending(&self) -> usize {
-        self.waiting.len().min(MAX_SENT)
+    /// Nobody has answered: another coordinator may have less.
+    pub(crate) fn doubt(&mut self) {
+        self.applied = 0;
     }
 
-    /// A check-in that has none as JSON, with what is waiting, oldest first.
+    /// What the next check-in carries.
+    fn new(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().filter(|delta| delta.sequence > self.applied).take(MAX_SENT)
+    }
+
+    /// How many deltas the next check-in has.
+    pub(crate) fn pending(&self) -> usize {
+        self.new().count()
+    }
+
+    /// A check-in that has none as JSON, with what is new, oldest first.
     pub(crate) fn body(&self, said: &CheckIn, measures: &Measures) -> serde_json::Result<Vec<u8>> {
         let text = serde_json::to_string(said)?;
         let Some((head, tail)) = text.split_once(NONE) else { return Ok(text.into_bytes()) };
-        let deltas: Vec<String> = self.waiting.iter().take(MAX_SENT).map(|delta| {
+        let deltas: Vec<String> = self.new().map(|delta| {
             let Waiting { sequence, second } = delta;
             let totals = measures.json(said.index, *sequence);
             format!(
@@ -94,7 +107,7 @@ mod tests {
         for second in 0..40 {
             outbox.add(second);
         }
-        outbox.settle(2);
+        outbox.settle(2, 2);
         let deltas: Vec<_> = (3..33).map(|sequence| measures.delta(3, sequence, sequence - 1)).collect();
         assert_eq!((outbox.pending(), deltas.len()), (30, 30));
         let whole = CheckIn { deltas, ..said() };
@@ -107,9 +120,13 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.add(0);
         outbox.add(1);
-        outbox.settle(1);
+        outbox.settle(1, 1);
         assert_eq!((outbox.pending(), outbox.is_empty()), (1, false));
-        outbox.settle(7);
+        outbox.settle(2, 1);
+        assert_eq!((outbox.pending(), outbox.is_empty()), (0, false), "it is there, and not safe");
+        outbox.doubt();
+        assert_eq!(outbox.pending(), 1);
+        outbox.settle(7, 7);
         assert!(outbox.is_empty());
     }
 }

@@ -157,10 +157,12 @@ impl Runner {
         let orders = match orders {
             Ok(orders) if orders.epoch >= self.epoch => orders,
             Ok(orders) => {
+                self.outbox.doubt();
                 figures.failed("epoch", &format!("the orders are of epoch {}", orders.epoch));
                 return None;
             }
             Err(error) => {
+                self.outbox.doubt();
                 figures.failed(&error.kind(), &error);
                 return None;
             }
@@ -172,7 +174,7 @@ impl Runner {
         self.heard = received;
         self.epoch = orders.epoch;
         self.round_trip = Some(received - sent);
-        self.outbox.settle(orders.durable);
+        self.outbox.settle(orders.applied, orders.durable);
         Some(Answer { orders, sent, received })
     }
 

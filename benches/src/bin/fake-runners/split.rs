@@ -32,9 +32,9 @@ pub(crate) struct Args {
     /// How many runners the run has.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     runners: u32,
-    /// How many deltas a check-in carries: the new one, and those that are not durable yet. They are up to ten, since
-    /// a checkpoint is written every ten seconds.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=30))]
+    /// How many deltas a check-in carries: the new one, and those that have to be sent again, because a coordinator
+    /// was lost before they were durable.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=30))]
     deltas: u64,
     /// How long each part is measured, in seconds of processor time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
