@@ -1,25 +1,29 @@
 //! The snippets of the documentation say what is so.
 //!
-//! A block of `yaml` is a whole file, right, and run against the demo shop; `yaml tree` is one node; with `wrong` behind it, what
-//! the next block of `text` shows is all that we say of it. The last whole file is `run.yaml` in the
-//! commands of a block of `console`.
+//! A block of `yaml` is a whole file, right, and run against the demo shop; `yaml tree` is one node, and run in a bot
+//! that keeps some values; with `wrong` behind it, what the next block of `text` shows is all that we say of it. The
+//! last whole file is `run.yaml` in the commands of a block of `console`; each of these is run, and says what is shown.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
+#[path = "docs/commands.rs"]
+mod commands;
 #[path = "docs/links.rs"]
 mod links;
+#[path = "docs/runs.rs"]
+mod runs;
 
 use botarmy_spec::Run;
 use botarmy_spec::file::{self, File, Reading};
 use botarmy_tree::{Actions, Findings};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 const FILE: &str = "run.yaml";
-/// Commands that are done at once.
-const CHEAP: [&str; 2] = ["validate", "trace"];
+/// The run of a command before which its document shows none.
+const ANY_FILE: &str = "trees: {Shopper: {http: {get: '{{ target }}/catalogue'}}}";
+/// What a bot keeps when it comes to a node that stands alone: names that a document uses and does not set.
+const VALUES: &str = "set: {stock: 3, user: ann, item: 2, order: 7, token: abc}";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -52,9 +56,14 @@ fn blocks(file: &Path) -> Vec<Block> {
     blocks
 }
 
+/// A text whose lines but the first begin with so many blanks.
+fn indented(text: &str, blanks: usize) -> String {
+    text.trim_end().replace('\n', &format!("\n{}", " ".repeat(blanks)))
+}
+
 /// A file around a node.
 fn file_of(node: &str) -> String {
-    format!("trees:\n  T:\n    {}\n", node.trim_end().replace('\n', "\n    "))
+    format!("trees:\n  T:\n    {}\n", indented(node, 4))
 }
 
 /// What `runner validate` says of a file.
@@ -71,31 +80,6 @@ fn said(text: &str) -> String {
         lines.push_str(&format!("{FILE}: {finding}\n"));
     }
     lines
-}
-
-fn check_commands(block: &Block, file: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join(FILE), file).expect("the file is written");
-    let mut shown = String::new();
-    for line in block.text.lines() {
-        let Some(command) = line.strip_prefix("$ ") else { continue };
-        let words: Vec<&str> = command.split(' ').collect();
-        match words.as_slice() {
-            ["runner", command, ..] if CHEAP.contains(command) => {}
-            _ => return,
-        }
-        let ran = Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--manifest-path"])
-            .arg(root().join("Cargo.toml"))
-            .args(["-p", "botarmy-runner", "--"])
-            .args(&words[1..])
-            .current_dir(folder.path())
-            .output()
-            .expect("the runner");
-        let said = [ran.stdout, ran.stderr].concat();
-        shown.push_str(&format!("{line}\n{}", String::from_utf8_lossy(&said)));
-    }
-    assert_eq!(shown, block.text, "{}", block.place);
 }
 
 /// All blocks of all documents, each with the next one of its document.
@@ -117,59 +101,29 @@ fn runner() -> PathBuf {
     test.ancestors().nth(2).expect("the folder of programs").join("runner")
 }
 
-/// Runs a file against the demo shop until its bots have been at work for a while, and interrupts it then.
-fn run_for_a_while(program: &Path, block: &Block) {
-    let place = &block.place;
-    // Requests go to the shop alone, whatever a document calls its target.
-    let requests = |line: &&str| [" get:", "{get:", " post:", "{post:"].iter().any(|key| line.contains(key));
-    for line in block.text.lines().filter(requests) {
-        assert!(line.contains("{{ target }}"), "{place}: {line}");
-    }
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join(FILE), &block.text).expect("the file is written");
-    let mut running = Command::new(program)
-        .args(["run", FILE, "--demo-target", "--out", "result.json"])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the runner");
-    let begun = Instant::now();
-    let mut interrupted = false;
-    let status = loop {
-        if let Some(status) = running.try_wait().expect("the runner's end") {
-            break status;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{place} goes on and on");
-        if !interrupted && begun.elapsed() > Duration::from_secs(2) {
-            interrupted = true;
-            let killed = Command::new("kill").args(["-INT", &running.id().to_string()]).status();
-            assert!(killed.expect("kill").success());
-        }
-        std::thread::park_timeout(Duration::from_millis(20));
-    };
-    let mut said = String::new();
-    running.stderr.take().expect("its words").read_to_string(&mut said).expect("text");
-    // Thresholds may be too strict for what a document is run on.
-    assert!(matches!(status.code(), Some(0 | 99)), "{place}: {status:?}: {said}");
-    let result = std::fs::read_to_string(folder.path().join("result.json")).expect("a result");
-    let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
-    assert!(result["bots"]["started"].as_u64() > Some(0), "{place}: {result:#}");
-    for action in result["actions"].as_array().expect("actions") {
-        assert_eq!((&action["error"], &action["crash"]), (&0.into(), &0.into()), "{place}: {action:#}");
+/// The file of a block that is run: a whole one, or one around a node.
+fn run_of(block: &Block) -> Option<String> {
+    match block.info.as_str() {
+        "yaml" => Some(block.text.clone()),
+        "yaml tree" => Some(file_of(&format!("sequence:\n  - {VALUES}\n  - {}", indented(&block.text, 4)))),
+        _ => None,
     }
 }
 
 #[test]
-fn every_whole_file_runs() {
+fn every_file_and_every_tree_runs() {
     let program = runner();
     let documents = documents();
-    let files: Vec<&Block> = documents.iter().flatten().filter(|block| block.info == "yaml").collect();
-    assert!(files.len() > 5);
+    let files = documents.iter().flatten().filter_map(|block| Some((block, run_of(block)?)));
+    let files: Vec<(&Block, String)> = files.collect();
+    let trees = files.iter().filter(|(block, _)| block.info == "yaml tree").count();
+    assert!(trees > 3 && files.len() - trees > 5, "{trees} of {}", files.len());
     for together in files.chunks(4) {
         std::thread::scope(|scope| {
-            let running: Vec<_> =
-                together.iter().map(|block| scope.spawn(|| run_for_a_while(&program, block))).collect();
+            let running: Vec<_> = together
+                .iter()
+                .map(|(block, text)| scope.spawn(|| runs::run_file(&program, &block.place, text)))
+                .collect();
             for one in running {
                 one.join().expect("it runs");
             }
@@ -179,9 +133,10 @@ fn every_whole_file_runs() {
 
 #[test]
 fn every_snippet_is_what_it_says() {
-    let mut checked = 0;
+    let (mut checked, mut commands) = (0, 0);
+    let program = runner();
     for blocks in documents() {
-        let mut last = String::new();
+        let mut last = ANY_FILE.to_owned();
         for (block, next) in blocks.iter().zip(blocks.iter().skip(1).map(Some).chain([None])) {
             let words: Vec<&str> = block.info.split(' ').collect();
             checked += usize::from(matches!(words[0], "yaml" | "console"));
@@ -196,10 +151,22 @@ fn every_snippet_is_what_it_says() {
                     assert_eq!(said(&text), "", "{}", block.place);
                     last = text;
                 }
-                ["console"] => check_commands(block, &last),
+                ["console"] => commands += commands::check(&program, block, &last),
                 _ => {}
             }
         }
     }
-    assert!(checked > 5, "{checked}");
+    assert!(checked > 5 && commands > 5, "{checked}, {commands}");
+}
+
+/// What is indented is a block too, of which no test would know.
+#[test]
+fn every_command_of_the_runner_stands_in_a_block_of_console() {
+    for file in std::fs::read_dir(root().join("docs")).expect("docs").map(|file| file.expect("a file").path())
+    {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for (number, line) in (1..).zip(text.lines()) {
+            assert!(!line.starts_with("    runner "), "{}:{number}: {line}", file.display());
+        }
+    }
 }

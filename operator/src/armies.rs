@@ -11,19 +11,23 @@ mod keeping;
 mod losses;
 mod once;
 mod redistribution;
+mod rows;
 mod start;
 mod state;
 mod suspension;
 mod together;
 mod trust;
+mod waiting;
 mod weight;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
 pub use keeping::{Failing, Unkept};
+pub use losses::stops_after;
 pub use once::Progress;
+pub use rows::Keep;
 pub use state::{Checkpoint, Pod};
-pub use suspension::Suspension;
+pub use suspension::{MAX_PAUSES, Suspension};
 pub use together::Changes;
 
 use botarmy_protocol::shared::Store;
@@ -155,6 +159,7 @@ pub struct Army {
     /// operator alone.
     written: Written,
     start: start::Start,
+    waiting: waiting::Waiting,
     crew: crew::Crew,
     shared: together::Shared,
     /// Since when its runners could be heard here, in milliseconds since 1970.
@@ -210,6 +215,7 @@ impl Army {
             losses: Vec::new(),
             epoch: 0,
             summed: BTreeSet::new(),
+            unjudged: BTreeSet::new(),
             pauses: Vec::new(),
         };
         let mut army = Self::restore(namespace, name, run, state, epoch, now_ms);
@@ -239,11 +245,13 @@ impl Army {
         }
         let at_work = state.pods.iter().filter(|(_, pod)| pod.stage < Stage::Finished);
         let at_work = at_work.map(|(uid, _)| uid.clone()).collect();
-        let shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
+        let mut shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
+        state.pods.iter().for_each(|(uid, pod)| shared.count(uid, pod));
         Self {
             written: Written::of(&state),
             weight: state.totals.weight() + state.warmup.weight(),
             start: start::Start::restored(&state),
+            waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
             looked_ms: now_ms,
@@ -276,6 +284,16 @@ impl Army {
     /// Whether it does what this spec says.
     pub fn is_of(&self, spec: &BotRunSpec) -> bool {
         self.state.spec == *spec
+    }
+
+    /// The spec as it was accepted.
+    pub fn spec(&self) -> &BotRunSpec {
+        &self.state.spec
+    }
+
+    /// Whether pods of it may be there whose bots are at work, or may come to be.
+    pub fn may_have_bots(&self) -> bool {
+        (self.admitted || self.scheduled || !self.state.pods.is_empty()) && !self.is_over()
     }
 
     /// Why the run is Errored by what its runners say, if it is.
@@ -322,7 +340,7 @@ impl Army {
             return;
         };
         let since_start = std::time::Duration::from_millis(self.load_ms(now_ms - start));
-        if self.run.aborting(&self.state.totals, since_start).is_some() {
+        if self.run.aborting(&self.state.totals, since_start, &self.state.unjudged).is_some() {
             self.state.aborted = true;
             self.stop = true;
         }
@@ -399,32 +417,12 @@ impl Army {
         &self.state.totals
     }
 
-    /// Sums all rows but so many, those with the fewest samples: what is kept of an army has a limit. From now on these
-    /// names have no rows of their own.
-    pub fn keep_largest_rows(&mut self, keep: usize) {
-        let smallest = [self.state.totals.smallest(keep), self.state.warmup.smallest(keep)];
-        for rows in &smallest {
-            self.state.totals.sum_up(rows);
-            self.state.warmup.sum_up(rows);
-        }
-        let room = weight::MAX_SUMMED.saturating_sub(self.state.summed.len());
-        self.state.summed.extend(smallest.into_iter().flatten().take(room));
-    }
-
-    /// Keeps what was summed from having rows of its own again.
-    fn sum_up(&mut self) {
-        self.state.totals.sum_up(&self.state.summed);
-        self.state.warmup.sum_up(&self.state.summed);
-    }
-
-    /// How many rows were summed because not all could be kept.
-    pub fn summed_rows(&self) -> usize {
-        self.state.summed.len()
-    }
-
     /// What to write so that it survives.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { shared: self.shared.store.clone(), ..self.state.clone() }
+        let mut checkpoint = Checkpoint { shared: self.shared.store.clone(), ..self.state.clone() };
+        let without = checkpoint.pods.values_mut().filter(|pod| !pod.waits_for_answers());
+        without.for_each(|pod| pod.changes.answers.clear());
+        checkpoint
     }
 
     /// What was written is durable now.
@@ -460,7 +458,8 @@ impl Army {
     fn result_with(&self, now_ms: u64, gaps: Vec<Gap>) -> RunResult {
         let duration_ms = self.load_time_ms(now_ms);
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
-        let judged = self.run.judge(&self.state.totals, self.alive(now_ms), duration_ms);
+        let (totals, unjudged) = (&self.state.totals, &self.state.unjudged);
+        let judged = self.run.judge_without(totals, self.alive(now_ms), duration_ms, unjudged);
         let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
         result.gaps = gaps;
         if self.state.aborted {
@@ -474,4 +473,4 @@ impl Army {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! How long an object waits after a failure: each on its own, twice as long after each failure in a row.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,11 @@ impl Backoff {
     pub(crate) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
+
+    /// Forgets the failures of all objects but these.
+    pub(crate) fn forget_all_but(&self, known: &HashSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| known.contains(uid));
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +49,7 @@ mod tests {
         assert_eq!(backoff.failed("b"), FIRST);
         backoff.forget("a");
         assert_eq!(backoff.failed("a"), FIRST);
+        backoff.forget_all_but(&HashSet::from(["b".to_owned()]));
+        assert_eq!((backoff.len(), backoff.failed("b")), (1, FIRST * 2));
     }
 }

@@ -2,12 +2,13 @@
 
 mod pack;
 mod store;
+mod writes;
 
 pub use pack::{pack, unpack};
 pub use store::{name, read};
 
 use crate::api_call::{self, BAD_REQUEST, FORBIDDEN, INVALID, NOT_FOUND, TOO_LARGE};
-use crate::armies::{Armies, Checkpoint, Unkept};
+use crate::armies::{Armies, Army, Checkpoint, Keep, Unkept};
 use crate::clock::now_ms;
 use crate::election::Leadership;
 use crate::leading;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use store::Versions;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use writes::Writes;
 
 /// How often each army is written.
 const EVERY: Duration = Duration::from_secs(10);
@@ -30,7 +32,7 @@ const LEAST_DISTANCE: Duration = Duration::from_millis(20);
 /// How long is waited after a write that has failed at first, twice as long each time, and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How many are written at the same time.
+/// How many are written at the same time, as operators end.
 const AT_ONCE: usize = 16;
 
 /// Why a checkpoint cannot be read or written.
@@ -60,6 +62,11 @@ pub enum Error {
     /// Somebody else has an object of a name that it needs.
     #[error("the ConfigMap {0} belongs to something else; delete it, or give the run another name")]
     Taken(String),
+    /// Somebody has marked the objects beside the first one as being in use.
+    #[error(
+        "the ConfigMap {0} says that all others are in use, which no operator has written; take its annotation {1} away"
+    )]
+    Places(String, &'static str),
     /// Somebody has changed it in the meantime.
     #[error("the checkpoint was changed by somebody else; it is read again")]
     Changed,
@@ -78,7 +85,7 @@ impl Error {
                 Some(BAD_REQUEST | FORBIDDEN | TOO_LARGE | INVALID) => Unkept::Refused,
                 _ => Unkept::Elsewhere,
             },
-            Self::Taken(_) => Unkept::Refused,
+            Self::Taken(_) | Self::Places(..) => Unkept::Refused,
             Self::Changed | Self::Later(..) => Unkept::Elsewhere,
             _ => Unkept::ByItself,
         }
@@ -92,7 +99,9 @@ impl Error {
     fn counted(&self) -> metrics::Kept {
         match self {
             Self::Call(api_call::Error::Timeout(_)) => metrics::Kept::Timeout,
-            Self::Call(_) | Self::Taken(_) | Self::Changed | Self::Later(..) => metrics::Kept::Api,
+            Self::Call(_) | Self::Taken(_) | Self::Places(..) | Self::Changed | Self::Later(..) => {
+                metrics::Kept::Api
+            }
             _ => metrics::Kept::Pack,
         }
     }
@@ -131,14 +140,15 @@ impl Kept {
     }
 }
 
-/// An army that is to be written.
+/// An army that is to be written. What is written of it is copied only when its turn has come.
 struct Due {
     uid: String,
     namespace: String,
     run: String,
-    checkpoint: Checkpoint,
     versions: Versions,
     failures: u32,
+    /// When it was tried last.
+    tried: Option<Instant>,
 }
 
 impl Keeper {
@@ -153,15 +163,29 @@ impl Keeper {
         self.woken.notify_one();
     }
 
-    /// Writes for as long as the operator lives.
+    /// Writes for as long as the operator lives. None waits for another one that is slow.
     pub async fn keep(&self) {
+        let mut writes = Writes::default();
         loop {
-            tokio::select! {
-                () = self.woken.notified() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            self.write_due(EVERY).await;
-            tokio::time::sleep(LEAST_DISTANCE).await;
+            let told = async {
+                tokio::select! {
+                    () = self.woken.notified() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+            };
+            writes.go_on_until_room_or(told).await;
+            self.begin(&mut writes);
+            writes.go_on_until(tokio::time::sleep(LEAST_DISTANCE)).await;
+        }
+    }
+
+    /// Begins to write what is due, as far as there is room.
+    fn begin<'k>(&'k self, writes: &mut Writes<'k>) {
+        // In doubt nothing is written: another operator may have, and knows more.
+        let due = if self.leadership.leads() { self.due(EVERY) } else { Vec::new() };
+        for due in due {
+            let (uid, namespace) = (due.uid.clone(), due.namespace.clone());
+            writes.begin(uid, namespace, || self.write(due));
         }
     }
 
@@ -176,7 +200,6 @@ impl Keeper {
     }
 
     async fn write_due(&self, every: Duration) {
-        // In doubt nothing is written: another operator may have, and knows more.
         if !self.leadership.leads() {
             return;
         }
@@ -185,14 +208,17 @@ impl Keeper {
 
     async fn write(&self, mut due: Due) {
         let begun = Instant::now();
-        let packed = match pack::parts(&due.checkpoint) {
-            Err(Error::TooLarge(..)) => self.reduce(&mut due),
+        let Some(mut checkpoint) = self.armies.lock().get(&due.uid).map(Army::checkpoint) else { return };
+        let packed = match pack::parts(&checkpoint) {
+            Err(Error::TooLarge(..)) => self.reduce(&due.uid, &mut checkpoint),
             packed => packed,
         };
+        // The answer may be long in coming, and what was measured is in the parts.
+        checkpoint.lighten();
         let size = packed.as_ref().map_or(0, |parts| parts.iter().map(Vec::len).sum());
         let written = match packed {
             Ok(parts) => {
-                let (client, epoch) = (self.client.clone(), due.checkpoint.epoch);
+                let (client, epoch) = (self.client.clone(), checkpoint.epoch);
                 store::write(client, &due.namespace, &due.run, parts, epoch, &mut due.versions).await
             }
             Err(error) => Err(error),
@@ -203,7 +229,7 @@ impl Keeper {
             Ok(()) => {
                 due.failures = 0;
                 if let Some(army) = self.armies.lock().get_mut(&due.uid) {
-                    army.written(&due.checkpoint);
+                    army.written(&checkpoint);
                     (army.kept_ms, army.unkept) = (Some(now_ms()), None);
                 }
             }
@@ -222,42 +248,45 @@ impl Keeper {
         self.kept().insert(due.uid, kept);
     }
 
-    /// Sums the smallest series until the rest fits.
-    fn reduce(&self, due: &mut Due) -> Result<Vec<Vec<u8>>, Error> {
-        let mut rows = due.checkpoint.rows();
-        loop {
-            let packed = pack::parts(&due.checkpoint);
-            if !matches!(packed, Err(Error::TooLarge(..))) || rows == 0 {
-                return packed;
+    /// Sums the smallest rows until the rest fits. Where it would not even without any, they are not what is in the way.
+    fn reduce(&self, uid: &str, checkpoint: &mut Checkpoint) -> Result<Vec<Vec<u8>>, Error> {
+        pack::parts(&checkpoint.without_rows())?;
+        for keep in Keep::steps(checkpoint.rows()) {
+            {
+                let mut armies = self.armies.lock();
+                let Some(army) = armies.get_mut(uid) else { break };
+                army.keep_largest_rows(keep);
+                *checkpoint = army.checkpoint();
             }
-            rows /= 2;
-            let mut armies = self.armies.lock();
-            let Some(army) = armies.get_mut(&due.uid) else { return packed };
-            army.keep_largest_rows(rows);
-            due.checkpoint = army.checkpoint();
+            match pack::parts(checkpoint) {
+                Err(Error::TooLarge(..)) => {}
+                packed => return packed,
+            }
         }
+        pack::parts(checkpoint)
     }
 
+    /// What is to be written; first what was not for the longest time.
     fn due(&self, every: Duration) -> Vec<Due> {
         let (armies, mut kept) = (self.armies.lock(), self.kept());
         kept.retain(|uid, _| armies.contains_key(uid));
         let is_due = |uid: &String| kept.get(uid).is_none_or(|kept| kept.at.elapsed() >= every);
         let may_be_tried = |uid: &String| kept.get(uid).is_none_or(Kept::may_be_tried);
-        armies
-            .iter()
-            .filter(|(uid, army)| {
-                let wanted = army.has_begun() && (army.is_urgent() || is_due(uid));
-                (wanted || army.is_to_be_known()) && may_be_tried(uid)
-            })
-            .map(|(uid, army)| Due {
-                uid: uid.clone(),
-                namespace: army.namespace.clone(),
-                run: army.name.clone(),
-                checkpoint: army.checkpoint(),
-                versions: kept.get(uid).map(|kept| kept.versions.clone()).unwrap_or_default(),
-                failures: kept.get(uid).map(|kept| kept.failures).unwrap_or_default(),
-            })
-            .collect()
+        let due = armies.iter().filter(|(uid, army)| {
+            let wanted = army.has_begun() && (army.is_urgent() || is_due(uid));
+            (wanted || army.is_to_be_known()) && may_be_tried(uid)
+        });
+        let due = due.map(|(uid, army)| Due {
+            uid: uid.clone(),
+            namespace: army.namespace.clone(),
+            run: army.name.clone(),
+            versions: kept.get(uid).map(|kept| kept.versions.clone()).unwrap_or_default(),
+            failures: kept.get(uid).map(|kept| kept.failures).unwrap_or_default(),
+            tried: kept.get(uid).map(|kept| kept.at),
+        });
+        let mut due: Vec<Due> = due.collect();
+        due.sort_by_key(|due| due.tried);
+        due
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {

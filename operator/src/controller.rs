@@ -7,6 +7,7 @@ mod apply;
 mod build;
 mod cause;
 mod conditions;
+mod course;
 mod dereference;
 mod export;
 mod figures;
@@ -14,7 +15,9 @@ mod observe;
 mod policy;
 mod queue;
 mod status;
+mod story;
 mod template;
+mod unreadable;
 mod validate;
 
 pub(crate) use cause::Cause;
@@ -25,10 +28,9 @@ use crate::armies::{Armies, Army};
 use crate::backoff::Backoff;
 use crate::certificates::InForce;
 use crate::election::Leadership;
-use crate::events;
-use crate::metrics::{Metrics, Reconciled};
+use crate::metrics::{Metrics, Reconciled, Reconciling};
 use crate::readiness::Readiness;
-use crate::{Settings, api_call, leading};
+use crate::{Settings, api_call, leading, watching};
 use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
 use dereference::Found;
@@ -44,6 +46,7 @@ use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
 use policy::ttl::Export;
 use queue::Queue;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -147,17 +150,22 @@ impl Context {
         }
     }
 
+    /// What this controller is counted in.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
     /// Forgets that a run has failed.
     fn recovered(&self, uid: &str) {
         self.backoff.forget(uid);
-        self.metrics.back_off(self.backoff.len());
+        self.metrics.back_off(Reconciling::Run, self.backoff.len());
     }
 
     /// Takes note of what went wrong outside of reconciles.
     fn note(&self, error: &controller::Error<Error, watcher::Error>) {
         tracing::debug!("{error}");
         if matches!(error, controller::Error::QueueError(_)) {
-            self.metrics.queue_failed();
+            self.metrics.queue_failed(Reconciling::Run);
         }
     }
 
@@ -167,16 +175,44 @@ impl Context {
         found.is_some_and(|found| found.and_then(|found| found.uid()).as_deref() != Some(uid))
     }
 
+    /// Nobody waits for the runners of a run any more; who wants its target waits until they have ended.
+    fn leave(&self, uid: &str) {
+        queue::leave(self, uid);
+        self.armies.leave(uid);
+    }
+
     /// Takes a run out of memory.
     fn forget(&self, uid: &str) {
-        self.armies.leave(uid);
+        self.leave(uid);
+        queue::note(self, uid, None);
         self.recovered(uid);
+    }
+
+    /// A run is there no more.
+    fn gone(&self, guarded: &DeserializeGuard<BotRun>) {
+        if let Ok(run) = &guarded.0 {
+            queue::leave_unknown(self, run);
+        }
+        self.forget(&guarded.uid().unwrap_or_default());
+    }
+
+    /// Takes note of all runs that there are. One that cannot be read never gets an army; one that has it keeps it.
+    fn list(&self, runs: &[Arc<DeserializeGuard<BotRun>>]) {
+        let uids: HashSet<String> = runs.iter().filter_map(|run| run.uid()).collect();
+        let known: HashSet<String> = self.armies.lock().keys().cloned().collect();
+        known.difference(&uids).for_each(|uid| self.forget(uid));
+        self.backoff.forget_all_but(&uids);
+        self.metrics.back_off(Reconciling::Run, self.backoff.len());
+        let readable =
+            runs.iter().filter_map(|run| run.uid().filter(|uid| run.0.is_ok() || known.contains(uid)));
+        self.armies.list(readable.collect());
     }
 
     /// Takes note of a run whose runners may be waited for.
     fn enter(&self, guarded: &DeserializeGuard<BotRun>) {
-        let is_over = guarded.0.as_ref().is_ok_and(is_over);
-        if let Some(uid) = guarded.uid().filter(|_| !is_over && guarded.meta().deletion_timestamp.is_none()) {
+        let is_at_work = guarded.0.as_ref().is_ok_and(|run| !is_over(run));
+        if let Some(uid) = guarded.uid().filter(|_| is_at_work && guarded.meta().deletion_timestamp.is_none())
+        {
             self.armies.enter(&uid);
         }
     }
@@ -205,24 +241,24 @@ pub async fn run(
         // Not by the store's own waiting: it wakes but one waiter, and that is the controller.
         Event::InitDone => {
             readiness.listed();
-            followed.armies.list(store.state().iter().filter_map(|run| run.uid()).collect());
+            followed.list(&store.state());
         }
         // No reconcile begins with a run that is gone. Its runners are told so by being unknown, and leave.
-        Event::Delete(run) => followed.forget(&run.uid().unwrap_or_default()),
+        Event::Delete(run) => followed.gone(run),
         Event::Apply(run) => followed.enter(run),
         Event::Init | Event::InitApply(_) => {}
     };
     let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
         .inspect_ok(follow)
         .applied_objects()
-        .default_backoff()
+        .backoff(watching::Again::default())
         .predicate_filter(
             predicates::generation.combine(deletion_mark).combine(export::asked_again),
             PredicateConfig::default(),
         );
     let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
         .touched_objects()
-        .default_backoff()
+        .backoff(watching::Again::default())
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     Controller::for_stream(main, reader)
         .owns_stream(owned_jobs)
@@ -246,28 +282,18 @@ async fn reconcile(guarded: Arc<DeserializeGuard<BotRun>>, context: Arc<Context>
         context.recovered(&uid);
     }
     let counted = done.as_ref().map_or_else(Error::counted, |_| Reconciled::Ok);
-    context.metrics.reconciled(begun.elapsed(), counted);
+    context.metrics.reconciled(Reconciling::Run, begun.elapsed(), counted);
     done
 }
 
 async fn look_at(guarded: &DeserializeGuard<BotRun>, context: &Context) -> Result<Action, Error> {
-    let run = match &guarded.0 {
-        Ok(run) => run,
-        Err(invalid) => {
-            let namespace = guarded.namespace().unwrap_or_default();
-            tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
-            if context.leadership.leads() {
-                let happened = events::unreadable(&invalid.error);
-                if !events::tell(&context.recorder, &guarded.object_ref(&()), happened).await {
-                    context.metrics.event_lost();
-                }
-            }
-            return Ok(Action::await_change());
-        }
-    };
     if !context.leadership.leads() {
         return Ok(Action::requeue(LOOK));
     }
+    let run = match &guarded.0 {
+        Ok(run) => run,
+        Err(invalid) => return Box::pin(unreadable::report(context, guarded, &invalid.error)).await,
+    };
     let uid = run.uid().ok_or(Error::Incomplete("UID"))?;
     if run.meta().deletion_timestamp.is_some() {
         context.forget(&uid);
@@ -304,7 +330,7 @@ async fn follow(
         Box::pin(after_the_end(context, run, uid, &mut found)).await
     } else if let Some(why) = &found.unreadable {
         // Its runners are told that nobody waits for them, and its Job is taken away in the next round.
-        context.armies.leave(uid);
+        context.leave(uid);
         status::write(context, run, observe::unreadable(run, why)).await?;
         Ok(Action::requeue(LOOK))
     } else {
@@ -321,32 +347,33 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
     let mut again = LOOK;
     let observed = match validate::validate(context, run, uid, found) {
         Ok(accepted) => {
+            queue::look_for_pods(context, run, &accepted).await;
             if let Some(cause) = queue::wait(context, run, uid, &accepted) {
                 status::write(context, run, observe::queued(run, &cause)).await?;
                 let is_at_rest = cause.reason == cause::Reason::Suspended;
                 return Ok(Action::requeue(if is_at_rest { AT_REST } else { QUEUED }));
             }
             let objects = build::build(context, run, uid, &accepted)?;
-            let delayed = match apply::apply(context, run, uid, objects).await? {
+            let applied = apply::apply(context, run, uid, objects).await?;
+            match &applied {
                 Applied::Known | Applied::Scheduled => {
                     context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_scheduled);
-                    None
                 }
-                Applied::Delayed(cause) => {
-                    again = AGAIN;
-                    Some(cause)
-                }
+                Applied::Delayed(_) => again = AGAIN,
                 Applied::Refused(finding) => {
-                    context.armies.leave(uid);
-                    status::write(context, run, observe::invalid(run, &[finding])).await?;
+                    context.leave(uid);
+                    status::write(context, run, observe::invalid(run, std::slice::from_ref(finding))).await?;
                     return Ok(Action::requeue(again));
                 }
-            };
+            }
             apply::release_silent(context, run, uid).await?;
-            let seen = observe::conclude(context, run, uid, &found.evidence, delayed);
+            let seen = observe::conclude(context, uid, &found.evidence, applied);
             observe::observe(context, run, uid, seen)
         }
-        Err(refused) => observe::invalid(run, &refused),
+        Err(refused) => {
+            queue::note(context, uid, None);
+            observe::invalid(run, &refused)
+        }
     };
     export::keep(context, run, uid, &observed).await;
     status::write(context, run, observed).await?;
@@ -360,18 +387,21 @@ async fn after_the_end(
     uid: &str,
     found: &mut Found,
 ) -> Result<Action, Error> {
+    // Bots that nobody waits for are at work until it is gone, whatever becomes of the export; nor does that wait for it.
+    let left_over = found.left_over(run, uid);
+    let discarded = match left_over {
+        Some(job) => apply::discard(context, job).await,
+        None => Ok(()),
+    };
     let mut status = status::of_the_end(run);
     let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
     status::write(context, run, status).await?;
-    let left_over = found.left_over(run, uid);
-    if let Some(job) = left_over {
-        apply::discard(context, job).await?;
-    }
+    discarded?;
     let is_left = found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some();
     if left_over.is_some() || is_left {
         // All of the result is here alone, until it is kept for its export.
         if export != Export::Unkept {
-            context.armies.leave(uid);
+            context.leave(uid);
         }
         return until_deleted(context, run, uid, export).await;
     }
@@ -419,6 +449,6 @@ async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Expor
 fn on_error(run: Arc<DeserializeGuard<BotRun>>, error: &Error, context: Arc<Context>) -> Action {
     tracing::warn!("{}/{}: {error}", run.namespace().unwrap_or_default(), run.name_any());
     let wait = context.backoff.failed(&run.uid().unwrap_or_default());
-    context.metrics.back_off(context.backoff.len());
+    context.metrics.back_off(Reconciling::Run, context.backoff.len());
     Action::requeue(wait)
 }

@@ -18,10 +18,13 @@ pub(crate) struct Happened {
     pub(crate) related: Option<ObjectReference>,
 }
 
+/// The reason of an object that is none of its kind.
+pub(crate) const UNREADABLE: &str = "Unreadable";
+
 /// An object is none of its kind: written before its definition was as strict as it is.
 pub(crate) fn unreadable(error: &str) -> Happened {
     let note = format!("the object cannot be read, and is left alone: {error}; delete it and apply it anew");
-    Happened { type_: EventType::Warning, reason: "Unreadable".to_owned(), note, related: None }
+    Happened { type_: EventType::Warning, reason: UNREADABLE.to_owned(), note, related: None }
 }
 
 /// Tells an event; whether it was told. One that is lost is no reason to do anything again.

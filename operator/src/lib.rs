@@ -29,5 +29,6 @@ pub mod readiness;
 pub mod schedules;
 pub mod serve;
 pub mod settings;
+mod watching;
 
 pub use settings::Settings;

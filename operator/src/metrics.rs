@@ -14,7 +14,7 @@ mod runs;
 mod shown;
 
 pub use api_calls::client;
-pub use counted::{Called, CheckedIn, Kept, NotConnected, Reconciled};
+pub use counted::{Called, CheckedIn, Kept, NotConnected, Reconciled, Reconciling, Waiting};
 pub use routes::routes;
 
 use botarmy_report::{Histogram, RunOutcome};
@@ -27,10 +27,8 @@ use std::time::Duration;
 /// Counts what the operator does.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    reconciles: Counts<{ Reconciled::NAMES.len() }>,
-    reconcile_times: Values,
-    backing_off: AtomicU64,
-    queue_errors: AtomicU64,
+    loops: [Loop; Reconciling::NAMES.len()],
+    waiting: Counts<{ Waiting::NAMES.len() }>,
     calls: Counts<{ Called::NAMES.len() }>,
     check_ins: Counts<{ CheckedIn::NAMES.len() }>,
     check_in_times: Values,
@@ -50,6 +48,15 @@ pub struct Metrics {
     authority_until: AtomicU64,
     server_until: AtomicU64,
     certificates_failed: AtomicU64,
+}
+
+/// What is counted of a loop that reconciles.
+#[derive(Debug, Default)]
+struct Loop {
+    reconciles: Counts<{ Reconciled::NAMES.len() }>,
+    times: Values,
+    backing_off: AtomicU64,
+    queue_errors: AtomicU64,
 }
 
 /// Values of which a histogram is kept: microseconds or bytes.
@@ -72,19 +79,35 @@ impl Values {
 
 impl Metrics {
     /// A reconcile took so long and ended like this.
-    pub fn reconciled(&self, took: Duration, result: Reconciled) {
-        self.reconciles.add(result as usize);
-        self.reconcile_times.took(took);
+    pub fn reconciled(&self, of: Reconciling, took: Duration, result: Reconciled) {
+        let of = self.of(of);
+        of.reconciles.add(result as usize);
+        of.times.took(took);
     }
 
-    /// So many runs have failed in a row and wait for another try.
-    pub fn back_off(&self, runs: usize) {
-        self.backing_off.store(runs as u64, Relaxed);
+    /// So many have failed in a row and wait for another try.
+    pub fn back_off(&self, of: Reconciling, objects: usize) {
+        self.of(of).backing_off.store(objects as u64, Relaxed);
     }
 
     /// A watch failed that tells what is to be reconciled.
-    pub fn queue_failed(&self) {
-        self.queue_errors.fetch_add(1, Relaxed);
+    pub fn queue_failed(&self, of: Reconciling) {
+        self.of(of).queue_errors.fetch_add(1, Relaxed);
+    }
+
+    fn of(&self, of: Reconciling) -> &Loop {
+        let [runs, schedules] = &self.loops;
+        match of {
+            Reconciling::Run => runs,
+            Reconciling::Schedule => schedules,
+        }
+    }
+
+    /// These runs wait, each for this reason.
+    pub fn waiting(&self, runs: impl Iterator<Item = Waiting>) {
+        let mut counts = [0; Waiting::NAMES.len()];
+        runs.for_each(|waits| counts[waits as usize] += 1);
+        self.waiting.set(counts);
     }
 
     /// A call to the API server ended like this.

@@ -17,7 +17,8 @@ use crate::backoff::Backoff;
 use crate::controller::deletion_mark;
 use crate::election::Leadership;
 use crate::events::{self, Happened};
-use crate::leading;
+use crate::metrics::{Metrics, Reconciled, Reconciling};
+use crate::{leading, watching};
 use botarmy_crds::{BotRun, BotRunSchedule, BotRunScheduleStatus};
 use botarmy_spec::BotRunSpec;
 use due::{Decision, Moment};
@@ -28,7 +29,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller, Error as LoopError};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
 use kube::{Client, Resource, ResourceExt};
@@ -38,7 +39,7 @@ use status::Verdict;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The manager of the fields that this loop writes.
 const FIELD_MANAGER: &str = "botarmy-operator-schedules";
@@ -68,12 +69,26 @@ enum Error {
     Outdated,
 }
 
+impl Error {
+    /// What a reconcile that ends with it is counted as.
+    fn counted(&self) -> Reconciled {
+        match self {
+            Self::Call(api_call::Error::Timeout(_)) => Reconciled::Timeout,
+            Self::Call(_) | Self::Outdated => Reconciled::Api,
+            Self::Incomplete(_) | Self::Build(_) => Reconciled::Object,
+        }
+    }
+}
+
 /// What each reconcile is given.
 struct Context {
     client: Client,
     leadership: Leadership,
     recorder: Recorder,
+    metrics: Arc<Metrics>,
     backoff: Backoff,
+    /// All schedules.
+    schedules: Store<DeserializeGuard<BotRunSchedule>>,
     /// All runs that schedules have created.
     runs: Store<DeserializeGuard<BotRun>>,
     /// They have been listed.
@@ -99,13 +114,43 @@ impl Known {
 }
 
 impl Context {
-    fn forget(&self, uid: &str) {
+    /// Forgets that a schedule has failed.
+    fn recovered(&self, uid: &str) {
         self.backoff.forget(uid);
+        self.metrics.back_off(Reconciling::Schedule, self.backoff.len());
+    }
+
+    /// Takes note of what went wrong outside of reconciles.
+    fn note(&self, error: &LoopError<Error, watcher::Error>) {
+        let LoopError::QueueError(error) = error else { return tracing::debug!("{error}") };
+        tracing::warn!(
+            "schedules or their runs cannot be watched: {error}; look whether the chart botarmy-crds is installed and the operator may list them"
+        );
+        self.metrics.queue_failed(Reconciling::Schedule);
+    }
+
+    /// Whether a schedule is there no more; another one may have its name.
+    fn is_gone(&self, schedule: &DeserializeGuard<BotRunSchedule>) -> bool {
+        let found = self.schedules.get(&ObjectRef::from_obj(schedule));
+        found.and_then(|found| found.uid()) != schedule.uid()
+    }
+
+    /// Tells an event about a schedule.
+    async fn tell(&self, schedule: &DeserializeGuard<BotRunSchedule>, happened: Happened) {
+        if !events::tell(&self.recorder, &schedule.object_ref(&()), happened).await {
+            self.metrics.event_lost();
+        }
+    }
+
+    fn forget(&self, uid: &str) {
+        self.recovered(uid);
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     fn forget_all_but(&self, known: &HashSet<String>) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| known.contains(uid));
+        self.backoff.forget_all_but(known);
+        self.metrics.back_off(Reconciling::Schedule, self.backoff.len());
     }
 
     /// The status of a schedule as it was found, or as it was written here if that was later: somebody else may have led
@@ -133,6 +178,7 @@ impl Context {
 pub async fn run(
     client: Client,
     leadership: Leadership,
+    metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let client = leading::client(client, leadership.clone());
@@ -142,24 +188,24 @@ pub async fn run(
         recorder: Recorder::new(client.clone(), Reporter::from(FIELD_MANAGER)),
         client,
         leadership,
+        metrics,
         backoff: Backoff::default(),
+        schedules: schedules.clone(),
         runs,
         runs_are_known: AtomicBool::new(false),
         written: Mutex::default(),
     });
+    let noted = context.clone();
     Controller::for_stream(watch(context.clone(), schedules.clone(), schedules_writer), schedules)
         .owns_stream(watch_runs(context.clone(), runs_writer))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context)
-        .for_each(|result| async move {
-            match result {
-                Err(LoopError::QueueError(error)) => tracing::warn!(
-                    "schedules or their runs cannot be watched: {error}; look whether the chart botarmy-crds is installed and the operator may list them"
-                ),
-                Err(error) => tracing::debug!("{error}"),
-                Ok(_) => {}
+        .for_each(|result| {
+            if let Err(error) = result {
+                noted.note(&error);
             }
+            std::future::ready(())
         })
         .await;
 }
@@ -183,7 +229,7 @@ fn watch(
         .reflect(writer)
         .inspect_ok(follow)
         .applied_objects()
-        .default_backoff()
+        .backoff(watching::Again::default())
         .predicate_filter(predicates::generation.combine(deletion_mark), PredicateConfig::default())
 }
 
@@ -202,7 +248,7 @@ fn watch_runs(
             }
         })
         .touched_objects()
-        .default_backoff()
+        .backoff(watching::Again::default())
         .predicate_filter(predicates::resource_version, PredicateConfig::default())
 }
 
@@ -225,14 +271,30 @@ async fn reconcile(
     guarded: Arc<DeserializeGuard<BotRunSchedule>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
+    let begun = Instant::now();
+    let done = look_at(&guarded, &context).await;
+    let counted = done.as_ref().map_or_else(Error::counted, |_| Reconciled::Ok);
+    context.metrics.reconciled(Reconciling::Schedule, begun.elapsed(), counted);
+    match done {
+        // It is looked at again as it is now.
+        Err(Error::Outdated) => Ok(Action::requeue(SOON)),
+        // What failed for one that was deleted in the meantime is of no interest.
+        Err(error) if context.is_gone(&guarded) => {
+            tracing::debug!("{error}");
+            Ok(Action::await_change())
+        }
+        done => done,
+    }
+}
+
+async fn look_at(guarded: &DeserializeGuard<BotRunSchedule>, context: &Context) -> Result<Action, Error> {
     let schedule = match &guarded.0 {
         Ok(schedule) => schedule,
         Err(invalid) => {
             let namespace = guarded.namespace().unwrap_or_default();
             tracing::error!("{namespace}/{} cannot be read: {}", guarded.name_any(), invalid.error);
             if context.leadership.leads() {
-                let happened = events::unreadable(&invalid.error);
-                events::tell(&context.recorder, &guarded.object_ref(&()), happened).await;
+                context.tell(guarded, events::unreadable(&invalid.error)).await;
             }
             return Ok(Action::await_change());
         }
@@ -246,16 +308,13 @@ async fn reconcile(
     }
     let uid = schedule.uid().ok_or(Error::Incomplete("UID"))?;
     let mut happened = Vec::new();
-    let done = follow(&context, schedule, &uid, &mut happened).await;
+    let done = follow(context, schedule, &uid, &mut happened).await;
     // What has happened is told, even if what came after it did not succeed.
     for event in happened {
-        events::tell(&context.recorder, &schedule.object_ref(&()), event).await;
+        context.tell(guarded, event).await;
     }
-    let verdict = match done {
-        Err(Error::Outdated) => return Ok(Action::requeue(SOON)),
-        done => done?,
-    };
-    context.backoff.forget(&uid);
+    let verdict = done?;
+    context.recovered(&uid);
     Ok(again(&verdict, Timestamp::now()))
 }
 
@@ -343,5 +402,7 @@ fn again(verdict: &Verdict, now: Timestamp) -> Action {
 #[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]
 fn on_error(schedule: Arc<DeserializeGuard<BotRunSchedule>>, error: &Error, context: Arc<Context>) -> Action {
     tracing::warn!("{}/{}: {error}", schedule.namespace().unwrap_or_default(), schedule.name_any());
-    Action::requeue(context.backoff.failed(&schedule.uid().unwrap_or_default()))
+    let wait = context.backoff.failed(&schedule.uid().unwrap_or_default());
+    context.metrics.back_off(Reconciling::Schedule, context.backoff.len());
+    Action::requeue(wait)
 }

@@ -135,12 +135,13 @@ async fn lead(
         () = told(ended.clone()) => return,
         () = leadership.begins() => {}
     }
+    let metrics = context.metrics();
     // Not as tasks of their own: a crash of one must end the process.
     let loops = async {
         tokio::join!(
             endpoint::lead(client.clone(), &settings, leadership.clone(), told(ended.clone())),
             controller::run(context, readiness, told(ended.clone())),
-            schedules::run(client.clone(), leadership.clone(), told(ended.clone())),
+            schedules::run(client.clone(), leadership.clone(), metrics, told(ended.clone())),
         )
     };
     tokio::select! {

@@ -6,7 +6,7 @@
 
 use botarmy_operator::armies::{Armies, Army};
 use botarmy_operator::clock::now_ms;
-use botarmy_operator::metrics::{self, CheckedIn, Metrics, Reconciled};
+use botarmy_operator::metrics::{self, CheckedIn, Metrics, Reconciled, Reconciling};
 use botarmy_protocol::{CheckIn, RunRef, Stage, Together, VERSION};
 use botarmy_report::{
     Delta, FailureClass, Histogram, Observed, Outcome, PROMETHEUS_BUCKETS, Recorder, RowInfo, Slice, Totals,
@@ -122,7 +122,7 @@ impl Scraped {
         let armies = Arc::new(Armies::default());
         armies.lock().insert("uid".into(), army(totals));
         let metrics = Arc::new(Metrics::default());
-        metrics.reconciled(Duration::from_millis(3), Reconciled::Ok);
+        metrics.reconciled(Reconciling::Run, Duration::from_millis(3), Reconciled::Ok);
         metrics.checked_in(Duration::from_millis(2), Some(2_000), CheckedIn::Accepted);
         metrics.lead(true, 3);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -294,7 +294,8 @@ fn messages_have_exact_counts_and_quantiles_within_native_buckets() {
         assert!(off <= most, "p{share}: {told} is {off} times off from {exact}, more than {most}");
     }
     // What the operator measures of itself comes in the same way.
-    prometheus.assert_is("histogram_count(botarmy_operator_reconcile_duration_seconds)", 1.0);
+    prometheus
+        .assert_is("histogram_count(botarmy_operator_reconcile_duration_seconds{kind=\"BotRun\"})", 1.0);
     prometheus.assert_is("histogram_sum(botarmy_operator_check_in_bytes)", 2_000.0);
 }
 

@@ -54,6 +54,9 @@ pub enum Error {
     /// The coordinator was away for too long.
     #[error("no coordinator for {0:?}; the bots were stopped")]
     LeaseOver(Duration),
+    /// The coordinator has answered, but for too long with nothing but refusals.
+    #[error("no orders for {0:?}, but refusals, the last of them this: {1}; the bots were stopped")]
+    Refused(Duration, String),
     /// Told to end by its pod, before the run was over.
     #[error("the pod was told to end before the run was over; what was measured is handed over")]
     Left,
@@ -228,7 +231,7 @@ impl Agent {
     async fn prepare(&mut self) -> Result<Option<(Run, Plan)>, Error> {
         let plan = loop {
             if self.contact.lease_is_over() {
-                return Err(Error::LeaseOver(self.contact.lease));
+                return Err(self.contact.given_up());
             }
             if *self.terminated.borrow() {
                 return Err(Error::Left);
@@ -298,7 +301,7 @@ impl Agent {
                 return Err(Error::Left);
             }
             if self.contact.lease_is_over() {
-                return Err(Error::LeaseOver(self.contact.lease));
+                return Err(self.contact.given_up());
             }
             if let Some((orders, sent)) = self.contact.check_in(Stage::Ready, 0).await {
                 if let Some(start_at) = orders.start_at_ms {
@@ -420,7 +423,7 @@ impl Agent {
                     }
                     return Ok(());
                 }
-                _ if abandoned => return Err(Error::LeaseOver(self.contact.lease)),
+                _ if abandoned => return Err(self.contact.given_up()),
                 _ => {}
             }
         }

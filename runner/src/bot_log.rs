@@ -131,6 +131,8 @@ impl BotLog {
         let writer = Writer::new(file, shared.clone(), Arc::clone(&failure));
         let work = move || {
             writer.work(&messages);
+            // First, so that nothing can be handed over any more when it is said to be closed.
+            drop(messages);
             drop::<Sender<()>>(end);
         };
         std::thread::Builder::new().name("bot-log".to_owned()).spawn(work).map_err(Error::Thread)?;

@@ -1,6 +1,7 @@
 //! A small shop over HTTP: something to try bots on, with figures of its own to compare with.
 
 mod knobs;
+mod senders;
 mod shop;
 
 pub use knobs::Knobs;

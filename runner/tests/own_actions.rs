@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 use botarmy_actions::{Action, Answer, Bot, Outcome, Own, Step};
+use botarmy_report::Outcome::Cancelled;
 use botarmy_report::Totals;
 use botarmy_runner::engine::{Army, Start};
 use botarmy_spec::{BotRunSpec, Run};
@@ -10,6 +11,10 @@ use botarmy_tree::draw::Draw;
 use botarmy_tree::{Actions, Path};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest that a walk may take, even on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Comes out as its argument says, and changes `said` to it.
 struct Come;
@@ -26,6 +31,7 @@ impl Action for Come {
                 "succeed" => Outcome::Succeed,
                 "fail" => Outcome::Fail,
                 "done" => Outcome::Done,
+                "never" => Outcome::Continue,
                 _ => Outcome::Error(format!("no way, said {how}")),
             };
             (outcome, vec![("said".to_owned(), json!(how)), ("count".to_owned(), json!(0))])
@@ -41,14 +47,15 @@ impl Action for Come {
     }
 }
 
-/// What was counted when one bot walks this tree once.
-fn totals_of(tree: &Value) -> Totals {
-    let spec: BotRunSpec =
-        serde_json::from_value(json!({"trees": {"T": tree}, "iterations": 1})).expect("a spec");
+/// What was counted when one bot walks this tree once, with these fields beside it.
+fn totals_of(tree: &Value, fields: &Value) -> Totals {
+    let mut spec = json!({"trees": {"T": tree}, "iterations": 1});
+    spec.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
+    let spec: BotRunSpec = serde_json::from_value(spec).expect("a spec");
     let actions = Actions::built_in().with("My.come", 0);
     let run = Run::check(&spec, "own", &Path::top(), &actions).unwrap_or_else(|e| panic!("{e:?}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    let walked = async {
         let own = Own::default().with("My.come", |_| Box::new(Come));
         let army = Army::start(Start { own, ..Start::here(Arc::new(run)) }).await.expect("an army");
         let mut totals = Totals::default();
@@ -61,7 +68,20 @@ fn totals_of(tree: &Value) -> Totals {
             }
             army.worker_finished().await;
         }
-    })
+    };
+    let walked = runtime.block_on(async { tokio::time::timeout(PATIENCE, walked).await });
+    walked.unwrap_or_else(|_| panic!("{tree} with {fields} goes on and on"))
+}
+
+/// The action, after its values are set; below a node of time, if it is to run beside others.
+fn node(how: &str, concurrent: bool) -> Value {
+    let come = json!({"action": "My.come"});
+    let come = if concurrent { json!({"timeout": {"after": "1h", "child": come}}) } else { come };
+    json!({"sequence": [
+        {"set": {"how": how, "said": "nothing"}},
+        {"select": [come, {"log": "failed"}]},
+        {"check": {"name": "said it", "when": "said == how and count == 0"}},
+    ]})
 }
 
 /// Of a row: succeeded, failed, error.
@@ -74,19 +94,6 @@ fn counts(totals: &Totals, row: &str) -> [u64; 3] {
 #[test]
 fn each_outcome_has_its_effect_and_its_changes() {
     for concurrent in [false, true] {
-        let node = |how: &str| {
-            let come = json!("My.come");
-            let come = if concurrent {
-                json!({"timeout": {"after": "1h", "child": {"action": come}}})
-            } else {
-                json!({"action": come})
-            };
-            json!({"sequence": [
-                {"set": {"how": how, "said": "nothing"}},
-                {"select": [come, {"log": "failed"}]},
-                {"check": {"name": "said it", "when": "said == how and count == 0"}},
-            ]})
-        };
         for (how, own, logged, said) in [
             ("succeed", [1, 0, 0], 0, 1),
             ("fail", [0, 1, 0], 1, 1),
@@ -94,7 +101,7 @@ fn each_outcome_has_its_effect_and_its_changes() {
             ("done", [1, 0, 0], 0, 0),
             ("error", [0, 0, 1], 0, 0),
         ] {
-            let totals = totals_of(&node(how));
+            let totals = totals_of(&node(how, concurrent), &json!({}));
             assert_eq!(counts(&totals, "My.come"), own, "{how}, concurrent: {concurrent}");
             assert_eq!(counts(&totals, "log(\"failed\")")[0], logged, "{how}");
             assert_eq!(counts(&totals, "said it"), [said, 0, 0], "{how}");
@@ -102,6 +109,26 @@ fn each_outcome_has_its_effect_and_its_changes() {
             let series = totals.select("My.come").expect("a row");
             assert!(series.latency().max() >= Some(3_000), "{how}: {:?}", series.latency().max());
         }
+    }
+}
+
+#[test]
+fn one_that_is_asked_again_has_had_its_turn() {
+    for concurrent in [false, true] {
+        // Four turns would be three minutes.
+        let totals = totals_of(&node("succeed", concurrent), &json!({"maxRate": "1/m"}));
+        assert_eq!(counts(&totals, "My.come"), [1, 0, 0], "concurrent: {concurrent}");
+    }
+}
+
+#[test]
+fn one_that_is_not_through_at_the_end_is_not_asked_again() {
+    for concurrent in [false, true] {
+        let end = json!({"duration": "200ms", "gracePeriod": "1h"});
+        let totals = totals_of(&node("never", concurrent), &end);
+        let series = totals.select("My.come").unwrap_or_default();
+        assert_eq!(counts(&totals, "My.come"), [0, 0, 0], "concurrent: {concurrent}");
+        assert_eq!(series.count(Cancelled), 1, "concurrent: {concurrent}");
     }
 }
 

@@ -157,6 +157,40 @@ fn a_stop_lets_requests_end_and_nothing_else() {
 }
 
 #[test]
+fn what_waits_for_its_turn_does_not_begin_after_the_end() {
+    let shop = Shop::open(&[]);
+    let get = "{http: {get: '{{ target }}/catalogue'}}";
+    for tree in [
+        format!("{{timeout: {{after: 60s, child: {get}}}}}"),
+        format!("{{parallel: {{children: [{get}]}}}}"),
+        format!("{{retry: {{attempts: 2, child: {get}}}}}"),
+    ] {
+        let before = shop.requests();
+        let file = format!("trees: {{T: {tree}}}\nbots: 40\nmaxRate: 10/s\n");
+        let done = run(&file, &["--target", &shop.url(), "--duration", "1s"]);
+        let sent = shop.requests() - before;
+        // Eleven turns come before the end; those of all bots would take four seconds.
+        assert!((1..30).contains(&sent), "{tree}: {sent}");
+        assert_eq!(done.counts("GET /catalogue"), [sent, 0, 0, 0], "{tree}: what never began has no row");
+    }
+}
+
+#[test]
+fn a_turn_that_comes_too_late_for_a_timeout_is_anothers() {
+    let shop = Shop::open(&[]);
+    let get = "{http: {get: '{{ target }}/catalogue'}}";
+    let tree = format!("{{select: [{{timeout: {{after: 300ms, child: {get}}}}}, {{log: too late}}]}}");
+    let file = format!("trees: {{T: {tree}}}\nbots: 20\nmaxRate: 10/s\n");
+    let done = run(&file, &["--target", &shop.url(), "--duration", "3s"]);
+    let [sent, given_up] = [0, 3].map(|outcome| done.counts("GET /catalogue")[outcome]);
+    // Twenty bots could wait for two seconds in vain; the turns that they leave are those of who comes next.
+    assert!((12..=done.number("/durationMs") / 100 + 1).contains(&sent), "{:#}", done.result);
+    // Whoever was never asked has no row: these were cut short in the middle, as few as they may be.
+    assert!(given_up <= sent && shop.requests() <= sent + given_up, "{:#}", done.result);
+    assert!(done.counts("log(\"too late\")")[0] > sent, "{:#}", done.result);
+}
+
+#[test]
 fn a_timeout_holds_when_the_load_has_ended_too() {
     let shop = Shop::open(&["--latency", "20s"]);
     let file = "trees: {T: {select: [{timeout: {after: 700ms, child: {http: {get: '{{ target }}/catalogue'}}}}, {http: {get: '{{ target }}/cart'}}]}}\ngracePeriod: 15s\n";

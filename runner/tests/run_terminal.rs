@@ -216,7 +216,7 @@ fn a_terminal_that_cannot_gets_lines() {
     let given = Given::new(GET);
     let args = ["run", &given.file, "--target", &shop.url(), "--duration", "1h"];
     let terminal = Terminal::start(80, &args, &[("TERM", "dumb")]);
-    until("a line is there", || terminal.screen().contains(" requests/s  p95 "));
+    until("a line is there", || terminal.screen().contains(" requests/s  p50 "));
     terminal.program.signal("INT");
     let (code, bytes) = terminal.end();
     assert_eq!(code, 0);

@@ -8,7 +8,7 @@ use common::{Shop, runner};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const JSON: &str = "content-type: application/json";
 
@@ -40,6 +40,19 @@ fn a_file_that_is_put_is_kept_and_replaced() {
 }
 
 #[test]
+fn the_last_push_of_each_sender_is_kept() {
+    let shop = Shop::open(&[]);
+    for (sender, body) in [("x-sender: a", "first"), ("x-sender: b", "other"), ("x-sender: a", "last")] {
+        assert_eq!(shop.ask("POST", "/v1/metrics", &[sender], body).0, 200);
+    }
+    assert_eq!(shop.ask("POST", "/v1/metrics", &[], "whose").0, 200);
+    for (name, body) in [("a", "last"), ("b", "other"), ("(other)", "whose")] {
+        assert_eq!(shop.ask("GET", &format!("/files/metrics-{name}"), &[], ""), (200, body.to_owned()));
+    }
+    assert_eq!(shop.stats()["routes"]["POST /v1/metrics"], 4);
+}
+
+#[test]
 fn each_route_is_counted_and_the_count_is_not() {
     let shop = Shop::open(&[]);
     assert_eq!(shop.stats(), json!({"requests": 0, "routes": {}}));
@@ -59,6 +72,7 @@ fn each_route_is_counted_and_the_count_is_not() {
         ("BREW", "/cart", &[], "", 405),
         ("GET", "/healthz", &[], "", 200),
         ("GET", "/stats", &[], "", 200),
+        ("GET", "/stats/senders", &[], "", 200),
         ("POST", "/stats", &[], "", 405),
         ("POST", "/healthz", &[], "", 405),
     ] {
@@ -71,6 +85,23 @@ fn each_route_is_counted_and_the_count_is_not() {
     });
     assert_eq!(shop.stats(), json!({"requests": 12, "routes": routes}));
     assert_eq!(shop.requests(), 12, "asking for the count changes it");
+}
+
+#[test]
+fn whoever_says_who_it_is_is_counted_by_itself_and_by_the_second() {
+    let shop = Shop::open(&[]);
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let from = now();
+    for sender in ["x-sender: a", "x-sender: b", "x-sender: a", "x-other: c"] {
+        assert_eq!(shop.ask("GET", "/catalogue", &[sender], "").0, 200);
+    }
+    assert_eq!(shop.stats()["senders"], json!({"a": 2, "b": 1}));
+    let told = value(&shop.ask("GET", "/stats/senders", &[], "").1);
+    let seconds = told["senders"]["a"].as_object().expect("seconds");
+    assert_eq!(seconds.values().filter_map(Value::as_u64).sum::<u64>(), 2, "{told}");
+    let is_now = |second: &String| (from..=now()).contains(&second.parse().expect("a second"));
+    assert!(seconds.keys().all(is_now), "{told}");
+    assert_eq!(told["untimed"], 0);
 }
 
 #[test]

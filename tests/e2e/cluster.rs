@@ -1,5 +1,8 @@
 //! The cluster, through kubectl, as its users have it.
 
+use base64::Engine;
+use botarmy_operator::armies::Checkpoint;
+use botarmy_operator::checkpoint;
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +22,11 @@ pub(crate) fn kubectl(args: &[&str], input: Option<&str>) -> Output {
     stdin.write_all(input.unwrap_or_default().as_bytes()).expect("to be read");
     drop(stdin);
     child.wait_with_output().expect("an end")
+}
+
+/// The shop of the examples.
+fn target() -> String {
+    std::fs::read_to_string(root().join("examples/target.yaml")).expect("the example")
 }
 
 /// Whoever counts what the operators do, or makes them do much, holds this: not both at the same time.
@@ -103,15 +111,50 @@ impl Namespace {
 
     /// Opens the shop of the examples.
     pub(crate) fn open_shop(&self) {
-        let target = std::fs::read_to_string(root().join("examples/target.yaml")).expect("the example");
-        self.apply(&target);
+        self.open(&target());
+    }
+
+    /// The same, with answers that take so long.
+    pub(crate) fn open_slow_shop(&self, latency: &str) {
+        let listens = "\"0.0.0.0:8080\"";
+        let slow = target().replace(listens, &format!("{listens}, --latency, \"{latency}\""));
+        assert!(slow.contains(latency), "the shop has another command: {slow}");
+        self.open(&slow);
+    }
+
+    fn open(&self, target: &str) {
+        self.apply(target);
         self.kubectl(&["rollout", "status", "deployment/target", "--timeout=120s"]);
+    }
+
+    /// Where a page of the shop lies for kubectl.
+    pub(crate) fn shop_path(&self, page: &str) -> String {
+        format!("/api/v1/namespaces/{}/services/target:8080/proxy/{page}", self.name)
     }
 
     /// The shop's own count.
     pub(crate) fn shop_stats(&self) -> Value {
-        let path = format!("/api/v1/namespaces/{}/services/target:8080/proxy/stats", self.name);
+        self.stats_of("target")
+    }
+
+    /// That of a shop of another name.
+    pub(crate) fn stats_of(&self, shop: &str) -> Value {
+        let path = format!("/api/v1/namespaces/{}/services/{shop}:8080/proxy/stats", self.name);
         serde_json::from_str(&self.kubectl(&["get", "--raw", &path])).expect("JSON")
+    }
+
+    /// What is kept of a run.
+    pub(crate) fn checkpoint(&self, run: &str) -> Checkpoint {
+        let stored = self.get(&format!("configmap/{run}-checkpoint"));
+        let packed = stored["binaryData"]["checkpoint.json.gz"].as_str().expect("a checkpoint");
+        let packed = base64::engine::general_purpose::STANDARD.decode(packed).expect("base64");
+        checkpoint::unpack(&packed).expect("a checkpoint")
+    }
+
+    /// When each of those who say who they are has called at the shop.
+    pub(crate) fn shop_senders(&self) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", "--raw", &self.shop_path("stats/senders")]))
+            .expect("JSON")
     }
 
     /// That of one of the shop's pods.

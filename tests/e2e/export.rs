@@ -1,10 +1,10 @@
 //! The result is taken to a claim and to a server, and the run is kept until then.
 
-use super::cluster::{Namespace, condition, kubectl, reason};
+use super::cluster::{Namespace, condition, reason};
 use super::loads::run;
+use super::volume::Volume;
 use super::waiting;
 use serde_json::{Value, json};
-use std::process::Command;
 
 const TOKEN: &str = "s3cr3t-t0ken";
 
@@ -20,41 +20,6 @@ fn wait_exported(n: &Namespace, run: &str) -> Value {
 fn file_of(n: &Namespace, run: &Value) -> String {
     let text = |field: &str| run["metadata"][field].as_str().expect(field).to_owned();
     format!("{}-{}-{}", n.name(), text("name"), &text("uid")[..8])
-}
-
-/// A volume with its claim, on the node itself: in a folder that everybody may write into, as a network's often are.
-struct Volume(String);
-
-impl Volume {
-    fn new(n: &Namespace, claim: &str) -> Self {
-        let name = format!("{}-{claim}", n.name());
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": [
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
-                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany"], "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": "", "hostPath": {"path": "/tmp", "type": "Directory"},
-                "claimRef": {"namespace": n.name(), "name": claim},
-            }},
-            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": {
-                "accessModes": ["ReadWriteMany"], "storageClassName": "", "volumeName": name,
-                "resources": {"requests": {"storage": "1Gi"}},
-            }},
-        ]});
-        n.apply(&list.to_string());
-        Self(name)
-    }
-
-    /// The folder in it that is the test's own.
-    fn folder(&self) -> String {
-        format!("botarmy-{}", self.0)
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        kubectl(&["delete", "persistentvolume", &self.0, "--wait=false"], None);
-        // The node of our own cluster is this machine.
-        drop(Command::new("rm").args(["-rf", &format!("/tmp/{}", self.folder())]).status());
-    }
 }
 
 /// A pod that sees the volume, to look into it.

@@ -55,3 +55,33 @@ fn a_target_that_talks_garbage_fails_every_visit() {
     assert_eq!(requests_to(&namespace, "plain", "https://target:8080"), 0);
     assert_eq!(namespace.shop_stats()["requests"], 0);
 }
+
+#[test]
+fn an_authority_is_trusted_that_the_template_names() {
+    let namespace = Namespace::new("trusted");
+    // The API server's own certificate is signed by an authority that no one else knows. Who it lets in is not the point.
+    let fields = |template: Value| {
+        json!({
+            "target": "https://kubernetes.default.svc", "targetPolicy": "Shared", "iterations": 8, "template": template,
+            "trees": {"T": {"http": {"get": "{{ target }}/version", "expect": {"status": [200, 401, 403]}}}},
+        })
+    };
+    let authority = json!({"spec": {
+        "volumes": [{"name": "authority", "configMap": {"name": "kube-root-ca.crt"}}],
+        "containers": [{
+            "name": "runner", "env": [{"name": "SSL_CERT_FILE", "value": "/authority/ca.crt"}],
+            "volumeMounts": [{"name": "authority", "mountPath": "/authority", "readOnly": true}],
+        }],
+    }});
+    namespace.apply(&waiting("trusting", &fields(authority)));
+    namespace.apply(&waiting("strange", &fields(json!({}))));
+    let ended = namespace.wait_complete("trusting");
+    let result = &ended["status"]["result"];
+    assert_eq!((&result["requests"], &result["total"]["succeed"]), (&json!(8), &json!(8)), "{ended:#}");
+    assert!(result["parts"]["tlsUs"]["count"].as_u64() >= Some(4), "each bot has a connection: {ended:#}");
+    let ended = namespace.wait_complete("strange");
+    let result = &ended["status"]["result"];
+    assert_eq!((&result["requests"], &result["total"]["fail"]), (&json!(0), &json!(8)), "{ended:#}");
+    let failures = result["failures"].as_array().expect("failures");
+    assert!(failures.len() == 1 && failures[0]["class"] == "tls", "{failures:#?}");
+}

@@ -1,6 +1,8 @@
 //! The ways in which bots come and go, over two runners: nobody is lost or doubled.
 
 use super::cluster::Namespace;
+use super::counts::{army, get as get_by};
+use botarmy_report::RowKey;
 use serde_json::{Value, json};
 
 /// A run of requests to the shop, over two runners unless the fields say otherwise.
@@ -27,11 +29,35 @@ fn least_duration(name: &str) -> u64 {
     match name {
         // Three passes of each bot, a second apart.
         "paced" | "thinking" => 2_000,
+        // From the first arrival to the last one, after the delay if there is one.
+        "arrive" => 4_900,
+        "scenarios" => 3_900,
+        // The last of 40 comes when nearly nobody comes any more.
+        "ramp-rate" => 3_500,
+        // Arrivals are dropped to the end.
+        "capped" => 1_900,
         // 40 requests at 20 a second, less the first ones.
         "rate-capped" => 1_500,
         // The first four, two at once, and two a second later.
         "refilled" => 900,
         _ => 0,
+    }
+}
+
+/// What rows of a load have come to: how often this outcome.
+fn rows(name: &str) -> &'static [(&'static str, &'static str, u64)] {
+    match name {
+        "arrive" => &[("(lateness)", "count", 100)],
+        "scenarios" => &[("(lateness)", "count", 30)],
+        "language" => &[
+            ("wait(\"1h\")", "cancelled", 20),
+            ("log(\"given up\")", "succeed", 10),
+            ("check(\"level == 10\")", "succeed", 10),
+            // Three attempts in each pass, though each of them goes well.
+            ("GET /catalogue", "succeed", 30),
+            ("PUT /files/note", "succeed", 10),
+        ],
+        _ => &[],
     }
 }
 
@@ -50,7 +76,6 @@ fn arrivals() -> Vec<Case> {
     ]);
     vec![
         ("arrive", json!({"arrivalRate": "20/s", "duration": "5s"}), [100, 100, 0]),
-        ("poisson", json!({"arrivalRate": 40, "spacing": "Poisson", "iterations": 60}), [60, 60, 0]),
         (
             "ramp-rate",
             json!({"stages": [{"duration": "2s", "arrivalRate": 20}, {"duration": "2s", "arrivalRate": 0}]}),
@@ -85,11 +110,6 @@ fn populations() -> Vec<Case> {
             json!({"bots": 4, "thinkTime": {"from": "1s", "to": "1100ms"}, "iterations": 12}),
             [4, 12, 0],
         ),
-        (
-            "thinking-long",
-            json!({"bots": 4, "thinkTime": {"mean": "100ms", "max": "300ms"}, "iterations": 12}),
-            [4, 12, 0],
-        ),
         ("rate-capped", json!({"bots": 4, "maxRate": "20/s", "iterations": 40}), [4, 40, 0]),
         (
             "rows",
@@ -113,7 +133,10 @@ fn meanings() -> Vec<Case> {
     let language = json!({"sequence": [
         {"set": {"id": 5}},
         {"parallel": {"succeed_on": 2, "children": [{"wait": "10ms"}, {"wait": "20ms"}, {"wait": "1h"}]}},
-        {"retry": {"attempts": 3, "delay": "10ms", "child": {"http": {"get": "{{ target }}/catalogue"}}}},
+        {"always_succeed": {"retry": {"attempts": 3, "delay": "10ms", "child": {"always_fail": get}}}},
+        {"http": {
+            "method": "PUT", "url": "{{ target }}/files/note", "body": "from {{ run }}", "expect": {"status": [201, 204]},
+        }},
         {"select": [{"timeout": {"after": "50ms", "child": {"wait": "1h"}}}, {"log": "given up"}]},
         {"if": {"when": "id > 3", "then": {"subtree": {"name": "Sub", "with": {"level": "{{ id * 2 }}"}}}}},
     ]});
@@ -162,24 +185,12 @@ fn every_load_is_exact_over_two_runners() {
             "{name}"
         );
         requests += result["requests"].as_u64().expect("requests");
-        if *name == "language" {
-            let row = |row: &str| {
-                result["actions"]
-                    .as_array()
-                    .expect("actions")
-                    .iter()
-                    .find(|a| a["name"] == row)
-                    .expect("a row")
-                    .clone()
-            };
-            assert_eq!(
-                (&row("wait(\"1h\")")["cancelled"], &row("log(\"given up\")")["succeed"]),
-                (&json!(20), &json!(10))
-            );
-            assert_eq!(row("check(\"level == 10\")")["succeed"], 10, "{result:#}");
+        for (row, outcome, count) in rows(name) {
+            assert_eq!(super::row(result, row)[outcome], *count, "{name}, {row}: {result:#}");
         }
     }
     assert_eq!(namespace.shop_stats()["requests"], requests);
+    assert_eq!(namespace.kubectl(&["get", "--raw", &namespace.shop_path("files/note")]), "from language");
 }
 
 #[test]
@@ -232,6 +243,7 @@ fn thresholds_are_about_groups_scenarios_and_stages_of_all_runners() {
         (&status["outcome"], &result["requests"]),
         (&json!("Failed"), &namespace.shop_stats()["requests"])
     );
+    stages_have_their_rows(&namespace, result);
     let counts = |of: &str| -> Vec<u64> {
         result[of].as_array().expect(of).iter().map(|part| part["count"].as_u64().expect("a count")).collect()
     };
@@ -239,17 +251,56 @@ fn thresholds_are_about_groups_scenarios_and_stages_of_all_runners() {
     assert_eq!(counts("stages").iter().sum::<u64>(), counts("scenarios")[0], "{result:#}");
 }
 
+/// The rows of a stage are in what is kept of the run, not in its status.
+fn stages_have_their_rows(namespace: &Namespace, result: &Value) {
+    let totals = namespace.checkpoint("judged").totals;
+    for (stage, told) in (0..).zip(result["stages"].as_array().expect("stages")) {
+        let here = totals.rows.iter().filter_map(|(row, of)| {
+            let key = RowKey::of(row);
+            let count = of.stages.get(&stage)?.latency().count();
+            (of.measured && key.scenario == "good")
+                .then(|| (key.name.to_owned(), key.group.to_owned(), count))
+        });
+        let here: Vec<(String, String, u64)> = here.collect();
+        let count = told["count"].as_u64().expect("a count");
+        assert_eq!(here, [("GET /catalogue".to_owned(), "Shop".to_owned(), count)], "{told:#}");
+    }
+}
+
+#[test]
+fn requests_under_way_at_the_end_have_the_grace_period() {
+    let namespace = Namespace::new("grace");
+    namespace.open_slow_shop("4s");
+    for (name, grace) in [("let", "30s"), ("cut", "1s")] {
+        let fields = json!({"bots": 4, "duration": "1s", "gracePeriod": grace, "targetPolicy": "Shared"});
+        namespace.apply(&run(name, &fields));
+    }
+    for (name, succeed, cancelled, least) in [("let", 4, 0, 4_000), ("cut", 0, 4, 2_000)] {
+        let ended = namespace.wait_complete(name);
+        let result = &ended["status"]["result"];
+        assert_eq!(
+            (&result["total"]["succeed"], &result["total"]["cancelled"]),
+            (&json!(succeed), &json!(cancelled)),
+            "{name}: {ended:#}"
+        );
+        assert_eq!((&result["requests"], &result["total"]["fail"]), (&json!(4), &json!(0)), "{name}");
+        assert!(result["durationMs"].as_u64() >= Some(least), "{name}: {result:#}");
+    }
+    assert_eq!(namespace.shop_stats()["requests"], 8);
+}
+
 #[test]
 fn a_threshold_ends_the_run_on_all_runners() {
     let namespace = Namespace::new("abort");
     namespace.open_shop();
     let thresholds = json!([{"expect": "fail_rate < 50%", "abortOnFail": true, "delayAbort": "2s"}]);
-    let tree = json!({"T": {"sequence": [{"wait": "50ms"}, {"http": {"get": "{{ target }}/nowhere"}}]}});
-    namespace.apply(&run("aborted", &json!({"trees": tree, "bots": 4, "thresholds": thresholds})));
+    let tree = json!({"T": {"sequence": [{"wait": "50ms"}, get_by("aborted", "nowhere")]}});
+    namespace.apply(&army("aborted", &json!({"trees": tree, "pace": null, "thresholds": thresholds})));
     let ended = namespace.wait_complete("aborted");
     let status = &ended["status"];
     assert_eq!((&status["outcome"], &status["phase"]), (&json!("Aborted"), &json!("Finished")), "{ended:#}");
     assert_eq!(status["runners"]["finished"], 2);
-    assert_eq!(status["result"]["requests"], namespace.shop_stats()["requests"]);
+    super::hold_against_the_target(&namespace, "aborted");
+    assert!(status["result"]["durationMs"].as_u64() >= Some(2_000), "not before delayAbort: {status:#}");
     assert_eq!(super::cluster::condition(&ended, "Failed").expect("Failed").0, "True");
 }

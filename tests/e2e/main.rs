@@ -5,6 +5,7 @@
 mod cluster;
 mod corpus;
 #[path = "fire/counts.rs"]
+#[allow(dead_code, reason = "the tests under fire use the rest of it")]
 mod counts;
 mod crowd;
 mod export;
@@ -17,14 +18,18 @@ mod once;
 mod operation;
 mod owners;
 mod plugin;
+mod pushed;
 mod schedules;
+mod seeds;
+mod sources;
 mod startup;
 mod template;
 mod together;
+#[allow(dead_code, reason = "the tests under fire use the rest of it")]
+mod volume;
 
-use base64::Engine;
-use botarmy_operator::checkpoint;
 use cluster::{Namespace, condition, root};
+use counts::{army, get};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -42,6 +47,17 @@ fn waiting(name: &str, spec: &Value) -> String {
         run["spec"][key] = value.clone();
     }
     run.to_string()
+}
+
+/// A row of a result.
+fn row<'v>(result: &'v Value, name: &str) -> &'v Value {
+    let actions = result["actions"].as_array().expect("actions");
+    actions.iter().find(|a| a["name"] == name).unwrap_or_else(|| panic!("{name}: {result:#}"))
+}
+
+/// Holds the count of each pod against the target's, where nothing was done to the operators.
+fn hold_against_the_target(namespace: &Namespace, run: &str) {
+    counts::hold(namespace, run, &[]);
 }
 
 #[test]
@@ -63,18 +79,13 @@ fn the_example_runs_and_its_figures_are_the_targets_own() {
     let result = &status["result"];
     assert_eq!(result["requests"], stats["requests"]);
     assert!(result["requests"].as_u64().expect("requests") > 1000, "{result}");
-    let count = |name: &str| {
-        let actions = result["actions"].as_array().expect("actions");
-        actions.iter().find(|a| a["name"] == name).expect(name)["count"].clone()
-    };
+    let count = |name: &str| row(result, name)["count"].clone();
     assert_eq!(count("POST /checkout"), stats["routes"]["POST /checkout"]);
     assert_eq!(count("Put into cart"), stats["routes"]["POST /cart"]);
+    each_request_is_measured(result);
 
     // The histograms that are stored give the same percentile as the status tells.
-    let stored = namespace.get("configmap/checkout-checkpoint");
-    let packed = stored["binaryData"]["checkpoint.json.gz"].as_str().expect("a checkpoint");
-    let packed = base64::engine::general_purpose::STANDARD.decode(packed).expect("base64");
-    let totals = checkpoint::unpack(&packed).expect("a checkpoint").totals;
+    let totals = namespace.checkpoint("checkout").totals;
     assert_eq!(totals.total().latency().quantile(0.95), result["total"]["p95Us"].as_u64());
     assert_eq!(totals.requests, result["requests"].as_u64().expect("requests"));
 
@@ -83,6 +94,40 @@ fn the_example_runs_and_its_figures_are_the_targets_own() {
         let job = n.get("job/checkout");
         (job["status"]["succeeded"] == 2).then_some(())
     });
+}
+
+/// What is told of requests adds up to their number, over both pods.
+fn each_request_is_measured(result: &Value) {
+    let requests = result["requests"].as_u64().expect("requests");
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    assert_eq!(result["total"]["cancelled"], 0, "each has come to its end: {result:#}");
+    let statuses = result["statuses"].as_object().expect("statuses");
+    assert_eq!(statuses.values().map(number).sum::<u64>(), requests, "{statuses:?}");
+    assert_eq!(statuses["201"], row(result, "Put into cart")["succeed"], "{statuses:?}");
+    // An answer has a head of some length, and a request too.
+    for bytes in ["bytesIn", "bytesOut"] {
+        assert!(number(&result[bytes]) > 30 * requests, "{bytes}: {result:#}");
+    }
+    let parts = &result["parts"];
+    let (connect, first_byte) = (number(&parts["connectUs"]["count"]), &parts["firstByteUs"]);
+    // Each bot keeps its connection.
+    assert!((20..requests / 2).contains(&connect), "{parts:#}");
+    assert!(number(&parts["dnsUs"]["count"]) > 0, "{parts:#}");
+    assert_eq!(first_byte["count"], requests, "{parts:#}");
+    assert!((1..=number(&result["total"]["maxUs"])).contains(&number(&first_byte["p50Us"])), "{parts:#}");
+
+    let series = &result["series"];
+    let points = series["points"].as_array().expect("points");
+    let sum = |field: &str| points.iter().map(|point| number(&point[field])).sum::<u64>();
+    assert!((8..=30).contains(&points.len()), "30 s, in steps that double: {series:#}");
+    let total = &result["total"];
+    assert_eq!((sum("requests"), sum("actions")), (requests, number(&total["count"])));
+    assert_eq!(sum("failures"), number(&total["count"]) - number(&total["succeed"]));
+    assert_eq!(
+        (sum("iterations"), sum("bytesIn")),
+        (number(&result["iterations"]), number(&result["bytesIn"]))
+    );
+    assert_eq!(points.iter().map(|point| number(&point["bots"])).max(), Some(20), "{series:#}");
 }
 
 #[test]
@@ -112,9 +157,11 @@ fn iterations_are_exact_over_two_runners() {
 #[test]
 fn a_threshold_that_fails_fails_the_run_with_its_value() {
     let namespace = Namespace::new("threshold");
+    namespace.open_shop();
     let thresholds =
         json!([{"expect": "p(95) < 1ms", "action": "wait"}, {"expect": "count < 1", "action": "wait"}]);
-    namespace.apply(&waiting("slow", &json!({"iterations": 20, "thresholds": thresholds})));
+    let tree = json!({"T": {"sequence": [get("slow", "catalogue"), {"wait": "100ms"}]}});
+    namespace.apply(&army("slow", &json!({"trees": tree, "iterations": 20, "thresholds": thresholds})));
     let run = namespace.wait_complete("slow");
     assert_eq!(run["status"]["outcome"], "Failed");
     assert_eq!(condition(&run, "Failed").expect("Failed").0, "True");
@@ -122,6 +169,7 @@ fn a_threshold_that_fails_fails_the_run_with_its_value() {
     assert_eq!(judged[1]["value"], "20");
     assert!(judged[0]["value"].as_str().expect("a value").ends_with("ms"), "{judged}");
     assert!(condition(&run, "Complete").expect("Complete").1.contains("count < 1 is 20"));
+    hold_against_the_target(&namespace, "slow");
 }
 
 #[test]

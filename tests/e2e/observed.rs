@@ -51,7 +51,7 @@ fn another_rate_of_arrivals_takes_effect_on_all_runners() {
         "botarmy_operator_check_ins_total{result=\"accepted\"} ",
         "botarmy_operator_checkpoint_writes_total{result=\"ok\"} ",
         "botarmy_operator_api_calls_total{result=\"ok\"} ",
-        "botarmy_operator_reconciles_total{result=\"ok\"} ",
+        "botarmy_operator_reconciles_total{kind=\"BotRun\",result=\"ok\"} ",
         "botarmy_operator_status_writes_total ",
     ];
     namespace.eventually("the operator tells of the run and of itself", |_| {

@@ -1,6 +1,7 @@
 //! Setup and teardown on a cluster: one runner, once.
 
 use super::cluster::{Namespace, condition, reason};
+use super::waiting;
 use serde_json::{Value, json};
 
 /// Setup logs in and tells a catalogue; all bots use its token; teardown checks out.
@@ -88,4 +89,27 @@ fn a_setup_whose_outcome_is_lost_is_never_repeated() {
     assert!(message.contains("was lost") || message.contains("interrupted"), "{message}");
     // Once by setup, once by teardown: whoever is left cleans up.
     assert_eq!(namespace.shop_stats()["routes"]["POST /login"], 2);
+}
+
+#[test]
+fn what_takes_longer_than_its_timeout_is_given_up() {
+    let namespace = Namespace::new("once-late");
+    let trees = json!({"T": {"wait": "100ms"}, "Hang": {"wait": "1h"}});
+    let late = |part: &str| {
+        let mut fields = json!({"trees": trees, "tree": "T", "iterations": 8});
+        fields[part] = json!({"tree": "Hang", "timeout": "1s"});
+        waiting(part, &fields)
+    };
+    for part in ["setup", "teardown"] {
+        namespace.apply(&late(part));
+    }
+    for (part, failed, iterations) in [("setup", "SetupFailed", 0), ("teardown", "TeardownFailed", 8)] {
+        let ended = namespace.wait_complete(part);
+        let result = &ended["status"]["result"];
+        assert_eq!(ended["status"]["outcome"], "Errored", "{ended:#}");
+        assert_eq!(reason(&ended, "Failed"), Some(failed), "{ended:#}");
+        let (_, message) = condition(&ended, "Failed").expect("Failed");
+        assert!(message.starts_with(&format!("{part} took longer than its timeout of 1s")), "{message}");
+        assert_eq!((&result["reason"], &result["iterations"]), (&json!(message), &json!(iterations)));
+    }
 }

@@ -1,10 +1,11 @@
-//! How runs are operated: they wait for one another, stand still, end in time, go when they are over, and take what
-//! they need from where it lies.
+//! How runs are operated: they wait for one another, stand still, end in time, and go when they are over.
 
 use super::cluster::{Namespace, condition, reason};
+use super::counts::{army, get as get_by, headers};
 use super::loads::run;
-use super::waiting;
-use serde_json::{Value, json};
+use super::{hold_against_the_target, waiting};
+use serde_json::json;
+use std::time::{Duration, Instant};
 
 fn is_running(n: &Namespace, run: &str) -> Option<()> {
     (reason(&n.get(&format!("botrun/{run}")), "Running")? == "BotsAtWork").then_some(())
@@ -45,22 +46,39 @@ fn runs_of_one_target_wait_for_one_another() {
 fn a_run_stands_still_and_goes_on() {
     let namespace = Namespace::new("suspend");
     namespace.open_shop();
-    namespace.apply(&run("still", &json!({"arrivalRate": "20/s", "duration": "15s", "suspend": true})));
-    namespace.eventually("it does not begin", |n| {
-        (reason(&n.get("botrun/still"), "Running")? == "Suspended").then_some(())
+    // One whose bots arrive, and one whose bots have a pace.
+    let arrivals = json!({"bots": null, "pace": null, "arrivalRate": "20/s"});
+    for (name, mut fields) in [("still", arrivals), ("paced", json!({"pace": "250ms"}))] {
+        for (field, value) in
+            [("duration", json!("15s")), ("suspend", json!(true)), ("targetPolicy", json!("Shared"))]
+        {
+            fields[field] = value;
+        }
+        namespace.apply(&army(name, &fields));
+    }
+    let both = ["still", "paced"];
+    namespace.eventually("they do not begin", |n| {
+        let waits = |name| reason(&n.get(&format!("botrun/{name}")), "Running") == Some("Suspended");
+        both.into_iter().all(waits).then_some(())
     });
     assert!(!namespace.try_kubectl(&["get", "job/still"], None).status.success());
     let suspend = |value: &str| {
         let patch = format!("{{\"spec\":{{\"suspend\":{value}}}}}");
-        namespace.kubectl(&["patch", "botrun/still", "--type=merge", "-p", &patch]);
+        namespace.kubectl(&["patch", "botrun/still", "botrun/paced", "--type=merge", "-p", &patch]);
     };
     suspend("false");
-    namespace
-        .eventually("some bots have come", |n| (n.shop_stats()["requests"].as_u64()? > 40).then_some(()));
+    namespace.eventually("both are at work", |n| {
+        let done = |name| n.get(&format!("botrun/{name}"))["status"]["result"]["iterations"].as_u64();
+        (done("still")? > 20 && done("paced")? > 8).then_some(())
+    });
     suspend("true");
-    namespace.eventually("it stands still", |n| {
-        let run = n.get("botrun/still");
-        (reason(&run, "Running")? == "Suspended" && condition(&run, "Running")?.0 == "False").then_some(())
+    let asked = Instant::now();
+    namespace.eventually("they stand still", |n| {
+        let stands = |name| {
+            let run = n.get(&format!("botrun/{name}"));
+            Some(reason(&run, "Running")? == "Suspended" && condition(&run, "Running")?.0 == "False")
+        };
+        (stands("still")? && stands("paced")?).then_some(())
     });
     // The notice has passed when look after look sees the same.
     let (mut last, mut same) = (0, 0);
@@ -70,22 +88,32 @@ fn a_run_stands_still_and_goes_on() {
         last = now;
         (same >= 8).then_some(())
     });
+    let stood_still = asked.elapsed();
     suspend("false");
-    let ended = namespace.wait_complete("still");
-    let result = &ended["status"]["result"];
-    assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");
+    let ended = both.map(|name| namespace.wait_complete(name));
+    let results = ended.each_ref().map(|run| &run["status"]["result"]);
+    for (run, result) in ended.iter().zip(results) {
+        assert_eq!(run["status"]["outcome"], "Passed", "{run:#}");
+        let took = result["durationMs"].as_u64().expect("a time");
+        assert!((14_000..20_000).contains(&took), "{took} ms");
+    }
+    let [still, paced] = results;
     // Every arrival has come, in its time, as if it had never stood still.
-    assert_eq!((&result["bots"]["started"], &result["iterations"]), (&json!(300), &json!(300)), "{result:#}");
-    assert_eq!(result["requests"], namespace.shop_stats()["requests"]);
-    let took = result["durationMs"].as_u64().expect("a time");
-    assert!((14_000..20_000).contains(&took), "{took} ms");
+    assert_eq!((&still["bots"]["started"], &still["iterations"]), (&json!(300), &json!(300)), "{still:#}");
+    // A bot makes up for nothing that it has not done in the time in which all stood still.
+    assert!(stood_still > Duration::from_secs(2), "{stood_still:?} cannot be told from no time");
+    let passes = paced["iterations"].as_u64().expect("a number");
+    assert!((160..=4 * (60 + 1)).contains(&passes), "{passes} passes in 15 s: {paced:#}");
+    for name in both {
+        hold_against_the_target(&namespace, name);
+    }
 }
 
 #[test]
 fn a_job_that_others_suspend_goes_on_with_what_is_left() {
     let namespace = Namespace::new("jobsuspend");
     namespace.open_shop();
-    namespace.apply(&run("kept", &json!({"bots": 4, "pace": "200ms", "iterations": 300})));
+    namespace.apply(&army("kept", &json!({"pace": "200ms", "iterations": 300})));
     namespace.eventually("bots are at work", |n| (n.shop_stats()["requests"].as_u64()? > 40).then_some(()));
     let suspend = |value: &str| {
         let patch = format!("{{\"spec\":{{\"suspend\":{value}}}}}");
@@ -104,26 +132,26 @@ fn a_job_that_others_suspend_goes_on_with_what_is_left() {
         (&json!("Passed"), &json!(300)),
         "{ended:#}"
     );
-    assert_eq!(status["result"]["requests"], namespace.shop_stats()["requests"], "all was handed over");
     assert_eq!(
         (&status["runners"]["lost"], &status["result"]["gaps"]),
         (&json!(0), &json!([])),
         "{status:#}"
     );
+    hold_against_the_target(&namespace, "kept");
 }
 
 #[test]
 fn a_run_that_is_not_over_in_time_is_ended() {
     let namespace = Namespace::new("deadline");
     namespace.open_shop();
-    namespace
-        .apply(&run("long", &json!({"bots": 2, "pace": "200ms", "deadline": "15s", "gracePeriod": "2s"})));
+    namespace.apply(&army("long", &json!({"pace": "200ms", "deadline": "15s", "gracePeriod": "2s"})));
     let ended = namespace.wait_complete("long");
     assert_eq!(ended["status"]["outcome"], "Errored", "{ended:#}");
     assert_eq!(reason(&ended, "Failed"), Some("DeadlineExceeded"), "{ended:#}");
     let counted = &ended["status"]["result"]["requests"];
     assert!(counted.as_u64().expect("requests") > 10, "{ended:#}");
-    assert_eq!(*counted, namespace.shop_stats()["requests"], "what was measured is kept");
+    // What was measured is kept.
+    hold_against_the_target(&namespace, "long");
     namespace.eventually("its pods are gone", |n| {
         let pods = n.kubectl(&[
             "get",
@@ -163,15 +191,22 @@ fn the_others_go_on_without_a_lost_runner_or_the_run_ends() {
     let namespace = Namespace::new("policies");
     namespace.open_shop();
     let lose_one = |name: &str, policy: &str| {
-        let fields = json!({"bots": 4, "pace": "200ms", "duration": "20s", "lossPolicy": policy});
-        namespace.apply(&run(name, &fields));
+        let clean = json!({"http": {"post": "{{ target }}/login", "headers": headers(name)}});
+        let fields = json!({
+            "pace": "200ms", "duration": "20s", "lossPolicy": policy,
+            "trees": {"T": get_by(name, "catalogue"), "Clean": clean},
+            "tree": "T", "teardown": {"tree": "Clean"},
+        });
+        namespace.apply(&army(name, &fields));
         namespace.eventually("it is at work", |n| {
             let requests = n.get(&format!("botrun/{name}"))["status"]["result"]["requests"].as_u64()?;
             (requests > 20).then_some(())
         });
         let which = format!("botarmy.dev/run={name},batch.kubernetes.io/job-completion-index=1");
         namespace.kubectl(&["delete", "pod", "-l", &which, "--grace-period=0", "--force", "--wait=false"]);
-        namespace.wait_complete(name)
+        let ended = namespace.wait_complete(name);
+        hold_against_the_target(&namespace, name);
+        ended
     };
     let ignored = lose_one("ignored", "Ignore");
     let status = &ignored["status"];
@@ -184,89 +219,14 @@ fn the_others_go_on_without_a_lost_runner_or_the_run_ends() {
     let gap = &status["result"]["gaps"][0];
     assert_eq!((&gap["index"], &gap["bots"]), (&json!(1), &json!(2)), "{gap:#}");
     assert!(gap["until"].as_u64().expect("a second") >= 20, "to the end: {gap:#}");
+    assert_eq!(namespace.shop_stats()["routes"]["POST /login"], 1, "who is left cleans up");
     let failed = lose_one("failed", "Fail");
+    assert_eq!(namespace.shop_stats()["routes"]["POST /login"], 2, "that too, before it ends");
     assert_eq!(failed["status"]["outcome"], "Errored", "{failed:#}");
     assert_eq!(reason(&failed, "Failed"), Some("RunnerLost"), "{failed:#}");
     let gaps = failed["status"]["result"]["gaps"].as_array().expect("gaps");
     assert!(gaps.len() == 1 && gaps[0]["index"] == 1, "{failed:#}");
     assert!(failed["status"]["result"]["requests"].as_u64().expect("requests") > 20, "what is known is kept");
-}
-
-/// Makes what a run refers to.
-fn objects() -> Value {
-    let trees = |name: &str, path: &str| {
-        format!("trees:\n  {name}: {{http: {{get: \"{{{{ target }}}}/{path}\"}}}}\n")
-    };
-    json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "trees"}, "data": {
-            "map.yaml": trees("FromMap", "catalogue"), "bad.txt": "no trees",
-        }},
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "stringData": {
-            "secret.yaml": trees("FromSecret", "cart"), "token": "s3cr3t-t0ken",
-        }},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {
-            "broken.yaml": "trees: {FromMap: {htpp: {}}, Unknown: {action: Nobody.knows}}",
-        }},
-    ]})
-}
-
-#[test]
-fn trees_are_read_from_where_they_lie() {
-    let namespace = Namespace::new("sources");
-    namespace.open_shop();
-    namespace.apply(&objects().to_string());
-    let sources = json!([{"name": "map", "configMap": {"name": "trees"}}, {"name": "hidden", "secret": {"name": "hidden"}, "path": "secret.yaml"}]);
-    let root = json!({"Root": {"sequence": [{"subtree": "FromMap"}, {"subtree": "FromSecret"}]}});
-    let thresholds = json!([{"expect": "count == 4", "action": "GET /cart"}]);
-    let fields = json!({"trees": root, "tree": "Root", "sources": sources, "bots": 2, "iterations": 4, "thresholds": thresholds});
-    namespace.apply(&run("read", &fields));
-    let ended = namespace.wait_complete("read");
-    assert_eq!(ended["status"]["outcome"], "Passed", "{ended:#}");
-    assert_eq!(ended["status"]["result"]["requests"], 8);
-    assert!(ended["status"]["sourcesDigest"].as_str().expect("a digest").starts_with("sha256:"));
-    assert_eq!(condition(&ended, "Accepted").expect("Accepted").0, "True");
-
-    let broken = json!([{"name": "map", "configMap": {"name": "broken"}}]);
-    namespace.apply(&run("refused", &json!({"trees": {}, "tree": "FromMap", "sources": broken, "bots": 2})));
-    let refused = namespace.wait_complete("refused");
-    let (status, message) = condition(&refused, "Accepted").expect("Accepted");
-    assert_eq!((status, &refused["status"]["outcome"]), ("False", &json!("Errored")), "{refused:#}");
-    assert!(
-        message.contains("spec.trees.FromMap: ") && message.contains("(in map/broken.yaml)"),
-        "{message}"
-    );
-    assert_eq!(reason(&refused, "Accepted"), Some("ActionUnknown"), "{message}");
-}
-
-#[test]
-fn values_from_secrets_are_used_and_never_shown() {
-    const TOKEN: &str = "s3cr3t-t0ken";
-    let namespace = Namespace::new("values");
-    namespace.open_shop();
-    namespace.apply(&objects().to_string());
-    let env = json!([
-        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hidden", "key": "token"}}},
-        {"name": "SPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-        {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "x", "optional": true}}},
-    ]);
-    let tree = json!({"T": {"sequence": [
-        {"log": "the token is {{ env.TOKEN }}"},
-        {"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.TOKEN }} in {{ env.SPACE }}{{ env.NONE }}"}}},
-        {"always_succeed": {"http": {"get": "http://{{ env.TOKEN }}.invalid/"}}},
-        {"error": "no luck with {{ env.TOKEN }}"},
-    ]}});
-    namespace.apply(&run("values", &json!({"trees": tree, "env": env, "bots": 2, "iterations": 4})));
-    let ended = namespace.wait_complete("values");
-    let senders = namespace.shop_stats()["senders"].clone();
-    assert_eq!(senders, json!({format!("{TOKEN} in e2e-values"): 4}), "it was sent");
-    let errors = ended["status"]["topErrors"].to_string();
-    assert!(errors.contains("the name ***.invalid cannot be resolved"), "{errors}");
-    let logs = namespace.kubectl(&["logs", "-l", "botarmy.dev/run=values", "--tail=-1"]);
-    let shown =
-        [ended.to_string(), logs, namespace.kubectl(&["get", "configmap/values-checkpoint", "-o", "yaml"])];
-    for text in shown {
-        assert!(!text.contains(TOKEN), "{text}");
-    }
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod cluster;
+#[path = "fire/counts.rs"]
+#[allow(dead_code, reason = "the tests under fire use the rest of it")]
+mod counts;
 
 use cluster::{Namespace, kubectl};
 use serde_json::{Value, json};
@@ -66,11 +69,10 @@ fn what_bots_share_outlives_the_operator_and_no_item_is_given_out_twice() {
 #[test]
 fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
     let namespace = Namespace::new("restart");
-    let run = json!({
-        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": "long"},
-        "spec": {"trees": {"T": {"wait": "100ms"}}, "bots": 4, "runners": {"count": 2}, "iterations": ITERATIONS},
-    });
-    namespace.apply(&run.to_string());
+    namespace.open_shop();
+    let tree = json!({"T": {"sequence": [counts::get("long", "catalogue"), {"wait": "100ms"}]}});
+    let fields = json!({"trees": tree, "pace": null, "iterations": ITERATIONS});
+    namespace.apply(&counts::army("long", &fields));
     let before = namespace.eventually("measures", |n| {
         let status = &n.get("botrun/long")["status"];
         (status["result"]["iterations"].as_u64()? > 0).then(|| status["startTime"].clone())
@@ -84,4 +86,6 @@ fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
     let actions = status["result"]["actions"].as_array().expect("actions");
     let wait = actions.iter().find(|a| a["name"] == "wait(\"100ms\")").expect("the waits");
     assert_eq!(wait["count"], json!(ITERATIONS));
+    assert_eq!(status["result"]["gaps"], json!([]));
+    counts::hold(&namespace, "long", &[]);
 }

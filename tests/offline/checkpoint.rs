@@ -15,6 +15,7 @@ use botarmy_spec::{BotRunSpec, Run};
 use botarmy_tree::{Actions, Path};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch::{Sender, channel};
 
 const UID: &str = "u";
@@ -69,8 +70,13 @@ fn army(epoch: u64, totals: Totals) -> Army {
 
 /// The object that the controller makes for the checkpoint.
 fn add_head(fake: &Fake) {
-    let owner = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "name": "a", "uid": UID});
-    let metadata = json!({"name": HEAD, "namespace": NAMESPACE, "ownerReferences": [owner]});
+    add_head_of(fake, "a", UID);
+}
+
+fn add_head_of(fake: &Fake, run: &str, uid: &str) {
+    let owner = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "name": run, "uid": uid});
+    let metadata =
+        json!({"name": format!("{run}-checkpoint"), "namespace": NAMESPACE, "ownerReferences": [owner]});
     fake.add("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
 }
 
@@ -268,4 +274,122 @@ async fn measures_that_are_too_many_are_summed_and_none_is_lost() {
         FailureClass::ALL.iter().filter_map(|class| details.failures().get(class)).map(Samples::total).sum()
     };
     assert_eq!(failures(&kept.total_details()), failures(&counted.1));
+}
+
+/// An army of another run, whose object is there.
+fn add_army(fake: &Fake, keeping: &Keeping, run: &str) {
+    add_head_of(fake, run, run);
+    let other = army(1, Totals::default());
+    let (plan, checkpoint) = (other.run.clone(), other.checkpoint());
+    let other = Army::restore(NAMESPACE, run, plan, checkpoint, 1, 1);
+    keeping.armies.lock().insert(run.to_owned(), other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_is_slow_keeps_no_other_waiting() {
+    let fake = Fake::new();
+    let keeping = Keeping::new(&fake, "a", army(1, Totals::default()));
+    add_head(&fake);
+    add_army(&fake, &keeping, "b");
+    // As where a webhook of the namespace does not answer, and is waited for.
+    fake.inject(Fault::new("patch", "configmaps", Effect::Slow(Duration::from_secs(18))).about(HEAD));
+    tokio::select! {
+        () = keeping.keeper.keep() => unreachable!("it goes on for ever"),
+        () = seconds(100) => {}
+    }
+    let written = fake.calls().to("patch", "configmaps").about("b-checkpoint");
+    let longest = written.distances().into_iter().max().expect("several");
+    assert!(longest < Duration::from_secs(12), "{:?}", written.distances());
+    let slow = fake.calls().to("patch", "configmaps").about(HEAD);
+    assert!(slow.distances().iter().all(|time| *time >= Duration::from_secs(18)), "one at a time of a run");
+    assert!(slow.count() >= 3, "{}", slow.count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_urgent_while_it_is_being_written_is_written_at_once_after_it() {
+    let fake = Fake::new();
+    add_head(&fake);
+    let keeping = Keeping::new(&fake, "a", army(1, Totals::default()));
+    fake.inject(Fault::new("patch", "configmaps", Effect::Slow(Duration::from_millis(1_500))).times(1));
+    let deltas_come = async {
+        let patches = || fake.calls().to("patch", "configmaps").count();
+        eventually("a write is on its way", || (patches() == 1).then_some(())).await;
+        assert_eq!(keeping.durable(Stage::Finished, &[1]), 0);
+        keeping.keeper.wake();
+        eventually("it is written again", || (patches() == 2).then_some(())).await;
+    };
+    tokio::select! {
+        () = keeping.keeper.keep() => unreachable!("it goes on for ever"),
+        () = deltas_come => {}
+    }
+    let apart = fake.calls().to("patch", "configmaps").distances()[0];
+    assert!(apart < Duration::from_millis(1_700), "{apart:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_copied_only_when_its_turn_has_come() {
+    const MANY: usize = 100;
+    let fake = Fake::new();
+    add_head(&fake);
+    let keeping = Keeping::new(&fake, "a", army(1, Totals::default()));
+    (0..MANY).for_each(|n| add_army(&fake, &keeping, &format!("r{n}")));
+    fake.inject(Fault::new("patch", "configmaps", Effect::Slow(Duration::from_secs(5))));
+    let hear = |uid: &str, deltas: &[u64]| {
+        let mut armies = keeping.armies.lock();
+        let army = armies.get_mut(uid).expect("an army");
+        army.check_in(&said(uid, 0, Stage::Running, deltas), 10_000).expect("orders").durable
+    };
+    let uids: Vec<String> = (0..MANY).map(|n| format!("r{n}")).collect();
+    tokio::join!(keeping.keeper.last(), async {
+        seconds(1).await;
+        for uid in &uids {
+            hear(uid, &[1]);
+        }
+    });
+    let safe = uids.iter().filter(|uid| hear(uid, &[]) == 1).count();
+    assert!(safe >= MANY / 2, "{safe} of {MANY} were written with what came while they waited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_whose_places_somebody_has_claimed_is_not_cut() {
+    let fake = Fake::new();
+    add_head(&fake);
+    for (claimed, is_kept) in [("2,3,4,5,6,7,8", false), ("2,3,4", true)] {
+        let claim = json!({"metadata": {"annotations": {"botarmy.dev/parts": claimed}}});
+        fake.change("configmaps", HEAD, &claim);
+        let keeping = Keeping::new(&fake, "a", army(1, measures(1, LARGE)));
+        assert_eq!(keeping.durable(Stage::Running, &[1]), 0);
+        keeping.keeper.last().await;
+        assert_eq!(keeping.durable(Stage::Running, &[]), u64::from(is_kept), "{claimed}");
+        let armies = keeping.armies.lock();
+        let told = armies[UID].unsafe_because(now_ms() + 60_000).unwrap_or_default();
+        assert_eq!(told.contains("botarmy.dev/parts"), !is_kept, "{told}");
+    }
+    assert!(read(&fake).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_left_alone_where_they_are_not_what_is_too_large() {
+    const PODS: u32 = 20;
+    let fake = Fake::new();
+    add_head(&fake);
+    let (_, run) = plan();
+    let mut checkpoint = army(1, measures(1, 3)).checkpoint();
+    let mut pods = json!({});
+    for index in 0..PODS {
+        let answers = json!({"1": {"made": "x".repeat(1 << 20)}});
+        pods[format!("pod-{index}")] = json!({
+            "index": index, "stage": "running", "applied": 0, "durable": 0, "alive": 1, "round_trip_ms": 1,
+            "changes": {"applied": 1, "answers": answers},
+        });
+    }
+    checkpoint.pods = serde_json::from_value(pods).expect("pods");
+    let keeping = Keeping::new(&fake, "a", Army::restore(NAMESPACE, "a", run, checkpoint, 1, 1));
+    let before = keeping.checkpoint().totals;
+    keeping.keeper.last().await;
+    assert_eq!(keeping.checkpoint().totals, before);
+    let armies = keeping.armies.lock();
+    assert_eq!(armies[UID].summed_rows(), 0);
+    let told = armies[UID].unsafe_because(now_ms() + 60_000).unwrap_or_default();
+    assert!(told.contains("share less data"), "{told}");
 }

@@ -331,6 +331,34 @@ async fn one_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn runners_that_nobody_waits_for_are_taken_away_though_the_export_cannot_go_on() {
+    let name = {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = apply(&fake, exported());
+        end(&fake, &operator, &uid).await;
+        eventually("a Job", || exports(&fake).pop()).await
+    };
+    let name: &'static str = name.leak();
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, exported());
+    scheduled(&fake, "a").await;
+    fake.inject(Fault::new("get", "jobs", Effect::Code(500)).about(name));
+    fake.change("jobs", "a", &json!({"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}}));
+    operator.has_looked(&uid, 3_600_000);
+    eventually("it is given up", || {
+        (condition(&fake, "a", "Failed") == told("True", "NoCheckIn")).then_some(())
+    })
+    .await;
+    eventually("its Job is gone", || fake.get("jobs", "a").is_none().then_some(())).await;
+    let asked = || fake.calls().to("get", "jobs").about(name).codes();
+    eventually("the export has failed", || asked().contains(&Some(500)).then_some(())).await;
+    fake.mend();
+    eventually("the export", || (exports(&fake) == [name]).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_of_others_are_left_alone() {
     for kind in ["jobs", "configmaps"] {
         let fake = Fake::new();

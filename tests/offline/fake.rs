@@ -194,7 +194,7 @@ impl State {
             }
             ("create", _) => self.objects.create(&key, body.clone()),
             ("update", _) => self.objects.replace(&key, body.clone()),
-            ("patch", resource) if resource.ends_with("/status") => {
+            ("patch", resource) if call.applies && resource.ends_with("/status") => {
                 self.objects.apply_status(&key, body, call.parameter("fieldManager"))
             }
             ("patch", _) if call.applies => self.objects.apply(&key, body.clone()),

@@ -1,7 +1,9 @@
 //! The objects of a run as the operator asks for them, whole, beside what they were: a change of them is seen, and wanted.
 
 use crate::fake::{Fake, NAMESPACE};
-use crate::operator::{Operator, apply, run, scheduled};
+use crate::operator::{Operator, apply, condition, eventually, run, said, scheduled, told};
+use botarmy_protocol::{CheckIn, Stage};
+use botarmy_report::{Delta, Outcome, Recorder, RowInfo, Slice};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -60,17 +62,77 @@ async fn the_objects_of_a_run_are_what_they_were() {
         ],
     });
     for (name, fields) in [("least", json!({})), ("whole", whole), ("sources", sources)] {
-        let found = objects(run("a", &fields)).await;
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("offline/golden/{name}.yaml"));
-        if std::env::var_os(WRITE).is_some() {
-            std::fs::write(&file, &found).expect("to be written");
+        compare(name, &objects(run("a", &fields)).await);
+    }
+}
+
+fn compare(name: &str, found: &str) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("offline/golden/{name}.yaml"));
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(&file, found).expect("to be written");
+    }
+    let wanted = std::fs::read_to_string(&file).expect("the file; write it with BOTARMY_WRITE_GOLDEN=1");
+    assert_eq!(
+        found,
+        wanted,
+        "{} (of namespace {NAMESPACE}) has changed; if that is wanted: {WRITE}=1",
+        file.display()
+    );
+}
+
+/// The runner says that so many measured actions have failed since it was last heard.
+fn fails(uid: &str, stage: Stage, sequence: u64, times: u64) -> CheckIn {
+    let row = RowInfo { name: "get".to_owned(), measured: true, ..RowInfo::default() };
+    let mut recorder = Recorder::new(vec![row].into(), 1_000_000);
+    (0..times).for_each(|_| recorder.record(0, Outcome::Fail, 5));
+    let slice = Slice { second: sequence, totals: recorder.drain(), warmup: false, apart: false };
+    let deltas = vec![Delta { sequence, slices: vec![slice], alive: 4 }];
+    CheckIn { deltas, ..said(uid, 0, stage, &[]) }
+}
+
+/// What stands in a status beside figures and times.
+fn verdicts(fake: &Fake) -> String {
+    let status = fake.get("botruns", "a").expect("a run")["status"].clone();
+    let mut conditions = status["conditions"].clone();
+    for condition in conditions.as_array_mut().expect("conditions") {
+        condition.as_object_mut().expect("a condition").remove("lastTransitionTime");
+    }
+    let verdicts = json!({
+        "phase": status["phase"], "outcome": status["outcome"], "errors": status["errors"],
+        "thresholds": status["result"]["thresholds"], "conditions": conditions,
+    });
+    serde_yaml::to_string(&verdicts).expect("YAML")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_badly_is_judged_by_all_that_was_measured() {
+    let thresholds = json!([{"expect": "count < 15"}, {"expect": "count < 25"}]);
+    let failed =
+        json!({"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "so it is"});
+    let failed = json!({"status": {"conditions": [failed]}});
+    for (name, times) in [("ending", 20), ("errored", 30)] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = apply(&fake, run("a", &json!({"thresholds": thresholds})));
+        scheduled(&fake, "a").await;
+        operator.begin(&uid).await;
+        eventually("all is well", || {
+            (condition(&fake, "a", "ThresholdsMet") == told("True", "AllHold")).then_some(())
+        })
+        .await;
+        // Before anybody looks the next time its Job is given up; whoever is not heard is not waited for.
+        let last = fails(&uid, Stage::Running, 1, times);
+        if name == "ending" {
+            operator.hear(&last);
+        } else {
+            operator.hear_ago(&last, 60_000);
+            operator.has_looked(&uid, 60_000);
         }
-        let wanted = std::fs::read_to_string(&file).expect("the file; write it with BOTARMY_WRITE_GOLDEN=1");
-        assert_eq!(
-            found,
-            wanted,
-            "{} (of namespace {NAMESPACE}) has changed; if that is wanted: {WRITE}=1",
-            file.display()
-        );
+        fake.change("jobs", "a", &failed);
+        let (kind, reason) =
+            if name == "ending" { ("Running", "JobFailed") } else { ("Failed", "JobFailed") };
+        eventually(name, || (condition(&fake, "a", kind) == told("True", reason)).then_some(())).await;
+        compare(name, &verdicts(&fake));
+        operator.kill().await;
     }
 }

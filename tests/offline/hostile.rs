@@ -11,6 +11,7 @@ use crate::operator::said;
 use attack::Target;
 use botarmy_protocol::{CHECK_IN_PATH, CheckIn, Stage};
 use futures::FutureExt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::{Served, Server};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,8 +21,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const MOST_MEMORY_KIB: u64 = 320 << 10;
 /// Strangers of both ports, the connections of the two runners, and what a process has open anyhow.
 const MOST_FILES: usize = 1_500;
-/// Connections that say nothing; fewer where a process may not have so many files.
+/// Connections that say nothing, and the files that whoever attacks needs besides.
 const SILENT: usize = 10_000;
+const BESIDES: u64 = 3_000;
 /// Check-ins that an honest runner makes after each wave, and how long all of them may take at most.
 const CHECK_INS: usize = 5;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(90);
@@ -72,25 +74,30 @@ impl Honest<'_> {
     }
 }
 
-/// How many files a process may have open.
-fn most_files() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("the limits");
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("that of files");
-    line.split_whitespace().nth(3).and_then(|most| most.parse().ok()).unwrap_or(usize::MAX)
+/// Lets this process, and those that it starts, have as many files open as it may, and as the attack needs.
+fn raise_open_files() {
+    let needed = SILENT as u64 + BESIDES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < needed) {
+        let raised = Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), ..limit };
+        setrlimit(Resource::Nofile, raised).expect("a higher limit");
+    }
+    let most = getrlimit(Resource::Nofile).current;
+    assert!(most.is_none_or(|most| most >= needed), "{most:?} open files; raise the hard limit to {needed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ports_withstand_whoever_calls_and_an_honest_runner_goes_on() {
+    raise_open_files();
     let server = Server::start();
     let served = &server.served;
     let target = Target::of(served);
     let mut honest = Honest { served, connection: None };
     honest.goes_on("nobody attacks").await;
-    let silent = SILENT.min(most_files().saturating_sub(3_000));
     let mut held = Vec::new();
 
     let waves = [
-        ("connections that say nothing", attack::silent(&target, silent).boxed()),
+        ("connections that say nothing", attack::silent(&target, SILENT).boxed()),
         ("handshakes that stop half-way", attack::half_handshakes(&target, 300).boxed()),
         ("what is no TLS", attack::no_tls(&target, 100).boxed()),
         ("connections that say nothing after the handshake", attack::silent_in_tls(&target, 300).boxed()),

@@ -1,9 +1,10 @@
 //! A run has one Job, made once, and never somebody else's.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, condition, eventually, run, said, scheduled, seconds, told};
-use botarmy_protocol::Stage;
-use serde_json::{Value, json};
+use crate::operator::{Operator, apply, condition, eventually, phase, run, said, scheduled, seconds, told};
+use botarmy_protocol::{Performed, Stage};
+use botarmy_spec::Part;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +67,39 @@ async fn a_job_whose_pods_have_ended_before_their_part_was_done_ends_the_run() {
     .await;
     let status = &fake.get("botruns", "a").expect("a run")["status"];
     assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Errored"), &json!(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_given_up_is_cleaned_up_after_before_it_ends() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"runners": {"count": 2}, "teardown": {"tree": "T"}})));
+    scheduled(&fake, "a").await;
+    let begins = |index| operator.hear(&said(&uid, index, Stage::Ready, &[])).start_at_ms.is_some();
+    eventually("the start is told", || ([begins(0), begins(1)] == [true, true]).then_some(())).await;
+    let [_, mut left] = [0, 1].map(|index| {
+        operator.hear(&said(&uid, index, Stage::Running, &[]));
+        let mut left = said(&uid, index, Stage::Finished, &[1]);
+        left.left = true;
+        assert!(operator.hear(&left).stay, "it may be needed");
+        left
+    });
+    // One of them was lost once too often. That is told while the pod of the other one ends.
+    let given_up = json!({"type": "FailureTarget", "status": "True", "reason": "MaxFailedIndexesExceeded"});
+    fake.change("jobs", "a", &json!({"status": {"failedIndexes": "0", "conditions": [given_up]}}));
+    eventually("it is told to clean up", || {
+        (operator.hear(&left).perform == Some(Part::Teardown)).then_some(())
+    })
+    .await;
+    seconds(30).await;
+    assert_eq!(phase(&fake, "a"), "Running", "it is waited for");
+    left.performed = Some(Performed { part: Part::Teardown, failure: None, context: Map::new() });
+    assert!(!operator.hear(&left).stay);
+    eventually("it is over", || (condition(&fake, "a", "Failed") == told("True", "JobFailed")).then_some(()))
+        .await;
+    let status = &fake.get("botruns", "a").expect("a run")["status"];
+    assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Errored"), &json!(20)));
+    assert!(!status["conditions"].to_string().contains("teardown"), "{status:#}");
 }
 
 #[tokio::test(start_paused = true)]

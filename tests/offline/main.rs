@@ -20,4 +20,5 @@ mod rotation;
 mod schedules;
 mod serving;
 mod takeover;
+mod waiting;
 mod watches;

@@ -78,9 +78,21 @@ impl Operator {
 
     /// A runner checks in.
     pub(crate) fn hear(&self, said: &CheckIn) -> Orders {
+        self.hear_ago(said, AGO_MS)
+    }
+
+    /// A runner has checked in, so many milliseconds ago.
+    pub(crate) fn hear_ago(&self, said: &CheckIn, ago_ms: u64) -> Orders {
         let mut armies = self.armies.lock();
         let army = armies.get_mut(&said.run.uid).expect("an army");
-        army.check_in(said, now_ms() - AGO_MS).expect("orders")
+        army.check_in(said, now_ms() - ago_ms).expect("orders")
+    }
+
+    /// As if it had looked at the run for so many milliseconds, and could have heard its runners all the while.
+    pub(crate) fn has_looked(&self, uid: &str, ago_ms: u64) {
+        let mut armies = self.armies.lock();
+        let (army, now) = (armies.get_mut(uid).expect("an army"), now_ms());
+        (now - ago_ms..now).step_by(5_000).chain([now]).for_each(|at| army.look(at));
     }
 
     /// Plays the one runner of a run until its bots are at work.

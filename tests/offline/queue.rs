@@ -1,7 +1,10 @@
 //! Runs that wait for others or for a person, and runs whose time is over.
 
-use crate::fake::{Effect, Fake, Fault};
+use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
+use botarmy_crds::RUN_UID_LABEL;
+use botarmy_operator::armies::{Army, Checkpoint, MAX_PAUSES};
+use botarmy_operator::clock::now_ms;
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +39,74 @@ async fn runs_begin_one_after_another_where_only_one_may_be_at_work() {
         assert!(operator.knows(&second), "{what}");
         operator.kill().await;
     }
+}
+
+/// A pod of a run that is at work, and that nobody takes away but the test.
+fn add_pod(fake: &Fake, run_uid: &str) {
+    let metadata = json!({"name": "pod", "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: run_uid}});
+    let status = json!({"phase": "Running"});
+    fake.add("pods", json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}));
+}
+
+/// Why a run waits, in words.
+fn waits(fake: &Fake, name: &str) -> String {
+    let run = fake.get("botruns", name).unwrap_or_default();
+    let conditions = run["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let told = conditions.into_iter().find(|c| c["type"] == "Scheduled" && c["reason"] == "Queued");
+    told.and_then(|c| c["message"].as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Two runs of one target, the first of which is at work with a pod; then that one comes to this end.
+async fn one_after_another(fake: &Fake, end: &str) -> Operator {
+    let target = json!({"target": "http://target:8080"});
+    let operator = Operator::start(fake);
+    let first = apply(fake, run("a", &target));
+    scheduled(fake, "a").await;
+    add_pod(fake, &first);
+    apply(fake, run("b", &target));
+    eventually("the second waits", || waits(fake, "b").contains("loads the same target").then_some(())).await;
+    match end {
+        "deleted at work" => {
+            operator.begin(&first).await;
+            fake.remove("botruns", "a");
+        }
+        "deleted" => fake.remove("botruns", "a"),
+        _ => {
+            let failed = json!({"type": "Failed", "status": "True", "reason": "R", "message": "m"});
+            fake.change("jobs", "a", &json!({"status": {"conditions": [failed]}}));
+            eventually("it has failed", || (phase(fake, "a") == "Finished").then_some(())).await;
+        }
+    }
+    operator
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_free_only_when_the_pods_are_gone_of_who_loaded_it() {
+    for end in ["deleted at work", "deleted", "failed"] {
+        let fake = Fake::new();
+        let operator = one_after_another(&fake, end).await;
+        eventually(end, || waits(&fake, "b").contains("until they have ended").then_some(())).await;
+        seconds(60).await;
+        assert_eq!(fake.get("jobs", "b"), None, "{end}");
+        let looks = fake.calls().to("list", "pods").count();
+        assert!(looks < 120, "{end}: {looks} looks at the pods");
+        fake.change("pods", "pod", &json!({"status": {"phase": "Succeeded"}}));
+        scheduled(&fake, "b").await;
+        operator.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_nobody_can_end_are_waited_for_until_they_have_stopped_by_themselves() {
+    let fake = Fake::new();
+    let operator = one_after_another(&fake, "deleted at work").await;
+    let gone = Instant::now();
+    fake.inject(Fault::new("list", "pods", Effect::Code(500)));
+    eventually("the second begins", || fake.get("jobs", "b").map(drop)).await;
+    let waited = gone.elapsed();
+    let stopped = Duration::from_secs(120 + 30);
+    assert!((stopped..stopped + Duration::from_secs(10)).contains(&waited), "{waited:?}");
+    operator.kill().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,6 +151,57 @@ async fn a_run_that_stands_still_for_a_while_is_the_same_run() {
     fake.change("botruns", "a", &json!({"spec": {"custom": {"other": true}}}));
     eventually("this has no effect", || {
         (condition(&fake, "a", "SpecChanged") == told("True", "Kept")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_stands_still_has_done_so_since_it_was_told_to() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    operator.begin(&uid).await;
+    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
+    eventually("it stands still", || {
+        (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(())
+    })
+    .await;
+    let conditions = || fake.get("botruns", "a").expect("a run")["status"]["conditions"].clone();
+    let is_running = |c: &&mut Value| c["type"] == "Running";
+    let mut aged = conditions();
+    let running = aged.as_array_mut().expect("conditions").iter_mut().find(is_running);
+    running.expect("Running")["lastTransitionTime"] = "2001-01-01T00:00:00Z".into();
+    fake.change("botruns", "a", &json!({"status": {"conditions": aged}}));
+    seconds(20).await;
+    assert_eq!(conditions(), aged, "nothing has changed since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_stood_still_too_often_goes_on_and_says_so() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    operator.begin(&uid).await;
+    {
+        let mut armies = operator.armies.lock();
+        let army = armies.get_mut(&uid).expect("an army");
+        let most = u64::try_from(MAX_PAUSES).expect("a number");
+        let pauses = (0..most).map(|n| (n, Some(n))).collect();
+        let checkpoint = Checkpoint { pauses, ..army.checkpoint() };
+        *army = Army::restore(NAMESPACE, "a", army.run.clone(), checkpoint, 1, now_ms());
+    }
+    fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
+    eventually("it is told", || {
+        (condition(&fake, "a", "Running") == told("True", "SuspendIgnored")).then_some(())
+    })
+    .await;
+    assert_eq!(phase(&fake, "a"), "Running");
+    fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
+    eventually("nothing is to be told", || {
+        (condition(&fake, "a", "Running") == told("True", "BotsAtWork")).then_some(())
     })
     .await;
 }

@@ -1,7 +1,9 @@
 //! Runs through the loop while all is well: what is asked and written, and how often.
 
-use crate::fake::Fake;
+use crate::fake::{Effect, Fake, Fault};
 use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
+use botarmy_operator::controller::Limits;
+use botarmy_operator::election::Standing;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -124,15 +126,48 @@ async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
     let _reading = subscriber.set_default();
     let fake = Fake::new();
-    let _operator = Operator::start(&fake);
-    apply(&fake, run("broken", &json!({"trees": "no mapping"})));
+    let first = Operator::start(&fake);
+    let mut broken = run("broken", &json!({"trees": "no mapping"}));
+    let theirs = json!({
+        "type": "Approved", "status": "True", "reason": "ByHand", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z",
+    });
+    broken["status"] = json!({"conditions": [theirs]});
+    apply(&fake, broken);
     apply(&fake, run("a", &json!({})));
     scheduled(&fake, "a").await;
-    assert!(log.text().contains("broken cannot be read"), "{}", log.text());
-    assert_eq!(phase(&fake, "broken"), Value::Null);
-    assert_eq!(fake.calls().about("broken").count(), 0, "nothing can be done for it");
+    apply(&fake, run("later", &json!({"trees": "no mapping"})));
+    for name in ["broken", "later"] {
+        eventually("it is told", || {
+            (condition(&fake, name, "Accepted") == told("False", "Unreadable")).then_some(())
+        })
+        .await;
+        assert!(log.text().contains(&format!("{name} cannot be read")), "{}", log.text());
+        assert_eq!(phase(&fake, name), Value::Null, "it is left alone");
+    }
+    assert_eq!(condition(&fake, "broken", "Approved"), told("True", "ByHand"), "it is not ours to write");
+    assert!(first.armies.are_all_known(), "nobody waits for runners of theirs");
+    seconds(30).await;
+    first.kill().await;
+    let _second = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    seconds(30).await;
+    assert_eq!(fake.calls().about("broken").names(), ["patch botruns/status"], "it is told once");
+    let events = || fake.all("events").iter().filter(|event| event["reason"] == "Unreadable").count();
+    assert_eq!(events(), 2);
     fake.change("botruns", "broken", &json!({"spec": {"trees": {"T": {"wait": 1}}}}));
     scheduled(&fake, "broken").await;
+    assert_eq!(condition(&fake, "broken", "Accepted"), told("True", "Valid"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_status_cannot_be_written_either_is_told_by_an_event() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    fake.inject(Fault::new("patch", "botruns/status", Effect::Code(422)).about("broken"));
+    apply(&fake, run("broken", &json!({"trees": "no mapping"})));
+    let is_told = || fake.all("events").iter().any(|event| event["reason"] == "Unreadable").then_some(());
+    eventually("an event", is_told).await;
+    seconds(30).await;
+    assert_eq!(fake.calls().about("broken").names(), ["patch botruns/status"], "it is tried once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,15 @@
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{eventually, seconds, uid};
 use botarmy_operator::election::{Leadership, Standing};
+use botarmy_operator::metrics::{self, Metrics};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::sync::watch::{Sender, channel};
+use tower::ServiceExt;
 
 /// A schedule that was due last at the beginning of the year, when it had been there for long.
 fn add_schedule(fake: &Fake) -> String {
@@ -18,9 +24,14 @@ fn add_schedule(fake: &Fake) -> String {
 }
 
 fn start(fake: &Fake) -> Sender<Standing> {
+    start_counted(fake, Arc::default())
+}
+
+fn start_counted(fake: &Fake, metrics: Arc<Metrics>) -> Sender<Standing> {
     let (standing, told) = channel(Standing::Leads(1));
     let leads = Leadership::from(told);
-    tokio::spawn(botarmy_operator::schedules::run(fake.client("operator"), leads, std::future::pending()));
+    let forever = std::future::pending();
+    tokio::spawn(botarmy_operator::schedules::run(fake.client("operator"), leads, metrics, forever));
     standing
 }
 
@@ -116,4 +127,42 @@ async fn one_that_cannot_be_read_is_told() {
     let told = |event: &Value| event["reason"] == "Unreadable" && event["regarding"]["name"] == "odd";
     let event = eventually("an event", || fake.all("events").into_iter().find(told)).await;
     assert_eq!((&event["type"], &event["regarding"]["kind"]), (&json!("Warning"), &json!("BotRunSchedule")));
+}
+
+/// The value of a line of the operator's metrics.
+async fn counted(metrics: &Arc<Metrics>, line: &str) -> u64 {
+    let request = Request::get("/metrics").body(Empty::<Bytes>::new()).expect("a request");
+    let answer = metrics::routes(metrics.clone(), Arc::default()).oneshot(request).await.expect("an answer");
+    let bytes = answer.into_body().collect().await.expect("a body").to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let value = text.lines().find_map(|told| told.strip_prefix(line)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{line} is not in {text}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_about_schedules_is_counted() {
+    let of = |result: &str| {
+        format!("botarmy_operator_reconciles_total{{kind=\"BotRunSchedule\",result=\"{result}\"}} ")
+    };
+    let backing_off = "botarmy_operator_schedules_backing_off ";
+    let (fake, metrics) = (Fake::new(), Arc::new(Metrics::default()));
+    let _standing = start_counted(&fake, metrics.clone());
+    fake.inject(Fault::new("create", "botruns", Effect::Code(500)));
+    add_schedule(&fake);
+    seconds(30).await;
+    assert!(counted(&metrics, &of("api")).await >= 3, "each try is counted");
+    assert_eq!(counted(&metrics, backing_off).await, 1);
+    fake.mend();
+    eventually("it is created", || (fake.all("botruns").len() == 1).then_some(())).await;
+    seconds(61).await;
+    assert!(counted(&metrics, &of("ok")).await >= 1);
+    assert_eq!(counted(&metrics, backing_off).await, 0);
+    // One that is deleted while it fails is waited for no more.
+    fake.inject(Fault::new("patch", "botrunschedules/status", Effect::Code(500)));
+    fake.change("botrunschedules", "yearly", &json!({"spec": {"successfulRunsHistoryLimit": 7}}));
+    seconds(5).await;
+    assert_eq!(counted(&metrics, backing_off).await, 1);
+    fake.remove("botrunschedules", "yearly");
+    seconds(5).await;
+    assert_eq!(counted(&metrics, backing_off).await, 0);
 }

@@ -12,8 +12,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, header};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tower::ServiceExt;
 
 /// A coordinator of the operator's armies, as a client speaks to it.
@@ -133,4 +134,28 @@ async fn runners_are_led_to_whoever_leads_now() {
         assert_eq!(slice["endpoints"].as_array().map(Vec::len), Some(1), "nobody else");
         assert_eq!(slice["metadata"]["ownerReferences"][0]["uid"], uid(&service));
     }
+}
+
+/// A node may speak for its pods, so that an honest runner has the address of a foe.
+#[tokio::test]
+async fn an_honest_token_comes_through_from_where_others_are_made_up() {
+    let fake = Fake::new();
+    pod(&fake, "run", 0, "honest");
+    let reviewer = Arc::new(Reviewer::new(fake.client("reviewer")));
+    let from = Some(IpAddr::from([10, 0, 0, 1]));
+    let (begun, mut made_up) = (Instant::now(), 0);
+    for round in 0.. {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{round} calls of the honest one");
+        // It calls again after a while, as runners do.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if made_up > 100 && reviewer.identify("honest", from).await.is_ok() {
+            break;
+        }
+        for _ in 0..20 {
+            made_up += 1;
+            assert!(reviewer.identify(&format!("made up {made_up}"), from).await.is_err());
+        }
+    }
+    let reviews = fake.calls().to("create", "tokenreviews").count() as u128;
+    assert!(reviews <= 50 + 2 + begun.elapsed().as_millis() / 100, "{reviews} of {made_up}");
 }

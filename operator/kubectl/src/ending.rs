@@ -1,8 +1,9 @@
 //! The end of a run: its result, why it is as it is, and the exit code that it stands for.
 
-use botarmy_console::output::complain;
+use botarmy_console::output::{complain, say};
 use botarmy_console::result_file::{ResultFile, deliver};
 use botarmy_crds::{BotRun, BotRunStatus};
+use botarmy_report::quantity::latency;
 use botarmy_report::terminal::escape;
 use botarmy_report::{Exit, RunOutcome, RunResult};
 
@@ -25,10 +26,20 @@ fn exit_code(status: &BotRunStatus, delivered: Exit) -> Exit {
     }
 }
 
+/// How far the first and the last runner began from one another, as a line below the summary: the result itself has
+/// nothing of runners. None where it is not known, or where there is one runner.
+pub(crate) fn start_skew(status: &BotRunStatus) -> Option<String> {
+    let are_several = status.runners.as_ref().is_some_and(|runners| runners.desired > 1);
+    let ms = status.start_skew_ms.filter(|_| are_several).and_then(|ms| u64::try_from(ms).ok())?;
+    Some(format!("start skew  {} from the first runner to the last", latency(ms.saturating_mul(1_000))))
+}
+
 /// Prints the result of a run that is over, says why it is Errored if it is, and writes the files.
 pub(crate) fn tell(run: &BotRun, files: Vec<ResultFile>) -> Exit {
     let (Some(status), Some(result)) = (&run.status, result(run)) else { return Exit::Errored };
-    let exit = exit_code(status, deliver(&result, files));
+    let delivered = deliver(&result, files);
+    let said = start_skew(status).map_or(Exit::Passed, |line| say(&line));
+    let exit = exit_code(status, if delivered == Exit::Passed { said } else { delivered });
     if result.outcome == RunOutcome::Errored {
         for line in status.why_errored().iter().flat_map(|why| why.lines()) {
             complain(&escape(line));
@@ -129,6 +140,23 @@ mod tests {
         let mut fresh = run(&json!({}));
         fresh.status = None;
         assert_eq!((outcome(&fresh), result(&fresh)), (None, None));
+    }
+
+    #[test]
+    fn how_far_runners_began_from_one_another_is_told_where_there_are_several() {
+        let runners = |n: u32| json!({"desired": n, "ready": n, "finished": n, "lost": 0, "replaced": 0});
+        let line = |time: &str| Some(format!("start skew  {time} from the first runner to the last"));
+        for (status, told) in [
+            (json!({}), None),
+            (json!({"startSkewMs": 4}), None),
+            (json!({"runners": runners(3)}), None),
+            (json!({"startSkewMs": 0, "runners": runners(1)}), None),
+            (json!({"startSkewMs": 0, "runners": runners(2)}), line("0us")),
+            (json!({"startSkewMs": 4, "runners": runners(3)}), line("4.0ms")),
+            (json!({"startSkewMs": 12_345, "runners": runners(3)}), line("12.35s")),
+        ] {
+            assert_eq!(start_skew(run(&status).status.as_ref().unwrap()), told, "{status}");
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Pod {
             passes: BTreeMap::new(),
             bots: 0,
             left: false,
+            left_ms: None,
             replaced: false,
             excused: false,
             written: false,
@@ -75,6 +76,7 @@ impl Pod {
             self.bots = said.alive;
         }
         self.left |= said.left;
+        self.left_ms = self.left_ms.or(said.left.then_some(now_ms));
         self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
         self.began_late_ms = self.began_late_ms.or(said.began_late_ms);
         self.heard_ms = now_ms;
@@ -102,7 +104,8 @@ impl Army {
         pod.stand(said, self.losses(), &self.run);
         pod.hear(said, now_ms);
         pod.excused |= said.left && self.suspension.takes_pods();
-        let together = self.shared.check_in(said, &mut pod.changes, now_ms);
+        let together = self.shared.check_in(said, &mut pod.changes, self.runners(), now_ms);
+        self.shared.count(&said.pod_uid, &pod);
         self.keep(&said.pod_uid, pod.clone());
         self.heard_ms = now_ms;
         self.hear_of_sources(said);
@@ -173,6 +176,11 @@ impl Army {
         let is_dealt = self.dealt.contains(&said.index);
         let start_at_ms = self.start.told(&self.state).filter(|_| pod.written && !is_dealt);
         let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
+        let is_needed = if said.left {
+            self.may_clean_up(&said.pod_uid, pod, now_ms)
+        } else {
+            self.may_give_more() || self.is_to_be_torn_down()
+        };
         Orders {
             protocol: VERSION,
             epoch: self.state.epoch,
@@ -186,7 +194,7 @@ impl Army {
             rates: self.state.rates.clone(),
             pauses: self.state.pauses.clone(),
             context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
-            stay: !said.left && !is_dealt && (self.may_give_more() || self.is_to_be_torn_down()),
+            stay: is_needed && !is_dealt,
             losses: self.losses_for(said),
             perform,
             together,

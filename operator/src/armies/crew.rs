@@ -38,6 +38,7 @@ impl Army {
     pub(super) fn forget(&mut self, index: u32, uids: &[String]) {
         for uid in uids {
             self.state.pods.remove(uid);
+            self.shared.forget(uid);
         }
         if let Some(pods) = self.crew.pods.get_mut(&index) {
             pods.retain(|uid| !uids.contains(uid));

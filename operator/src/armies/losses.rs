@@ -7,19 +7,25 @@ use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
 use botarmy_spec::LossPolicy;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A runner that was not heard for so long may be gone, in milliseconds: it checks in each second.
 const SILENCE_MS: u64 = 10_000;
 /// For how long after a loss the cluster is asked why, in milliseconds.
 const EXPLAIN_MS: u64 = 60_000;
 /// Between the moment at which a runner that is cut off stops by itself and the one from which it is taken to have done
-/// so, in milliseconds.
-const STOPPED_MARGIN_MS: u64 = 30_000;
+/// so.
+const STOPPED_MARGIN: Duration = Duration::from_secs(30);
 /// Most gaps that are kept; of what is lost beyond them only the number is.
 const MAX_GAPS: usize = 1_000;
 
 const LEFT: &str = "its pod was told to end";
 const SILENT: &str = "its pod was lost";
+
+/// How long after it was heard last a runner with this lease has stopped by itself for certain.
+pub fn stops_after(lease: Duration) -> Duration {
+    lease.saturating_add(STOPPED_MARGIN)
+}
 
 impl Pod {
     /// Counts what may not be done again by whoever takes its place.
@@ -99,6 +105,7 @@ impl Army {
                 self.state.gaps.push(pod.gap(uid, until));
             }
             (pod.replaced, pod.alive) = (true, 0);
+            self.shared.forget(uid);
         }
     }
 
@@ -179,10 +186,9 @@ impl Army {
     /// Takes note of why a pod was lost, in the cluster's own words. Unless they tell more than that its container has
     /// ended, those of a pod that was told to end are not taken: it has done as it was told.
     pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool, now_ms: u64) {
-        let Some(pod) = self.state.pods.get_mut(pod_uid).filter(|p| p.was_at_work() && p.why.is_none())
-        else {
-            return;
-        };
+        let sets_up = self.state.setup.is_given_to(pod_uid);
+        let is_lost = |p: &&mut Pod| (p.was_at_work() || sets_up) && p.why.is_none();
+        let Some(pod) = self.state.pods.get_mut(pod_uid).filter(is_lost) else { return };
         let why = if pod.left && !tells { LEFT } else { why };
         (pod.why, pod.ended_ms) = (Some(why.to_owned()), Some(now_ms));
         for gap in self.state.gaps.iter_mut().filter(|gap| gap.pod_uid == pod_uid) {
@@ -206,11 +212,17 @@ impl Army {
         pod.is_done() || (!pod.left && !pod.replaced && self.is_fresh(pod, now_ms))
     }
 
-    /// A runner whose part is in nobody's hands after the bots have begun, and for how long another one could have taken
-    /// its place, in milliseconds: the one that lacks its pod for longest. One that is only silent may be at work; nobody
-    /// takes its place before it has stopped by itself.
+    /// A runner whose part is in nobody's hands after the bots have begun, or that of setup while it is being performed,
+    /// and for how long another one could have taken its place, in milliseconds: the one that lacks its pod for longest.
+    /// One that is only silent may be at work; nobody takes its place before it has stopped by itself.
     pub fn unmanned(&self, now_ms: u64) -> Option<(u32, u64)> {
-        self.state.start_at_ms.filter(|start| *start <= now_ms)?;
+        let wanted = match self.state.setup.chosen() {
+            Some(index) => index..index.saturating_add(1),
+            None => {
+                self.state.start_at_ms.filter(|start| *start <= now_ms)?;
+                0..self.run.runners
+            }
+        };
         let mut heard = BTreeMap::new();
         for pod in self.state.pods.values() {
             let last = heard.entry(pod.index).or_insert(Some(0));
@@ -219,7 +231,7 @@ impl Army {
                 _ => None,
             };
         }
-        let lacking = (0..self.run.runners).filter(|index| !self.gone.contains(index));
+        let lacking = wanted.filter(|index| !self.gone.contains(index));
         let last =
             lacking.filter_map(|index| Some((heard.get(&index).copied().unwrap_or(Some(0))?, index))).min();
         last.map(|(last, index)| (index, now_ms.saturating_sub(last.max(self.since_ms).max(self.wanted_ms))))
@@ -240,7 +252,7 @@ impl Army {
 
     /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
     pub(super) fn stops_after_ms(&self) -> u64 {
-        self.lease_ms().saturating_add(STOPPED_MARGIN_MS)
+        u64::try_from(stops_after(self.run.lease).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How long a runner goes on by itself, in milliseconds.
@@ -262,11 +274,11 @@ impl Army {
     }
 
     /// Whether nothing more is to be expected of a run that is being given up: whoever is left has handed over all, or
-    /// is silent.
+    /// is silent, and nobody cleans up any more.
     pub fn is_settled(&self, now_ms: u64) -> bool {
         let is_settled =
             |p: &Pod| (p.stage == Stage::Finished && p.durable == p.applied) || !self.is_fresh(p, now_ms);
-        self.state.pods.values().all(is_settled)
+        self.state.pods.values().all(is_settled) && !self.waits_for_teardown(now_ms)
     }
 
     /// What is not known: of those whose place was taken, and of those whose place nobody will take any more.
@@ -302,6 +314,7 @@ impl Army {
             self.since_ms = now_ms;
         }
         self.looked_ms = now_ms;
+        self.give_up_parts(now_ms);
     }
 
     /// Whether a pod was heard lately. An operator that has just come to it could not hear it before.

@@ -3,7 +3,7 @@
 //! Which pod performs a part is written down before it is told to, so that an operator that comes back never
 //! tells another one. A pod that is gone has taken the outcome with it: the part counts as failed.
 
-use super::{Army, bounds};
+use super::{Army, Pod, bounds};
 use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,11 @@ use std::collections::BTreeSet;
 
 /// How long after its timeout and the lease of its runner a part is waited for, in milliseconds.
 const MARGIN_MS: u64 = 60_000;
+/// How long a runner that was told to end waits for whether it is to clean up, in milliseconds: its pod may have been told
+/// so because the run is given up, which the Job says a little later.
+const UNSURE_MS: u64 = 5_000;
+/// Why teardown failed that nobody was told to perform.
+const NOBODY_LEFT: &str = "no runner was left to perform teardown; look into what the run has left behind";
 
 /// How far a part is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,23 +84,37 @@ impl Progress {
     }
 
     fn fail_as_lost(&mut self, part: &str) {
-        *self = Self::Failed(format!(
-            "the runner that performed {part} was lost with its outcome; look into what it has left behind"
-        ));
+        *self = Self::Failed(lost(part));
     }
 
-    /// Gives the part up when its pod has been replaced, or has not been heard of for too long.
-    /// The runner goes on by itself for as long as its lease says.
-    pub(super) fn give_up(&mut self, part: &str, once: &Once, lease_ms: u64, said: &CheckIn, now_ms: u64) {
-        let Self::Given { pod, index, since_ms } = self else { return };
-        let begins_anew = said.stage <= Stage::Ready && said.index == *index && said.pod_uid != *pod;
-        let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
-        let patience = timeout.saturating_add(lease_ms).saturating_add(MARGIN_MS);
-        let late = now_ms > since_ms.saturating_add(patience);
-        if begins_anew || late {
+    /// The runner that performs the part, or will be told to.
+    pub(super) fn chosen(&self) -> Option<u32> {
+        if let Self::Given { index, .. } = self { Some(*index) } else { None }
+    }
+
+    /// Gives the part up when its pod has been replaced.
+    fn give_up_if_replaced(&mut self, part: &str, said: &CheckIn) {
+        let Self::Given { pod, index, .. } = self else { return };
+        if said.stage <= Stage::Ready && said.index == *index && said.pod_uid != *pod {
             self.fail_as_lost(part);
         }
     }
+
+    /// Gives the part up when nothing was heard of its end for too long: the runner goes on by itself for as long as its
+    /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody.
+    fn give_up_if_late(&mut self, part: &str, once: &Once, lease_ms: u64, heard_from_ms: u64, now_ms: u64) {
+        let Self::Given { since_ms, .. } = self else { return };
+        let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
+        let patience = timeout.saturating_add(lease_ms).saturating_add(MARGIN_MS);
+        let end = since_ms.saturating_add(patience).max(heard_from_ms.saturating_add(MARGIN_MS));
+        if now_ms > end {
+            self.fail_as_lost(part);
+        }
+    }
+}
+
+fn lost(part: &str) -> String {
+    format!("the runner that performed {part} was lost with its outcome; look into what it has left behind")
 }
 
 impl Army {
@@ -115,14 +134,16 @@ impl Army {
 
     /// What this runner is to perform now. Nothing is told before it is written down who does it.
     pub(super) fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
-        let lease_ms = self.lease_ms();
-        if let Some(once) = &self.run.setup {
+        if self.run.setup.is_some() {
+            let was_set_up = self.state.setup.is_over();
             if let Some(context) = self.state.setup.hear(Part::Setup, said) {
                 self.state.context = context;
             }
-            self.state.setup.give_up("setup", once, lease_ms, said, now_ms);
-            self.state.setup.lose("setup", &self.dealt);
-            self.stop |= self.state.setup.failure().is_some();
+            self.state.setup.give_up_if_replaced("setup", said);
+            if was_set_up != self.state.setup.is_over() {
+                self.has_set_up(now_ms);
+            }
+            self.give_up_setup(now_ms);
             if !self.state.setup.has_begun()
                 && !self.stop
                 && (0..said.index).all(|index| self.dealt.contains(&index))
@@ -134,16 +155,88 @@ impl Army {
                 return Some(Part::Setup);
             }
         }
-        let wanted = self.wants_teardown();
-        let once = self.run.teardown.as_ref().filter(|_| wanted)?;
+        if !self.wants_teardown() {
+            return None;
+        }
         self.state.teardown.hear(Part::Teardown, said);
-        self.state.teardown.give_up("teardown", once, lease_ms, said, now_ms);
-        self.state.teardown.lose("teardown", &self.dealt);
+        self.state.teardown.give_up_if_replaced("teardown", said);
+        self.give_up_teardown(now_ms);
         let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
         if may_begin && (self.given_up || self.all_are_done()) {
             self.state.teardown.give(said, now_ms);
         }
         (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
+    }
+
+    /// Whether a runner that was told to end performs teardown, or may have to: that of a run which is given up, whose
+    /// pods are all told to end.
+    pub(super) fn may_clean_up(&self, pod_uid: &str, pod: &Pod, now_ms: u64) -> bool {
+        let is_unsure = || {
+            let since = pod.left_ms.unwrap_or(now_ms);
+            !self.suspension.takes_pods() && now_ms < since.saturating_add(UNSURE_MS)
+        };
+        let may_be_its = !self.state.teardown.has_begun() || self.state.teardown.is_given_to(pod_uid);
+        self.is_to_be_torn_down() && may_be_its && (self.given_up || is_unsure())
+    }
+
+    /// Whether teardown of a run that is being given up is performed, or will be: by somebody who is heard.
+    pub(super) fn waits_for_teardown(&self, now_ms: u64) -> bool {
+        let will_be_by = |(uid, pod): (&String, &Pod)| {
+            let may_be_its = !self.state.teardown.has_begun() || self.state.teardown.is_given_to(uid);
+            may_be_its && self.is_fresh(pod, now_ms)
+        };
+        self.is_to_be_torn_down() && self.state.pods.iter().any(will_be_by)
+    }
+
+    /// What is wrong with the teardown of a run that ends now, if anything is.
+    pub fn lacking_teardown(&self) -> Option<String> {
+        if !self.wants_teardown() {
+            return None;
+        }
+        match &self.state.teardown {
+            Progress::Done => None,
+            Progress::Failed(reason) => Some(reason.clone()),
+            Progress::Given { .. } => Some(lost("teardown")),
+            Progress::Waiting => Some(NOBODY_LEFT.to_owned()),
+        }
+    }
+
+    /// Gives up the parts that nobody brings to their end any more: it may be that no runner is left to say so.
+    pub(super) fn give_up_parts(&mut self, now_ms: u64) {
+        self.give_up_setup(now_ms);
+        self.give_up_teardown(now_ms);
+    }
+
+    fn give_up_setup(&mut self, now_ms: u64) {
+        let lease_ms = self.lease_ms();
+        let Some(once) = self.run.setup.as_ref().filter(|_| self.is_setting_up()) else { return };
+        self.state.setup.give_up_if_late("setup", once, lease_ms, self.since_ms, now_ms);
+        self.state.setup.lose("setup", &self.dealt);
+        if self.state.setup.is_over() {
+            self.has_set_up(now_ms);
+        }
+    }
+
+    /// Setup has come to its end, well or not.
+    fn has_set_up(&mut self, now_ms: u64) {
+        self.stop |= self.state.setup.failure().is_some();
+        self.is_free_to_begin(now_ms);
+    }
+
+    fn give_up_teardown(&mut self, now_ms: u64) {
+        let lease_ms = self.lease_ms();
+        let Some(once) = self.run.teardown.as_ref().filter(|_| self.is_to_be_torn_down()) else { return };
+        self.state.teardown.give_up_if_late("teardown", once, lease_ms, self.since_ms, now_ms);
+        self.state.teardown.lose("teardown", &self.dealt);
+        if !self.state.teardown.has_begun() && self.nobody_has_come(now_ms) && self.all_are_done() {
+            self.state.teardown = Progress::Failed(NOBODY_LEFT.to_owned());
+        }
+    }
+
+    /// Whether nothing was heard of any runner for so long after the end of the load that none is left.
+    fn nobody_has_come(&self, now_ms: u64) -> bool {
+        let last = self.over_at_ms().max(self.since_ms);
+        now_ms > last.saturating_add(self.lease_ms()).saturating_add(MARGIN_MS)
     }
 
     /// Whether setup was begun and has not come to its end.
@@ -156,3 +249,7 @@ impl Army {
         self.state.teardown.has_begun() && !self.state.teardown.is_over()
     }
 }
+
+#[cfg(test)]
+#[path = "once/tests.rs"]
+mod tests;

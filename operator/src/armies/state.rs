@@ -49,6 +49,9 @@ pub struct Pod {
     /// Its pod was told to end before its part was done.
     #[serde(default)]
     pub left: bool,
+    /// When that was heard first, in milliseconds since 1970.
+    #[serde(skip)]
+    pub left_ms: Option<u64>,
     /// Another pod has taken its place, or others its part.
     #[serde(default)]
     pub replaced: bool,
@@ -134,11 +137,32 @@ pub struct Checkpoint {
     /// Rows that are summed, since not all could be kept.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub summed: BTreeSet<String>,
+    /// The thresholds, by their places, that such rows belong to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unjudged: BTreeSet<usize>,
 }
 
 impl Checkpoint {
     /// Rows of their own.
     pub fn rows(&self) -> usize {
-        self.totals.rows.len()
+        self.totals.rows.len().max(self.warmup.rows.len())
+    }
+
+    /// The least that it comes to when rows are summed.
+    #[must_use]
+    pub fn without_rows(&self) -> Self {
+        let mut least = self.clone();
+        for totals in [&mut least.totals, &mut least.warmup] {
+            let rows = totals.smallest(0, &BTreeSet::new());
+            totals.sum_up(&rows);
+        }
+        least
+    }
+
+    /// Drops what is large: the rest tells which decisions and which deltas are in it.
+    pub fn lighten(&mut self) {
+        (self.totals, self.warmup, self.timeline) = Default::default();
+        (self.shared, self.context) = Default::default();
+        self.pods.values_mut().for_each(|pod| pod.changes.answers.clear());
     }
 }

@@ -10,8 +10,8 @@ use botarmy_protocol::Stage;
 const NOTICE_MS: u64 = 1_000;
 /// How long before the suspension of its Job was seen a pod may have been told to end by it, in milliseconds.
 const SEEN_LATE_MS: u64 = 20_000;
-/// Most suspensions of a run; later ones have no effect.
-const MAX_PAUSES: usize = 1_000;
+/// Most suspensions of a run; later ones have no effect, and that is told.
+pub const MAX_PAUSES: usize = 1_000;
 
 /// Whether a run is to stand still, and why.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Army {
             (Suspension::Job, Suspension::Job) => {}
             (_, Suspension::Job) => self.excuse(now_ms),
             (Suspension::Job, _) => self.wanted_ms = now_ms,
+            (Suspension::Spec, Suspension::No) => self.is_free_to_begin(now_ms),
             _ => {}
         }
         self.write_pause(now_ms);
@@ -61,6 +62,13 @@ impl Army {
     /// Why it stands still.
     pub fn suspension(&self) -> Suspension {
         self.suspension
+    }
+
+    /// Whether its load goes on though it is to stand still, since it has done so too often.
+    pub fn cannot_stand_still(&self) -> bool {
+        let is_at_work = self.state.start_at_ms.is_some() && self.state.ended_at_ms.is_none();
+        let is_told = self.state.pauses.last().is_some_and(|(_, until)| until.is_none());
+        self.is_suspended() && is_at_work && !is_told && self.state.pauses.len() >= MAX_PAUSES
     }
 
     fn write_pause(&mut self, now_ms: u64) {
@@ -102,5 +110,32 @@ impl Army {
         let is_back =
             |p: &Pod| p.is_done() || (p.stage >= Stage::Ready && !p.left && self.is_fresh(p, now_ms));
         self.indices_of(is_back).union(&self.gone).count() == self.runners()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{army, said, write};
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_stood_still_too_often_goes_on_and_it_is_known() {
+        let mut army = army(1);
+        army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+        write(&mut army);
+        let mut now = army.start_at_ms().unwrap();
+        for _ in 0..MAX_PAUSES {
+            army.suspend(true, false, now + 2_000);
+            assert!(army.is_suspended() && !army.cannot_stand_still());
+            army.suspend(false, false, now + 4_000);
+            assert!(!army.cannot_stand_still());
+            now += 4_000;
+        }
+        let before = army.load_time_ms(now + 10_000);
+        army.suspend(true, false, now + 2_000);
+        assert!(army.is_suspended() && army.cannot_stand_still());
+        assert_eq!(army.load_time_ms(now + 10_000), before, "its time goes on");
+        army.suspend(false, false, now + 20_000);
+        assert!(!army.cannot_stand_still());
     }
 }

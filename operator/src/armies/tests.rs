@@ -6,7 +6,7 @@ use botarmy_report::{Delta, Slice};
 use botarmy_spec::Part;
 use botarmy_tree::{Actions, Path};
 
-pub(super) fn army(runners: i32) -> Army {
+pub(crate) fn army(runners: i32) -> Army {
     let spec: BotRunSpec = serde_json::from_value(serde_json::json!({
         "trees": {"T": "done"}, "bots": 10, "runners": {"count": runners}, "thresholds": [{"expect": "count > 0"}],
     }))
@@ -15,7 +15,7 @@ pub(super) fn army(runners: i32) -> Army {
     Army::new("ns", "r", &spec, run, 1, 1)
 }
 
-pub(super) fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
+pub(crate) fn said(index: u32, stage: Stage, sequences: &[u64]) -> CheckIn {
     let delta = |n: &u64| {
         let totals = Totals { requests: 10, ..Totals::default() };
         Delta {
@@ -152,7 +152,7 @@ fn what_cannot_be_kept_is_summed_and_no_count_is_lost() {
     let mut army = army(1);
     let said = |delta| CheckIn { deltas: vec![delta], ..said(0, Stage::Running, &[]) };
     army.check_in(&said(delta(1, &[("a", 3), ("b", 2), ("c", 1)])), 1).unwrap();
-    army.keep_largest_rows(1);
+    army.keep_largest_rows(Keep { rows: 1, judged: true });
     army.check_in(&said(delta(2, &[("a", 1), ("b", 9), ("d", 1)])), 2).unwrap();
     let counts = |army: &Army| -> Vec<(String, u64)> {
         let rows = army.totals().rows.iter();
@@ -310,7 +310,7 @@ fn strangers_are_refused() {
 }
 
 /// An army whose spec has these fields beside a tree that is done at once.
-pub(super) fn army_with(fields: &serde_json::Value) -> Army {
+pub(crate) fn army_with(fields: &serde_json::Value) -> Army {
     let mut spec =
         serde_json::json!({"trees": {"T": "done"}, "tree": "T", "bots": 10, "runners": {"count": 2}});
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -319,14 +319,14 @@ pub(super) fn army_with(fields: &serde_json::Value) -> Army {
     Army::new("ns", "r", &spec, run, 1, 1)
 }
 
-fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> CheckIn {
+pub(super) fn performed(index: u32, stage: Stage, part: Part, failure: Option<&str>) -> CheckIn {
     let context = [("token".to_owned(), serde_json::json!("t"))].into_iter().collect();
     let performed = botarmy_protocol::Performed { part, failure: failure.map(str::to_owned), context };
     CheckIn { performed: Some(performed), ..said(index, stage, &[]) }
 }
 
 /// What is written now survives.
-pub(super) fn write(army: &mut Army) -> Checkpoint {
+pub(crate) fn write(army: &mut Army) -> Checkpoint {
     let checkpoint = army.checkpoint();
     army.written(&checkpoint);
     checkpoint
@@ -465,6 +465,37 @@ fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
 }
 
 #[test]
+fn answers_to_all_pods_together_have_a_bound_and_come_when_others_have_arrived() {
+    use botarmy_protocol::Together;
+    use botarmy_protocol::shared::Change;
+    const PODS: u32 = 20;
+    let spec: BotRunSpec = serde_json::from_value(serde_json::json!({
+        "trees": {"T": "done"}, "bots": PODS, "runners": {"count": PODS},
+    }))
+    .unwrap();
+    let run = Run::check(&spec, "r", &Path::top(), &Actions::built_in()).unwrap();
+    let mut army = Army::new("ns", "r", &spec, run, 1, 1);
+    let change = |n: u64| (n, Change::Put("k".into(), "x".repeat(50_000).into()));
+    let says = |index, answered| {
+        let changes = (answered + 1..=answered + 20).map(change).collect();
+        let together = Together { changes, is_whole: true, answered, knows: answered, seen: 0 };
+        CheckIn { together, ..said(index, Stage::Running, &[]) }
+    };
+    let mut answered = vec![0; PODS as usize];
+    for round in 0..3 {
+        for index in 0..PODS {
+            let had = answered[index as usize];
+            let orders = army.check_in(&says(index, had), 2_000).unwrap().together;
+            let last = orders.answers.last().map_or(had, |(number, _)| *number);
+            assert!(round == 0 || last > had, "pod {index} gets on");
+            answered[index as usize] = last;
+        }
+        let bytes = serde_json::to_vec(&army.checkpoint().pods).unwrap().len();
+        assert!(bytes < 4 << 20, "{bytes} bytes in round {round}");
+    }
+}
+
+#[test]
 fn an_operator_that_came_back_does_not_wait_for_ever() {
     use botarmy_protocol::Together;
     use botarmy_protocol::shared::Change;
@@ -507,12 +538,12 @@ fn the_start_is_written_at_once_and_what_came_before_it_is_learned_again() {
 }
 
 /// What a pod says that has taken the place of a lost one, with a name of its own.
-pub(super) fn said_by(pod_uid: &str, index: u32, stage: Stage, deltas: Vec<Delta>) -> CheckIn {
+pub(crate) fn said_by(pod_uid: &str, index: u32, stage: Stage, deltas: Vec<Delta>) -> CheckIn {
     CheckIn { pod_uid: pod_uid.into(), deltas, ..said(index, stage, &[]) }
 }
 
 /// Passes of the tree in a second, as a runner reports them.
-pub(super) fn passes(sequence: u64, second: u64, count: u64) -> Delta {
+pub(crate) fn passes(sequence: u64, second: u64, count: u64) -> Delta {
     let mut recorder = botarmy_report::Recorder::new(
         vec![botarmy_report::RowInfo { name: botarmy_report::ITERATION.into(), ..Default::default() }].into(),
         1_000,

@@ -1,5 +1,6 @@
 //! What the bots of an army share: the store of the coordinator, and what each pod has changed. Pure.
 
+use super::Pod;
 use botarmy_protocol::shared::{Answer, Store};
 use botarmy_protocol::{CheckIn, Stage, Together, TogetherOrders};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const RECOVERY_MS: u64 = 10_000;
 /// Most bytes of answers that are on their way to a pod at once.
 const MAX_ANSWERED_BYTES: usize = 1 << 20;
+/// Of those to all pods together: with more of them each pod has a share that is the same for all, and with twice as
+/// many no pod gets another one before these have arrived. They are written down, and a checkpoint takes only so much.
+const MAX_ANSWERED_BYTES_OF_ALL: usize = 3 << 19;
 /// After so many changes the checkpoint is written early, so that runners need not keep more.
 const MANY: u64 = 1_000;
 
@@ -25,6 +29,39 @@ pub struct Changes {
     pub answers: BTreeMap<u64, Answer>,
 }
 
+impl Changes {
+    /// What its answers take, in bytes, about.
+    fn size(&self) -> usize {
+        self.answers.values().map(Answer::size).sum()
+    }
+}
+
+impl Pod {
+    /// Whether its bots may wait for answers: not those of one whose place another has taken, nor of one that has none.
+    pub(super) fn waits_for_answers(&self) -> bool {
+        !self.replaced && !self.is_done()
+    }
+}
+
+/// How much may be on its way.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// What is on its way to other pods.
+    others: usize,
+    /// What each pod may have whatever the others have.
+    share: usize,
+}
+
+impl Room {
+    /// Whether a pod may have another answer that has so much already.
+    fn has_place(self, own: usize) -> bool {
+        let all = self.others.saturating_add(own);
+        own <= MAX_ANSWERED_BYTES
+            && (own <= self.share || all <= MAX_ANSWERED_BYTES_OF_ALL)
+            && all <= 2 * MAX_ANSWERED_BYTES_OF_ALL
+    }
+}
+
 /// The store, as this operator has it.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -32,6 +69,8 @@ pub(super) struct Shared {
     recovery: Option<Recovery>,
     /// Changes that were made since the last checkpoint.
     unwritten: u64,
+    /// What is on its way to each pod, in bytes; only of those to which anything is.
+    on_their_way: BTreeMap<String, usize>,
 }
 
 /// What an operator that came back does not know yet.
@@ -47,7 +86,7 @@ impl Shared {
     /// answered since: what one of them took must not be given to another.
     pub(super) fn restored(store: Store, pods: BTreeSet<String>) -> Self {
         let recovery = (!pods.is_empty()).then_some(Recovery { until_ms: None, pods });
-        Self { store: store.restored(), recovery, unwritten: 0 }
+        Self { store: store.restored(), recovery, unwritten: 0, on_their_way: BTreeMap::new() }
     }
 
     /// Whether so much has changed that it should be written.
@@ -60,8 +99,34 @@ impl Shared {
         self.unwritten = 0;
     }
 
-    /// Makes the changes of a pod, each once, and answers them.
-    pub(super) fn check_in(&mut self, said: &CheckIn, pod: &mut Changes, now_ms: u64) -> TogetherOrders {
+    /// Takes note of what is on its way to a pod.
+    pub(super) fn count(&mut self, pod_uid: &str, pod: &Pod) {
+        let size = if pod.waits_for_answers() { pod.changes.size() } else { 0 };
+        if size == 0 {
+            self.on_their_way.remove(pod_uid);
+        } else {
+            self.on_their_way.insert(pod_uid.to_owned(), size);
+        }
+    }
+
+    /// A pod is not known any more.
+    pub(super) fn forget(&mut self, pod_uid: &str) {
+        self.on_their_way.remove(pod_uid);
+    }
+
+    fn room(&self, pod_uid: &str, runners: usize) -> Room {
+        let others = self.on_their_way.iter().filter(|(uid, _)| *uid != pod_uid).map(|(_, size)| size);
+        Room { others: others.sum(), share: MAX_ANSWERED_BYTES_OF_ALL / runners.max(1) }
+    }
+
+    /// Makes the changes of a pod, each once, and answers them; the run has so many runners.
+    pub(super) fn check_in(
+        &mut self,
+        said: &CheckIn,
+        pod: &mut Changes,
+        runners: usize,
+        now_ms: u64,
+    ) -> TogetherOrders {
         let Together { changes, is_whole, answered, knows, seen } = &said.together;
         pod.answers.retain(|number, _| number > answered);
         let repeats_all = *knows == pod.applied && *is_whole;
@@ -78,10 +143,10 @@ impl Shared {
         }
         self.recover(said, pod, now_ms);
         if self.recovery.is_none() {
-            let mut bytes: usize = pod.answers.values().map(Answer::size).sum();
+            let (mut bytes, room) = (pod.size(), self.room(&said.pod_uid, runners));
             for (number, change) in changes.iter().filter(|(number, _)| *number > *answered) {
                 // The rest is answered once these have arrived.
-                if bytes > MAX_ANSWERED_BYTES {
+                if !room.has_place(bytes) {
                     break;
                 }
                 if *number > pod.applied {
@@ -109,6 +174,30 @@ impl Shared {
         }
         if recovery.pods.is_empty() || now_ms > until {
             self.recovery = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_its_share_and_all_together_have_a_bound() {
+        let all = MAX_ANSWERED_BYTES_OF_ALL;
+        let room = |others, own| Room { others, share: all / 100 }.has_place(own);
+        for (others, own, expected) in [
+            (0, 0, true),
+            (0, MAX_ANSWERED_BYTES, true),
+            (0, MAX_ANSWERED_BYTES + 1, false),
+            (all - 10, 10, true),
+            (all, all / 100, true),
+            (all, all / 100 + 1, false),
+            (2 * all - 10, 10, true),
+            (2 * all - 10, 11, false),
+            (2 * all + 1, 0, false),
+        ] {
+            assert_eq!(room(others, own), expected, "{own} beside {others}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How much memory the measures of an army take. A runner that makes them up could have it grow with each check-in. Pure.
 
-use super::Army;
 use super::check_in::Refusal;
+use super::{Army, Keep};
 use botarmy_report::{Delta, MAX_ROWS};
 
 /// Most that the measures of an army may take, in bytes, about. While a large check-in is added and a checkpoint is
@@ -12,7 +12,8 @@ const MAX_WEIGHT: usize = 24 << 20;
 pub(super) const MAX_SUMMED: usize = 4 * MAX_ROWS;
 
 impl Army {
-    /// Makes room for a delta: where there is too little, the rows with the fewest samples are summed.
+    /// Makes room for a delta: where there is too little, the rows with the fewest samples are summed, those of
+    /// thresholds last.
     pub(super) fn make_room(&mut self, delta: &Delta) -> Result<(), Refusal> {
         let more = delta.weight();
         if more > MAX_WEIGHT {
@@ -20,19 +21,18 @@ impl Army {
         }
         // At most so much; weighing all of it each time would take longer than adding to it.
         self.weight = self.weight.saturating_add(more);
-        let mut rows = MAX_ROWS;
+        let mut steps = Keep::steps(MAX_ROWS);
         while self.weight > MAX_WEIGHT {
             let own = self.weigh();
             self.weight = own.saturating_add(more);
             if self.weight <= MAX_WEIGHT {
                 break;
             }
-            if rows == 0 {
+            let Some(keep) = steps.next() else {
                 self.weight = own;
                 return Err(Refusal::Weight);
-            }
-            rows /= 2;
-            self.keep_largest_rows(rows);
+            };
+            self.keep_largest_rows(keep);
         }
         Ok(())
     }

@@ -90,8 +90,12 @@ pub(super) async fn write(
     let Some(head) = &versions.head else { return Ok(()) };
     let mut parts = parts.into_iter();
     let first = parts.next().unwrap_or_default();
-    let free = OTHERS.filter(|n| !versions.used.contains(n));
-    let others: Vec<(u8, Vec<u8>)> = free.zip(parts).collect();
+    let free: Vec<u8> = OTHERS.filter(|n| !versions.used.contains(n)).collect();
+    // The annotation is in the namespace of the run, where others may write it.
+    if free.len() < parts.len() {
+        return Err(Error::Places(name, PARTS));
+    }
+    let others: Vec<(u8, Vec<u8>)> = free.into_iter().zip(parts).collect();
     write_others(&maps, run, head, &others).await?;
     let used: Vec<u8> = others.iter().map(|(number, _)| *number).collect();
     let numbers: Vec<String> = used.iter().map(ToString::to_string).collect();

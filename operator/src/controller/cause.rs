@@ -42,6 +42,8 @@ pub(crate) enum Reason {
     OOMKilled,
     /// A runner has not reached the coordinator for too long.
     CoordinatorUnreachable,
+    /// The coordinator has refused a runner for too long.
+    CheckInRefused,
     /// A container ended with a failure.
     CrashLoop,
     /// The pod was taken from its node.
@@ -100,6 +102,12 @@ impl Cause {
         Self { reason, message: bounded(message, MAX_MESSAGE) }
     }
 
+    /// The same with something beside it; the end of a long message is cut before that is.
+    pub(super) fn and(&self, more: &str) -> Self {
+        let room = MAX_MESSAGE.saturating_sub(more.len() + "; ".len());
+        Self::new(self.reason, &format!("{}; {more}", bounded(&self.message, room)))
+    }
+
     /// Why the API server did not take an object.
     pub(crate) fn of_refusal(said: &str) -> Self {
         let reason = match said {
@@ -126,19 +134,17 @@ pub(super) fn of_waiting(evidence: &Evidence, has_checked_in: impl Fn(u32) -> bo
     pods.chain(of_job_events(evidence)).min_by_key(|cause| cause.reason)
 }
 
-/// Why the Job was given up, if it was: its own words, and those of a lost pod.
+/// Why the Job was given up, if it was: its own words, and those of a lost pod. It tells so before the other pods, which
+/// are told to end, have done so.
 pub(super) fn of_failure(evidence: &Evidence) -> Option<Cause> {
     let conditions = evidence.job.as_ref()?.status.as_ref()?.conditions.as_ref()?;
-    let failed = conditions.iter().find(|c| c.type_ == "Failed" && c.status == "True")?;
+    let told = |kind: &str| conditions.iter().find(|c| c.type_ == kind && c.status == "True");
+    let failed = told("Failed").or_else(|| told("FailureTarget"))?;
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let job = format!("{}: {}", said(&failed.reason), said(&failed.message));
     let pods = evidence.pods.iter().filter_map(|pod| of_pod(pod, &[]));
     Some(match pods.min_by_key(|cause| cause.reason) {
-        Some(pod) => {
-            // The end of what the pod says is cut before the Job's own words are.
-            let room = MAX_MESSAGE.saturating_sub(job.len() + "; ".len());
-            Cause::new(pod.reason, &format!("{}; {job}", bounded(&pod.message, room)))
-        }
+        Some(pod) => pod.and(&job),
         None => Cause::new(Reason::JobFailed, &job),
     })
 }
@@ -213,6 +219,7 @@ fn of_container(status: &ContainerStatus) -> Option<(Reason, String)> {
             Some("OOMKilled") => Reason::OOMKilled,
             Some("StartError" | "ContainerCannotRun") => Reason::StartError,
             _ if ended.exit_code == exit::NO_COORDINATOR => Reason::CoordinatorUnreachable,
+            _ if ended.exit_code == exit::REFUSED => Reason::CheckInRefused,
             _ => Reason::CrashLoop,
         };
         let said = text(&ended.message.clone().filter(|m| !m.is_empty()).or(ended.reason.clone()));

@@ -1,14 +1,16 @@
 //! Step 5: what the run has come to; no client needed.
 
 use super::Context;
+use super::apply::Applied;
 use super::build::runner_selector;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, clear, finish, progress, set};
+use super::course::{Course, Overdue, Seen, course, fault, nobody_came};
 use super::figures::{self, time};
 use super::policy::deadline::{self, Load};
 use super::policy::loss;
 use super::validate::digest;
-use crate::armies::{Army, Fault, Suspension};
+use crate::armies::{Army, MAX_PAUSES, Suspension};
 use crate::clock::now_ms;
 use crate::conditions::lines;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
@@ -16,7 +18,6 @@ use botarmy_report::RunOutcome;
 use botarmy_spec::{LossPolicy, rate};
 use botarmy_tree::Finding;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long after its grace period a run that was told to end may take to hand over its measures.
@@ -24,6 +25,11 @@ const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// The reason of a run that waits for its runners, and nothing keeps them.
 pub(super) const STARTING: &str = "Scheduled";
+pub(super) const SETTING_UP: &str = "SettingUp";
+pub(super) const AT_WORK: &str = "BotsAtWork";
+pub(super) const TEARING_DOWN: &str = "TearingDown";
+/// The reason of a run that goes on though it is to stand still.
+const SUSPEND_IGNORED: &str = "SuspendIgnored";
 
 /// What a change comes to that no rule of the API server refuses.
 const KEPT: &str = "what was changed has no effect: the run keeps the plan with which it was accepted; apply it anew under another name";
@@ -57,55 +63,20 @@ pub(super) fn queued(run: &BotRun, cause: &Cause) -> BotRunStatus {
 
 const VALID: &str = "the trees and the settings make sense";
 
-/// Whether a run takes longer than it may.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Overdue {
-    #[default]
-    No,
-    Yes,
-    /// It had the time to hand over its measures as well.
-    ByFar,
-}
-
-/// What was seen of the pods besides what the runners say themselves.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// Why the Job was given up, if it was.
-    given_up: Option<Cause>,
-    /// Why runners do not start.
-    kept: Option<Cause>,
-    /// They had the time to.
-    late: bool,
-    /// Whether the run had the time to come to its end.
-    overdue: Overdue,
-    /// There is a Job.
-    scheduled: bool,
-    /// None of its pods will come back.
-    ended: bool,
-    /// A runner whose place nobody has taken yet after it was lost, and whether there was the time to.
-    unmanned: Option<(u32, bool)>,
-    /// Runners that are gone for good, where the others go on.
-    gone: BTreeSet<u32>,
-    /// Runners for which the Job makes no pods any more.
-    failed: BTreeSet<u32>,
-}
-
-/// Draws the conclusions from the evidence; `delayed` tells why there is no Job yet.
-pub(super) fn conclude(
-    context: &Context,
-    run: &BotRun,
-    uid: &str,
-    evidence: &Evidence,
-    delayed: Option<Cause>,
-) -> Seen {
+/// Draws the conclusions from the evidence, which is older than what was `applied`.
+pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applied: Applied) -> Seen {
     let mut armies = context.armies.lock();
     let Some(army) = armies.get_mut(uid) else { return Seen::default() };
     for (pod, why, tells) in cause::of_lost(evidence) {
         army.explain(&pod, &why, tells, now_ms());
     }
-    let created = run.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    let (delayed, is_new) = match applied {
+        Applied::Delayed(cause) => (Some(cause), false),
+        applied => (None, matches!(applied, Applied::Scheduled)),
+    };
     let (job, now) = (evidence.job.as_ref(), Timestamp::now());
     let start_limit = army.run.start_deadline.unwrap_or(context.settings.start_deadline);
+    let (let_in, from) = (army.let_in_ms().map(|at| time(at).0), time(army.waits_from_ms()).0);
     let patience = army.run.grace_period + HAND_OVER;
     let limit = army.run.deadline;
     let load = army.start_at_ms().map(|start| Load { start, time_ms: army.load_time_ms(now_ms()) });
@@ -119,7 +90,8 @@ pub(super) fn conclude(
             _ => cause,
         }),
         kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.is_manned(index, now_ms()))),
-        late: deadline::start_is_late(job, created, now, start_limit),
+        // A Job that was made just now has had no time at all.
+        late: !is_new && deadline::start_is_late(job, let_in, from, now, start_limit),
         overdue: match () {
             () if is_exceeded(limit.map(|limit| limit + patience)) => Overdue::ByFar,
             () if is_exceeded(limit) => Overdue::Yes,
@@ -185,104 +157,61 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         );
     }
     count(&mut status, army);
-    stand(context, &mut status, run, army, seen);
+    let lacks_one = stand(context, &mut status, run, army, seen);
     let over = status.phase == Phase::Finished;
-    let kept = conditions::find(&status, conditions::RUNNING)
-        .filter(|c| !over && c.status == "False" && !USUAL.contains(&c.reason.as_str()));
+    let kept = conditions::find(&status, conditions::RUNNING).filter(|c| {
+        let is_kept = lacks_one || (c.status == "False" && !USUAL.contains(&c.reason.as_str()));
+        !over && is_kept
+    });
     let kept = kept.map(|c| (c.reason.clone(), c.message.clone()));
     progress(&mut status, run, over, kept.as_ref().map(|(reason, message)| (&**reason, &**message)));
     status
 }
 
-const SETTING_UP: &str = "SettingUp";
 /// Reasons for which bots are not at work that pass by themselves, or that somebody has wanted.
 const USUAL: [&str; 3] = [STARTING, SETTING_UP, "Suspended"];
 
-/// Whether a run comes to a bad end.
-enum Course {
-    /// It is over, for this reason.
-    Fails(Cause),
-    /// Its runners are handing over what they have.
-    Ends(Cause),
-    /// Nothing is wrong with it, or it may pass.
-    GoesOn,
-}
-
-fn course(context: &Context, army: &Army, seen: &mut Seen, now: u64) -> Course {
-    let start = army.start_at_ms();
-    let has_handed_over = army.is_settled(now) || start.is_none();
-    match start {
-        _ if seen.overdue != Overdue::No => {
-            let is_done = army.is_over() || has_handed_over || seen.overdue == Overdue::ByFar;
-            if is_done { Course::Fails(overdue(army)) } else { Course::Ends(overdue(army)) }
-        }
-        _ if army.lacks_everybody() => {
-            let message = "all runners were lost; result.gaps tells what is not known of them";
-            Course::Fails(Cause::new(Reason::RunnerLost, message))
-        }
-        _ if army.is_over() => Course::GoesOn,
-        // Those that live hand over what they have; it belongs to the result.
-        _ if let Some(cause) = seen.given_up.take() => {
-            if has_handed_over {
-                Course::Fails(cause)
-            } else {
-                Course::Ends(cause)
-            }
-        }
-        Some(_) if seen.ended && army.is_settled(now) => {
-            let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
-            Course::Fails(fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
-        }
-        Some(_) if let Some(why) = army.cannot_end_because(now) => {
-            Course::Fails(Cause::new(Reason::CheckpointFailed, why))
-        }
-        None if let Some((Fault::Refused, refusal)) = army.fault() => {
-            Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))
-        }
-        None if !seen.gone.is_empty() && army.loss_policy() != LossPolicy::Redistribute => {
-            let message = "a runner was lost before the bots began, and the run's lossPolicy takes no other in its place";
-            Course::Fails(seen.kept.take().unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
-        }
-        None if seen.late && !army.is_setting_up() => {
-            let unsafe_because = army.unsafe_because(now);
-            let unwritten = || unsafe_because.map(|why| Cause::new(Reason::CheckpointFailed, why));
-            Course::Fails(seen.kept.take().or_else(unwritten).unwrap_or_else(|| silent(context, army)))
-        }
-        _ => Course::GoesOn,
-    }
-}
-
-/// Where the run stands.
-fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, mut seen: Seen) {
+/// Where the run stands. Tells whether a lost runner cannot be replaced while the others are at work, or wait for it.
+fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, mut seen: Seen) -> bool {
     let now = now_ms();
     let start = army.start_at_ms();
-    match course(context, army, &mut seen, now) {
-        Course::Fails(cause) => return fail(status, run, army, now, start, &cause),
-        Course::Ends(cause) => return ending(status, run, army, &cause),
+    match course(army, &mut seen, &context.settings.coordinator_address(), now) {
+        Course::Fails(cause) => {
+            let lacking = army.lacking_teardown().filter(|_| cause.reason != Reason::TeardownFailed);
+            let cause = lacking.map_or(cause.clone(), |lacking| cause.and(&lacking));
+            fail(status, run, army, now, start, &cause);
+            return false;
+        }
+        Course::Ends(cause) => {
+            ending(status, run, army, &cause);
+            return false;
+        }
         Course::GoesOn => {}
     }
     match start {
         _ if army.is_over() => at_work(status, run, army, now),
         None if army.is_setting_up() => {
             status.phase = Phase::Scheduled;
+            if let Some((index, _)) = seen.unmanned {
+                return lacking(status, run, false, index, seen.kept);
+            }
             let message = "setup is being performed; then the bots begin";
             set(status, run, conditions::RUNNING, false, SETTING_UP, message);
         }
-        _ if let Some(why) = suspended(army) => {
+        _ if let Some((holds, reason, why)) = suspended(army) => {
             if army.is_under_way(now) {
                 at_work(status, run, army, now);
             } else {
                 status.phase = Phase::Scheduled;
             }
-            set(status, run, conditions::RUNNING, false, &Reason::Suspended.to_string(), why);
+            set(status, run, conditions::RUNNING, holds, &reason, &why);
         }
         Some(_) if army.is_under_way(now) => {
             at_work(status, run, army, now);
             if let Some((index, _)) = seen.unmanned {
-                let cause = seen.kept.unwrap_or_else(|| nobody_came(index));
-                let message = format!("the bots are at work but those of runner {index}: {}", cause.message);
-                set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+                return lacking(status, run, true, index, seen.kept);
             }
+            work(status, run, army);
         }
         _ => {
             status.phase = Phase::Scheduled;
@@ -293,29 +222,51 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             set(status, run, conditions::RUNNING, false, &reason, &message);
         }
     }
+    false
 }
 
-fn nobody_came(index: u32) -> Cause {
-    let message = format!("runner {index} was lost, and no other has taken its place");
-    Cause::new(Reason::RunnerLost, &message)
+/// A runner was lost whose place nobody has taken yet. Tells whether something keeps whoever shall.
+fn lacking(
+    status: &mut BotRunStatus,
+    run: &BotRun,
+    is_at_work: bool,
+    index: u32,
+    kept: Option<Cause>,
+) -> bool {
+    let is_kept = kept.is_some();
+    let cause = kept.unwrap_or_else(|| nobody_came(index));
+    let others = if is_at_work {
+        format!("the bots are at work but those of runner {index}")
+    } else {
+        format!("runner {index}, which performs setup, is not heard")
+    };
+    let message = format!("{others}: {}", cause.message);
+    set(status, run, conditions::RUNNING, is_at_work, &cause.reason.to_string(), &message);
+    is_kept
 }
 
-/// Why the run stands still, if it does.
-fn suspended(army: &Army) -> Option<&'static str> {
-    match army.suspension() {
-        Suspension::No => None,
-        Suspension::Spec => Some("suspend is true: the bots stay where they are"),
-        Suspension::Job => {
-            Some("the Job is suspended: its pods are taken away, and others go on when it is resumed")
+/// What is told of a run that stands still, or is to: whether its bots are at work all the same, and why.
+fn suspended(army: &Army) -> Option<(bool, String, String)> {
+    let in_vain = army.cannot_stand_still();
+    let too_often = format!("the run has stood still {MAX_PAUSES} times, which is the most");
+    let why = match army.suspension() {
+        Suspension::No => return None,
+        Suspension::Spec if in_vain => {
+            let message = format!("suspend is true and has no effect, since {too_often}");
+            return Some((true, SUSPEND_IGNORED.to_owned(), message));
         }
-        Suspension::PodsComing => Some("the Job was suspended; not all runners are back"),
-    }
-}
-
-fn overdue(army: &Army) -> Cause {
-    let limit = army.run.deadline.unwrap_or_default();
-    let message = format!("the run was not over within its deadline of {limit:?}");
-    Cause::new(Reason::DeadlineExceeded, &message)
+        Suspension::Spec => "suspend is true: the bots stay where they are",
+        Suspension::Job => {
+            "the Job is suspended: its pods are taken away, and others go on when it is resumed"
+        }
+        Suspension::PodsComing => "the Job was suspended; not all runners are back",
+    };
+    let why = if in_vain {
+        format!("{why}; the time of the load goes on, since {too_often}")
+    } else {
+        why.to_owned()
+    };
+    Some((false, Reason::Suspended.to_string(), why))
 }
 
 /// What was changed since the run was accepted.
@@ -347,23 +298,15 @@ fn count(status: &mut BotRunStatus, army: &Army) {
     });
 }
 
-/// The pods do well, as far as the cluster can tell.
-fn silent(context: &Context, army: &Army) -> Cause {
-    let message = format!(
-        "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {}",
-        army.ready(now_ms()),
-        army.run.runners,
-        context.settings.coordinator_address()
-    );
-    Cause::new(Reason::NoCheckIn, &message)
-}
-
 /// A run that is being ended before its time.
 fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
-    figures::write(status, &army.result(now_ms()));
+    let result = army.result(now_ms());
+    figures::write(status, &result);
+    figures::judge(status, run, &result, army.summed_rows());
     status.phase = Phase::Running;
     let message = format!("the bots are being ended; {}", cause.message);
     set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+    status.result = Some(result.bounded());
 }
 
 /// The status of a run of which nothing is known any more but what the status says.
@@ -382,6 +325,10 @@ fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: O
     let mut result = army.final_result(now);
     result.outcome = RunOutcome::Errored;
     figures::write(status, &result);
+    // Of one that never began nothing can be said.
+    if start.is_some() {
+        figures::judge(status, run, &result, army.summed_rows());
+    }
     status.start_time = start.map(time);
     status.result = start.map(|_| result.bounded());
     errored(status, run, now, cause);
@@ -396,7 +343,17 @@ fn errored(status: &mut BotRunStatus, run: &BotRun, now: u64, cause: &Cause) {
     finish(status, run, RunOutcome::Errored, &reason, &cause.message);
 }
 
-/// The figures of a run whose bots are at work, or were.
+/// What the bots do that are at work.
+fn work(status: &mut BotRunStatus, run: &BotRun, army: &Army) {
+    let (reason, message) = if army.is_tearing_down() {
+        (TEARING_DOWN, "the bots have ended; teardown is being performed")
+    } else {
+        (AT_WORK, "the bots are at work")
+    };
+    set(status, run, conditions::RUNNING, true, reason, message);
+}
+
+/// The figures of a run whose bots are at work, or were; and its end, if it is over.
 fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     status.start_time = army.start_at_ms().map(time);
     let result = army.result(now);
@@ -404,12 +361,6 @@ fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     figures::judge(status, run, &result, army.summed_rows());
     if !army.is_over() {
         status.phase = Phase::Running;
-        let (reason, message) = if army.is_tearing_down() {
-            ("TearingDown", "the bots have ended; teardown is being performed")
-        } else {
-            ("BotsAtWork", "the bots are at work")
-        };
-        set(status, run, conditions::RUNNING, true, reason, message);
         status.result = Some(result.bounded());
         return;
     }
@@ -424,17 +375,6 @@ fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
         finish(status, run, result.outcome, result.outcome.name(), &message);
     }
     status.result = Some(result.bounded());
-}
-
-/// Why a run is Errored whose runners have handed over all.
-fn fault(army: &Army) -> Option<Cause> {
-    let (fault, message) = army.fault()?;
-    let reason = match fault {
-        Fault::Refused => Reason::RunnerRefused,
-        Fault::Setup => Reason::SetupFailed,
-        Fault::Teardown => Reason::TeardownFailed,
-    };
-    Some(Cause::new(reason, &message))
 }
 
 fn begin(run: &BotRun) -> BotRunStatus {

@@ -1,15 +1,26 @@
 //! Whether a run may begin now, given all others of the cluster.
 
-use super::Context;
-use super::cause::{Cause, Reason};
+mod leaving;
+
+use super::cause::{self, Cause, Reason};
+use super::dereference::is_owned;
 use super::policy::queue::{self, Place, Wait, target_key};
 use super::validate::Accepted;
-use crate::armies::Army;
-use botarmy_crds::{BotRun, Phase};
+use super::{Context, Error};
+use crate::api_call::call;
+use crate::armies::{Army, stops_after};
+use crate::clock::now_ms;
+use crate::metrics::Waiting;
+use botarmy_crds::{BotRun, Phase, RUN_UID_LABEL};
+use botarmy_spec::{BotRunSpec, DEFAULT_LEASE};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use kube::runtime::reflector::Store;
-use std::collections::HashMap;
-use std::sync::PoisonError;
+use leaving::Leaving;
+use std::collections::{HashMap, HashSet};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,44 +28,80 @@ use tokio::time::Instant;
 /// itself.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// Who waits, and why, as it was found out last.
+/// Who waits, and why.
 #[derive(Debug, Default)]
-pub(super) struct Queue(Option<Seen>);
+pub(super) struct Queue {
+    /// As it was found out last.
+    seen: Option<Seen>,
+    /// As it was told last, by UID.
+    waiting: HashMap<String, Waiting>,
+    leaving: Leaving,
+}
 
 #[derive(Debug)]
 struct Seen {
     at: Instant,
     /// By UID; none of those that may begin.
-    waits: HashMap<String, Option<Cause>>,
+    waits: HashMap<String, Option<(Waiting, Cause)>>,
+}
+
+fn lock(context: &Context) -> MutexGuard<'_, Queue> {
+    context.queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why the run has to wait; none if it may begin, or has begun.
 pub(super) fn wait(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Option<Cause> {
+    let waits = find(context, run, uid, accepted);
+    note(context, uid, waits.as_ref().map(|(waits, _)| *waits));
+    waits.map(|(_, cause)| cause)
+}
+
+/// Takes note of whether a run waits, and why.
+pub(super) fn note(context: &Context, uid: &str, waits: Option<Waiting>) {
+    let mut queue = lock(context);
+    let before = match waits {
+        Some(waits) => queue.waiting.insert(uid.to_owned(), waits),
+        None => queue.waiting.remove(uid),
+    };
+    if before != waits {
+        context.metrics.waiting(queue.waiting.values().copied());
+    }
+}
+
+fn find(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Option<(Waiting, Cause)> {
     if run.spec.run.operation.suspend && !accepted.has_job {
-        return Some(Cause::new(Reason::Suspended, "suspend is true; the run begins when it is false"));
+        context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_kept_out);
+        let message = "suspend is true; the run begins when it is false";
+        return Some((Waiting::Suspended, Cause::new(Reason::Suspended, message)));
     }
     // One lock for the look and for the admission: of two runs that look at the same time one is first.
     let mut armies = context.armies.lock();
-    if accepted.has_job || armies.get(uid).is_some_and(|army| army.admitted) {
+    if accepted.has_job {
         return None;
     }
-    let mut queue = context.queue.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(army) = armies.get_mut(uid).filter(|army| army.admitted) {
+        army.let_in(now_ms());
+        return None;
+    }
+    let mut queue = lock(context);
     let is_known = |seen: &&Seen| seen.at.elapsed() < HOLDS && seen.waits.contains_key(uid);
-    let known = queue.0.as_ref().filter(is_known).map(|seen| seen.waits[uid].clone());
+    let known = queue.seen.as_ref().filter(is_known).map(|seen| seen.waits[uid].clone());
     let waits = known.unwrap_or_else(|| {
-        let seen = look(context, run, &armies);
+        let seen = look(context, run, &armies, &mut queue.leaving);
         let waits = seen.waits.get(uid).cloned().flatten();
-        queue.0 = Some(seen);
+        queue.seen = Some(seen);
         waits
     });
     if let (None, Some(army)) = (&waits, armies.get_mut(uid)) {
-        army.admitted = true;
+        army.let_in(now_ms());
     }
     waits
 }
 
-/// Looks at all runs that wait or are at work. Those that are suspended before they began stand in nobody's way.
-fn look(context: &Context, own: &BotRun, armies: &HashMap<String, Army>) -> Seen {
+/// Looks at all runs that wait or are at work, and at those whose pods may be. Those that are suspended before they began
+/// stand in nobody's way.
+fn look(context: &Context, own: &BotRun, armies: &HashMap<String, Army>, leaving: &mut Leaving) -> Seen {
+    let now = Instant::now();
     let runs = context.runs.get().map(Store::state).unwrap_or_default();
     let others = runs.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| {
         other.metadata.deletion_timestamp.is_none() && !super::is_over(other) && other.uid() != own.uid()
@@ -62,33 +109,123 @@ fn look(context: &Context, own: &BotRun, armies: &HashMap<String, Army>) -> Seen
     // What the watch shows of this one may be older.
     let places = others.chain([own]).filter_map(|run| place(run, armies).map(|place| (place, run)));
     let places = places.filter(|(place, run)| place.at_work || !run.spec.run.operation.suspend);
-    let places: Vec<Place> = places.map(|(place, _)| place).collect();
+    let mut places: Vec<Place> = places.map(|(place, _)| place).collect();
+    let known: HashSet<String> = places.iter().map(|place| place.uid.clone()).collect();
+    // Their runs are over or deleted, and they have not been left yet.
+    let more = armies.iter().filter(|(uid, army)| !known.contains(*uid) && army.may_have_bots());
+    places.extend(more.map(|(uid, army)| place_of(uid, army)));
+    places.extend(leaving.places(now).filter(|place| !known.contains(&place.uid)).cloned());
     let waiting = queue::waits(&places, |namespace| context.limits.most_runs(namespace));
     let why = |place: &Place| (place.uid.clone(), waiting.get(&*place.uid).map(told));
-    Seen { at: Instant::now(), waits: places.iter().map(why).collect() }
+    Seen { at: now, waits: places.iter().map(why).collect() }
 }
 
 fn place(run: &BotRun, armies: &HashMap<String, Army>) -> Option<Place> {
     let (uid, namespace) = (run.uid()?, run.namespace()?);
     let begun = run.status.as_ref().is_some_and(|s| matches!(s.phase, Phase::Scheduled | Phase::Running));
     Some(Place {
-        target: run.spec.run.target.as_ref().map(|target| target_key(target, &namespace)),
+        target: target(&run.spec.run, &namespace),
         policy: run.spec.run.operation.target_policy.unwrap_or_default(),
         created: run.creation_timestamp().map(|time| time.0),
         at_work: begun || armies.get(&uid).is_some_and(|army| army.admitted),
+        leaves: false,
         name: run.name_any(),
         uid,
         namespace,
     })
 }
 
-fn told(wait: &Wait<'_>) -> Cause {
-    let message = match wait {
-        Wait::Target(other) => format!(
-            "the BotRun {}/{} loads the same target; targetPolicy: Shared in both lets them load it together",
-            other.namespace, other.name
+/// The place of a run that is no more.
+fn place_of(uid: &str, army: &Army) -> Place {
+    let spec = army.spec();
+    Place {
+        target: target(spec, &army.namespace),
+        policy: spec.operation.target_policy.unwrap_or_default(),
+        created: None,
+        at_work: true,
+        leaves: true,
+        name: army.name.clone(),
+        uid: uid.to_owned(),
+        namespace: army.namespace.clone(),
+    }
+}
+
+fn target(spec: &BotRunSpec, namespace: &str) -> Option<String> {
+    spec.target.as_ref().map(|target| target_key(target, namespace))
+}
+
+fn told(wait: &Wait<'_>) -> (Waiting, Cause) {
+    let (waits, message) = match wait {
+        Wait::Target(other) if other.leaves => (
+            Waiting::Pods,
+            format!(
+                "the BotRun {}/{} is over or was deleted, and its pods may load the same target until they have ended",
+                other.namespace, other.name
+            ),
         ),
-        Wait::Namespace(most) => format!("{most} runs may be at work in this namespace, and as many are"),
+        Wait::Target(other) => (
+            Waiting::Target,
+            format!(
+                "the BotRun {}/{} loads the same target; targetPolicy: Shared in both lets them load it together",
+                other.namespace, other.name
+            ),
+        ),
+        Wait::Namespace(most) => {
+            (Waiting::Namespace, format!("{most} runs may be at work in this namespace, and as many are"))
+        }
     };
-    Cause::new(Reason::Queued, &message)
+    (waits, Cause::new(Reason::Queued, &message))
+}
+
+/// An army is about to be given up: its pods are waited for where they may load the target.
+pub(super) fn leave(context: &Context, uid: &str) {
+    let armies = context.armies.lock();
+    if let Some(army) = armies.get(uid).filter(|army| army.may_have_bots()) {
+        lock(context).leaving.enter(place_of(uid, army), Instant::now() + stops_after(army.run.lease));
+    }
+}
+
+/// A run was deleted that no army was made for yet, since this operator has begun to lead just now.
+pub(super) fn leave_unknown(context: &Context, run: &BotRun) {
+    let armies = context.armies.lock();
+    let place = place(run, &armies).filter(|place| place.at_work && !armies.contains_key(&place.uid));
+    let lease = run.spec.run.operation.lease_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let lease = lease.map_or(DEFAULT_LEASE, Duration::from_secs);
+    if let Some(place) = place {
+        lock(context).leaving.enter(Place { leaves: true, ..place }, Instant::now() + stops_after(lease));
+    }
+}
+
+/// Looks whether the pods are gone of those runs that keep this one from its target though they are no more.
+pub(super) async fn look_for_pods(context: &Context, run: &BotRun, accepted: &Accepted) {
+    let Some(namespace) = run.namespace().filter(|_| !accepted.has_job) else { return };
+    let Some(target) = target(&run.spec.run, &namespace) else { return };
+    let due = lock(context).leaving.due(&target, Instant::now());
+    for place in due {
+        match are_gone(context, &place).await {
+            Ok(true) => {
+                let mut queue = lock(context);
+                queue.leaving.has_left(&place.uid);
+                queue.seen = None;
+            }
+            Ok(false) => {}
+            // It waits until they have stopped by themselves.
+            Err(error) => tracing::warn!("the pods of {}/{}: {error}", place.namespace, place.name),
+        }
+    }
+}
+
+/// Whether a run has no pods any more that may be at work, and will get none.
+async fn are_gone(context: &Context, place: &Place) -> Result<bool, Error> {
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &place.namespace);
+    let job = call("reading the Job", jobs.get_opt(&place.name)).await?;
+    if job.is_some_and(|job| is_owned(&job, &place.uid) && !cause::has_ended(&job)) {
+        return Ok(false);
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &place.namespace);
+    let at_work = ListParams::default()
+        .labels(&format!("{RUN_UID_LABEL}={}", place.uid))
+        .fields("status.phase!=Failed,status.phase!=Succeeded")
+        .limit(1);
+    Ok(call("listing the pods of a run", pods.list_metadata(&at_work)).await?.items.is_empty())
 }

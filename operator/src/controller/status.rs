@@ -1,14 +1,13 @@
 //! Step 6: the one write of a reconcile, only if something changed.
 
 use super::conditions;
-use super::observe::STARTING;
-use super::{Context, Error, FIELD_MANAGER};
+use super::{Context, Error, FIELD_MANAGER, story};
 use crate::api_call::call;
+use crate::events;
 use botarmy_crds::{BotRun, BotRunStatus, MAX_NUMBER, Phase};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,7 +19,7 @@ const FIGURES_EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus) -> Result<(), Error> {
     let before = conditions::of_ours(run.status.clone().unwrap_or_default());
     let transition = without_figures(&before) != without_figures(&status);
-    if status == before || (!transition && !figures_are_due(run)) {
+    if status == before || (!transition && !figures_are_due(run, Timestamp::now())) {
         return Ok(());
     }
     patch(context, run, &status).await?;
@@ -29,7 +28,11 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
     {
         context.metrics.ended(outcome);
     }
-    tell(context, run, &before, &status).await;
+    for happened in story::of(&before, &status) {
+        if !events::tell(&context.recorder, &run.object_ref(&()), happened).await {
+            context.metrics.event_lost();
+        }
+    }
     Ok(())
 }
 
@@ -93,61 +96,16 @@ fn without_value(mut condition: Condition) -> Condition {
     condition
 }
 
-/// The last write is known from the managed fields, so that a new operator keeps the rhythm.
-fn figures_are_due(run: &BotRun) -> bool {
+/// The last write is known from the managed fields, so that a new operator keeps the rhythm. Its time is that of the API
+/// server's clock: where that is far ahead, rather too many figures are written than none.
+fn figures_are_due(run: &BotRun, now: Timestamp) -> bool {
     let ours = run.managed_fields().iter().filter(|f| f.manager.as_deref() == Some(FIELD_MANAGER));
     let last = ours
         .filter(|f| f.subresource.as_deref() == Some("status"))
         .filter_map(|f| f.time.as_ref())
         .map(|t| t.0)
         .max();
-    last.is_none_or(|last| {
-        Timestamp::now().duration_since(last)
-            >= jiff::SignedDuration::try_from(FIGURES_EVERY).unwrap_or_default()
-    })
-}
-
-/// The events that a new status is worth: a new phase, and a new reason for which runners do not
-/// start.
-async fn tell(context: &Context, run: &BotRun, before: &BotRunStatus, status: &BotRunStatus) {
-    let told = |status: &BotRunStatus, kind: &str| {
-        status.conditions.iter().find(|c| c.type_ == kind).map(|c| (c.reason.clone(), c.message.clone()))
-    };
-    let running = told(status, conditions::RUNNING);
-    let stuck = status.phase == Phase::Scheduled
-        && running.as_ref().is_some_and(|(reason, _)| reason != STARTING)
-        && running.as_ref().map(|r| &r.0) != told(before, conditions::RUNNING).as_ref().map(|r| &r.0);
-    let lost = |status: &BotRunStatus| status.runners.as_ref().map_or(0, |r| r.lost);
-    if lost(status) > lost(before) {
-        let why = status.result.iter().flat_map(|r| &r.gaps).last().map(|gap| gap.reason.clone());
-        let note = format!("{} runners were lost so far; {}", lost(status), why.unwrap_or_default());
-        super::apply::tell(context, run, EventType::Warning, "RunnerLost", note).await;
-    }
-    let exported = |status: &BotRunStatus| {
-        conditions::find(status, conditions::EXPORTED).filter(|c| c.status != "Unknown").cloned()
-    };
-    if let Some(ended) = exported(status).filter(|_| status.export != before.export) {
-        let kind = if ended.status == "True" { EventType::Normal } else { EventType::Warning };
-        super::apply::tell(context, run, kind, &ended.reason, ended.message).await;
-    }
-    let (event, bad) = match status.phase {
-        Phase::Finished if before.phase != Phase::Finished => {
-            let failed = told(status, conditions::FAILED);
-            (failed.clone().or(told(status, conditions::COMPLETE)), failed.is_some())
-        }
-        Phase::Scheduled if stuck => (running, true),
-        Phase::Pending
-            if running.as_ref().map(|r| &r.0) != told(before, conditions::RUNNING).as_ref().map(|r| &r.0) =>
-        {
-            (running, false)
-        }
-        // That it was scheduled is told with the Job.
-        Phase::Running if before.phase != Phase::Running => (running, false),
-        _ => return,
-    };
-    let Some((reason, message)) = event else { return };
-    let kind = if bad { EventType::Warning } else { EventType::Normal };
-    super::apply::tell(context, run, kind, &reason, message).await;
+    last.is_none_or(|last| now.duration_since(last).unsigned_abs() >= FIGURES_EVERY)
 }
 
 #[cfg(test)]
@@ -162,5 +120,30 @@ mod tests {
         let held =
             json!({"bots": 3, "result": {"bytesIn": MAX_NUMBER, "points": [{"max": MAX_NUMBER, "low": -1}]}});
         assert_eq!(status, held);
+    }
+    #[test]
+    fn figures_are_written_every_five_seconds_whosever_clock_is_ahead() {
+        let at = |time: &str| -> Timestamp { format!("2030-01-01T{time}Z").parse().unwrap() };
+        let written = |manager: &str, subresource: &str, at: &str| {
+            json!({
+                "manager": manager, "operation": "Apply", "subresource": subresource,
+                "time": format!("2030-01-01T{at}Z"),
+            })
+        };
+        let ours = |at| written(FIELD_MANAGER, "status", at);
+        for (what, fields, due) in [
+            ("never", vec![], true),
+            ("just now", vec![ours("00:10:00")], false),
+            ("four seconds ago", vec![ours("00:09:56")], false),
+            ("five seconds ago", vec![ours("00:09:55")], true),
+            ("a second ago, by a clock that is two seconds ahead", vec![ours("00:10:01")], false),
+            ("by a clock that is five minutes ahead", vec![ours("00:15:00")], true),
+            ("by somebody else", vec![written("kubectl", "status", "00:10:00")], true),
+            ("not the status", vec![written(FIELD_MANAGER, "", "00:10:00")], true),
+        ] {
+            let metadata = json!({"name": "r", "managedFields": fields});
+            let run: BotRun = serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap();
+            assert_eq!(figures_are_due(&run, at("00:10:00")), due, "{what}");
+        }
     }
 }

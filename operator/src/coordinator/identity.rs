@@ -23,9 +23,12 @@ const STALE: Duration = Duration::from_secs(900);
 const REFUSED: Duration = Duration::from_secs(30);
 /// Most reviews that are remembered, of each kind.
 const MAX_REMEMBERED: usize = 10_000;
-/// So many tokens that turn out to be none may come from one address in that time; then no other one that is not known is
-/// asked for. Whoever makes tokens up by the thousand must not make us ask by the thousand.
+/// So many tokens that turn out to be none may come from one address in that time; then of those that are not known only a
+/// few are asked for. Whoever makes tokens up by the thousand must not make us ask by the thousand; and a node may speak for
+/// its pods, so that honest ones come from there as well.
 const MAX_REFUSALS: u32 = 50;
+/// Between two of these few.
+const FEW_EVERY: Duration = Duration::from_millis(100);
 /// Most questions to the API server at the same time: whoever has no token must not keep it from its work.
 const MAX_QUESTIONS: usize = 32;
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -38,7 +41,7 @@ pub enum Error {
     #[error("the token is not valid for the audience {AUDIENCE}")]
     Token,
     /// Too many tokens from there were not valid.
-    #[error("too many tokens from this address are not valid; call again in {REFUSED:?}")]
+    #[error("too many tokens from this address are not valid, and only some are looked at; call again")]
     TooMany,
     /// The pod is not the runner it says it is.
     #[error("the token's pod is not runner {0} of this run")]
@@ -105,8 +108,23 @@ impl Runner {
 struct Memory {
     known: HashMap<[u8; 32], (Instant, Runner)>,
     refused: HashMap<[u8; 32], Instant>,
-    /// Since when, and how many, by the address that they came from.
-    refusals: HashMap<IpAddr, (Instant, u32)>,
+    /// By the address that they came from.
+    refusals: HashMap<IpAddr, Refusals>,
+}
+
+/// Tokens from one address that were none.
+#[derive(Debug)]
+struct Refusals {
+    since: Instant,
+    count: u32,
+    /// When one that is not known was asked for last although there were so many.
+    asked: Option<Instant>,
+}
+
+impl Refusals {
+    fn hold(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < REFUSED
+    }
 }
 
 /// What is remembered of a token.
@@ -132,24 +150,30 @@ impl Memory {
     }
 
     /// Takes note of a token from there that is none.
-    fn count_refusal(&mut self, from: IpAddr) {
+    fn count_refusal(&mut self, from: IpAddr, now: Instant) {
         if self.refusals.len() >= MAX_REMEMBERED {
-            self.refusals.retain(|_, (since, _)| since.elapsed() < REFUSED);
+            self.refusals.retain(|_, refusals| refusals.hold(now));
         }
         if self.refusals.len() >= MAX_REMEMBERED && !self.refusals.contains_key(&from) {
             return;
         }
-        let (since, refusals) = self.refusals.entry(from).or_insert((Instant::now(), 0));
-        if since.elapsed() >= REFUSED {
-            (*since, *refusals) = (Instant::now(), 0);
+        let fresh = || Refusals { since: now, count: 0, asked: None };
+        let refusals = self.refusals.entry(from).or_insert_with(fresh);
+        if !refusals.hold(now) {
+            *refusals = fresh();
         }
-        *refusals = refusals.saturating_add(1);
+        refusals.count = refusals.count.saturating_add(1);
     }
 
-    /// Whether nobody is asked any more for tokens from there that are not known.
-    fn is_tired_of(&self, from: IpAddr) -> bool {
-        let refusals = self.refusals.get(&from).filter(|(since, _)| since.elapsed() < REFUSED);
-        refusals.is_some_and(|(_, refusals)| *refusals >= MAX_REFUSALS)
+    /// Whether a token from there that is not known may be asked for now.
+    fn may_ask(&mut self, from: IpAddr, now: Instant) -> bool {
+        let refusals = self.refusals.get_mut(&from);
+        let Some(refusals) = refusals.filter(|r| r.hold(now) && r.count >= MAX_REFUSALS) else { return true };
+        let may_ask = refusals.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= FEW_EVERY);
+        if may_ask {
+            refusals.asked = Some(now);
+        }
+        may_ask
     }
 
     fn learn(&mut self, key: [u8; 32], reviewed: &Result<Runner, Error>) {
@@ -218,14 +242,14 @@ impl Reviewer {
                 let question = tokio::time::timeout(TIMEOUT, self.questions.acquire()).await;
                 let _question = question.map_err(|_| Error::Timeout)?.map_err(|_| Error::Timeout)?;
                 // Only now: of many that have waited together, those before may have been refused.
-                if from.is_some_and(|from| self.memory().is_tired_of(from)) {
+                if from.is_some_and(|from| !self.memory().may_ask(from, Instant::now())) {
                     return Err(Error::TooMany);
                 }
                 let reviewed = self.ask(token).await;
                 let mut memory = self.memory();
                 memory.learn(key, &reviewed);
                 if let (Err(Error::Token), Some(from)) = (&reviewed, from) {
-                    memory.count_refusal(from);
+                    memory.count_refusal(from, Instant::now());
                 }
                 reviewed
             }
@@ -291,22 +315,26 @@ mod tests {
     }
 
     #[test]
-    fn who_makes_tokens_up_is_not_asked_for_any_more() {
+    fn of_who_makes_tokens_up_only_a_few_are_asked_for() {
         let (from, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut memory = Memory::default();
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let after = |ms| now + Duration::from_millis(ms);
         for _ in 0..MAX_REFUSALS {
-            assert!(!memory.is_tired_of(from));
-            memory.count_refusal(from);
+            assert!(memory.may_ask(from, now));
+            memory.count_refusal(from, now);
         }
-        assert!(memory.is_tired_of(from) && !memory.is_tired_of(other));
-        let Some(old) = Instant::now().checked_sub(REFUSED) else { panic!("a young machine") };
-        memory.refusals.insert(from, (old, u32::MAX));
-        assert!(!memory.is_tired_of(from), "for a while");
-        memory.count_refusal(from);
-        assert_eq!(memory.refusals[&from].1, 1);
+        let asked = (0..10_000).filter(|ms| memory.may_ask(from, after(*ms))).count();
+        assert_eq!(asked, 100, "ten in a second, however many there are");
+        assert!(memory.may_ask(other, now));
+        assert!(!memory.may_ask(from, after(10_000 - 1)));
+        for _ in 0..MAX_REFUSALS {
+            assert!(memory.may_ask(from, now + REFUSED), "for a while");
+        }
+        memory.count_refusal(from, now + REFUSED);
+        assert_eq!(memory.refusals[&from].count, 1);
         let most = u32::try_from(MAX_REMEMBERED).unwrap();
         for n in 0..most + 100 {
-            memory.count_refusal(IpAddr::from(n.to_be_bytes()));
+            memory.count_refusal(IpAddr::from(n.to_be_bytes()), now);
         }
         assert!(memory.refusals.len() <= MAX_REMEMBERED);
     }

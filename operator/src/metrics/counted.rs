@@ -15,6 +15,11 @@ impl<const N: usize> Default for Counts<N> {
 }
 
 impl<const N: usize> Counts<N> {
+    /// Counts of a gauge: so many of each value, by its place.
+    pub(super) fn set(&self, counts: [u64; N]) {
+        self.0.iter().zip(counts).for_each(|(known, count)| known.store(count, Relaxed));
+    }
+
     /// Counts one more of a value, by its place.
     pub(super) fn add(&self, place: usize) {
         if let Some(count) = self.0.get(place) {
@@ -42,6 +47,30 @@ macro_rules! label {
             pub(super) const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
         }
     };
+}
+
+label! {
+    /// What is reconciled.
+    Reconciling {
+        /// Runs.
+        Run = "BotRun",
+        /// Schedules.
+        Schedule = "BotRunSchedule",
+    }
+}
+
+label! {
+    /// Why a run waits that may not begin yet.
+    Waiting {
+        /// Another run loads its target, or waits for it.
+        Target = "target",
+        /// The pods of another run may load its target still, which is over or was deleted.
+        Pods = "pods",
+        /// As many runs are at work in its namespace as may be.
+        Namespace = "namespace",
+        /// Its suspend is true.
+        Suspended = "suspended",
+    }
 }
 
 label! {

@@ -1,16 +1,23 @@
 //! What is told of the operator itself.
 
-use super::{Called, CheckedIn, Kept, Metrics, NotConnected, Reconciled};
+use super::{Called, CheckedIn, Kept, Loop, Metrics, NotConnected, Reconciled, Reconciling, Waiting};
 use botarmy_report::{Exposition, Metric, Number, RunOutcome, Unit};
 use std::sync::atomic::Ordering::Relaxed;
 
-const RECONCILES: Metric = Metric::counter("botarmy_operator_reconciles_total", "Reconciles, by result.");
+const RECONCILES: Metric =
+    Metric::counter("botarmy_operator_reconciles_total", "Reconciles, by kind and result.");
 const RECONCILE_TIMES: Metric =
     Metric::histogram("botarmy_operator_reconcile_duration_seconds", "Times of reconciles.");
 const BACKING_OFF: Metric = Metric::gauge(
     "botarmy_operator_runs_backing_off",
     "Runs whose last reconcile failed and that wait for another try.",
 );
+const SCHEDULES_BACKING_OFF: Metric = Metric::gauge(
+    "botarmy_operator_schedules_backing_off",
+    "Schedules whose last reconcile failed and that wait for another try.",
+);
+const WAITING: Metric =
+    Metric::gauge("botarmy_operator_runs_waiting", "Runs that may not begin yet, by reason.");
 const QUEUE_ERRORS: Metric = Metric::counter(
     "botarmy_operator_queue_errors_total",
     "Failures of the watches that tell what is to be reconciled.",
@@ -34,7 +41,7 @@ const NOT_CONNECTED: Metric = Metric::counter(
 const STATUSES: Metric =
     Metric::counter("botarmy_operator_status_writes_total", "Statuses of runs that were written.");
 const EVENTS_LOST: Metric =
-    Metric::counter("botarmy_operator_events_lost_total", "Events of runs that could not be told.");
+    Metric::counter("botarmy_operator_events_lost_total", "Events that could not be told.");
 const KEPT: Metric =
     Metric::counter("botarmy_operator_checkpoint_writes_total", "Writes of checkpoints, by result.");
 const KEEP_TIMES: Metric = Metric::histogram(
@@ -71,8 +78,8 @@ pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
     for (metric, number) in [
         (&LEADER, &metrics.leads),
         (&EPOCH, &metrics.epoch),
-        (&BACKING_OFF, &metrics.backing_off),
-        (&QUEUE_ERRORS, &metrics.queue_errors),
+        (&BACKING_OFF, &metrics.of(Reconciling::Run).backing_off),
+        (&SCHEDULES_BACKING_OFF, &metrics.of(Reconciling::Schedule).backing_off),
         (&STATUSES, &metrics.statuses_written),
         (&EVENTS_LOST, &metrics.events_lost),
         (&CONNECTIONS, &metrics.connections),
@@ -87,14 +94,16 @@ pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
             to.add(&CERTIFICATE_ENDS, vec![("certificate", certificate.to_owned())], Number::Whole(until));
         }
     }
-    expose_labelled(to, &RECONCILES, "result", metrics.reconciles.named(Reconciled::NAMES));
+    for (of, kind) in metrics.loops.iter().zip(Reconciling::NAMES) {
+        expose_loop(to, of, kind);
+    }
+    expose_labelled(to, &WAITING, "reason", metrics.waiting.named(Waiting::NAMES));
     expose_labelled(to, &CALLS, "result", metrics.calls.named(Called::NAMES));
     expose_labelled(to, &CHECK_INS, "result", metrics.check_ins.named(CheckedIn::NAMES));
     expose_labelled(to, &NOT_CONNECTED, "reason", metrics.not_connected.named(NotConnected::NAMES));
     expose_labelled(to, &KEPT, "result", metrics.kept.named(Kept::NAMES));
     expose_labelled(to, &ENDED, "outcome", metrics.ended.named(OUTCOMES.map(RunOutcome::name)));
     for (metric, values, unit) in [
-        (&RECONCILE_TIMES, &metrics.reconcile_times, Unit::Seconds),
         (&CHECK_IN_TIMES, &metrics.check_in_times, Unit::Seconds),
         (&CHECK_IN_SIZES, &metrics.check_in_sizes, Unit::Bytes),
         (&KEEP_TIMES, &metrics.keep_times, Unit::Seconds),
@@ -102,6 +111,15 @@ pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
     ] {
         to.add_histogram(metric, Vec::new(), &values.copy(), unit);
     }
+}
+
+fn expose_loop(to: &mut Exposition, of: &Loop, kind: &str) {
+    let label = || ("kind", kind.to_owned());
+    for (result, count) in of.reconciles.named(Reconciled::NAMES) {
+        to.add(&RECONCILES, vec![label(), ("result", result.to_owned())], Number::Whole(count));
+    }
+    to.add_count(&QUEUE_ERRORS, &[label()], of.queue_errors.load(Relaxed));
+    to.add_histogram(&RECONCILE_TIMES, vec![label()], &of.times.copy(), Unit::Seconds);
 }
 
 fn expose_labelled(

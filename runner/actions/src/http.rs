@@ -129,12 +129,13 @@ impl Http {
             None => Box::pin(self.network.connect(&request.origin, seen)).await?,
         };
         let begun = Instant::now();
+        let bytes = match &mut request {
+            Cow::Borrowed(fixed) => Cow::Borrowed(fixed.text.as_bytes()),
+            Cow::Owned(rendered) => Cow::Owned(std::mem::take(&mut rendered.text).into_bytes()),
+        };
+        let left = || self.network.count_sent();
         let mut exchange = Exchange::new(&mut connection.stream, buffers);
-        exchange.send(request.text.as_bytes(), request.head, || self.network.count_sent()).await?;
-        // Another bot can use it while this one waits for its answer.
-        if let Cow::Owned(rendered) = &mut request {
-            buffers.give_back(std::mem::take(&mut rendered.text).into_bytes());
-        }
+        exchange.send(bytes, request.head, &left).await;
         let head = exchange.head(self.request.is_head()).await?;
         seen.took(Part::FirstByte, begun.elapsed());
         seen.status(head.status);

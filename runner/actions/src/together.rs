@@ -1,5 +1,11 @@
 //! What bots do together: changes of shared data, signals, barriers.
 
+mod barrier;
+mod request;
+
+pub use barrier::Barrier;
+pub use request::{Arrival, Reply, Request};
+
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_protocol::shared::{self, Change, Store};
 use botarmy_tree::draw::Draw;
@@ -16,15 +22,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 const MAX_WAITING: usize = 10_000;
 /// How often an `update` is tried again because others were faster.
 const MAX_ATTEMPTS: usize = 1_000;
-
-/// A change on its way to the coordinator.
-#[derive(Debug)]
-pub struct Request {
-    /// The change.
-    pub change: Change,
-    /// Where its answer goes.
-    pub reply: oneshot::Sender<shared::Answer>,
-}
 
 /// What the bots of a run share, as one runner sees it; all of its workers have the same.
 #[derive(Debug, Clone)]
@@ -48,6 +45,12 @@ enum Place {
     Here(Mutex<Store>),
     /// In the coordinator, of whose store this runner has a copy with the version of each value.
     There { copy: Mutex<std::collections::BTreeMap<String, (Value, u64)>>, requests: mpsc::Sender<Request> },
+}
+
+/// A change that was asked for.
+enum Asked {
+    Answered(shared::Answer),
+    Coming(oneshot::Receiver<shared::Answer>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -125,17 +128,21 @@ impl Together {
     }
 
     async fn make(&self, change: Change) -> Result<shared::Answer, Error> {
-        let answer = match &self.0.place {
-            Place::Here(store) => self.make_here(store, change),
+        match self.ask(change, None).await? {
+            Asked::Answered(answer) => made(answer),
+            Asked::Coming(answer) => made(answer.await.map_err(|_| Error::Gone)?),
+        }
+    }
+
+    /// Makes a change here, or sends it on its way: what is given up before this is over was not sent.
+    async fn ask(&self, change: Change, arrival: Option<Arrival>) -> Result<Asked, Error> {
+        match &self.0.place {
+            Place::Here(store) => Ok(Asked::Answered(self.make_here(store, change))),
             Place::There { requests, .. } => {
-                let (reply, answer) = oneshot::channel();
+                let (reply, answer) = Reply::new(arrival);
                 requests.send(Request { change, reply }).await.map_err(|_| Error::Gone)?;
-                answer.await.map_err(|_| Error::Gone)?
+                Ok(Asked::Coming(answer))
             }
-        };
-        match answer {
-            shared::Answer::Refused(reason) => Err(Error::Refused(reason)),
-            answer => Ok(answer),
         }
     }
 
@@ -190,14 +197,17 @@ fn signal_key(name: &str) -> String {
     format!("\u{1}signal/{name}")
 }
 
-fn barrier_key(name: &str) -> String {
-    format!("\u{1}barrier/{name}")
-}
-
 fn key_of(template: &Template, scope: Scope<'_>) -> Result<String, Error> {
     let mut key = String::new();
     template.render_text(scope, &mut key)?;
     if is_key(&key) { Ok(key) } else { Err(Error::Key(key)) }
+}
+
+fn made(answer: shared::Answer) -> Result<shared::Answer, Error> {
+    match answer {
+        shared::Answer::Refused(reason) => Err(Error::Refused(reason)),
+        answer => Ok(answer),
+    }
 }
 
 fn ended(result: Result<Answer, Error>) -> Answer {
@@ -324,74 +334,6 @@ impl Action for Await {
     }
 }
 
-/// Waits for other bots.
-#[derive(Debug)]
-pub struct Barrier {
-    call: together::Barrier,
-    together: Together,
-}
-
-impl Barrier {
-    /// A barrier of the plan.
-    pub fn new(call: &together::Barrier, together: &Together) -> Self {
-        Self { call: call.clone(), together: together.clone() }
-    }
-
-    /// Bots are counted as they come; the first `parties` of them go on together, then the next ones.
-    async fn come(&self, scope: Scope<'_>) -> Result<Answer, Error> {
-        let key = barrier_key(&key_of(&self.call.name, scope)?);
-        let shared::Answer::Made(count) = self.together.make(Change::Add(key.clone(), 1.into())).await?
-        else {
-            return Ok(Outcome::Fail.into());
-        };
-        let (count, parties) = (count.as_i64().unwrap_or(1), i64::from(self.call.parties));
-        let goal = (count - 1).div_euclid(parties).saturating_add(1).saturating_mul(parties);
-        let mut arrival = Arrival { together: &self.together, key: &key, goal, counted: true };
-        let complete = |value: &Value| value.as_i64().is_some_and(|count| count >= goal);
-        if self.together.until(&key, complete, self.call.timeout).await {
-            arrival.counted = false;
-            return Ok(Outcome::Succeed.into());
-        }
-        arrival.counted = false;
-        // The last one may have come at this very moment.
-        let left = self.together.make(Change::Leave(key.clone(), goal)).await?;
-        let came = matches!(&left, shared::Answer::Made(value) if complete(value));
-        Ok(if came { Outcome::Succeed } else { Outcome::Fail }.into())
-    }
-}
-
-/// A bot that has come to a barrier: one that goes away while it waits is not counted on.
-struct Arrival<'a> {
-    together: &'a Together,
-    key: &'a str,
-    goal: i64,
-    counted: bool,
-}
-
-impl Drop for Arrival<'_> {
-    fn drop(&mut self) {
-        if !self.counted {
-            return;
-        }
-        let leave = Change::Leave(self.key.to_owned(), self.goal);
-        match &self.together.0.place {
-            Place::Here(store) => drop(self.together.make_here(store, leave)),
-            Place::There { requests, .. } => {
-                let request = Request { change: leave, reply: oneshot::channel().0 };
-                if requests.try_send(request).is_err() {
-                    tracing::warn!("a bot that left a barrier is still counted there: too many changes wait");
-                }
-            }
-        }
-    }
-}
-
-impl Action for Barrier {
-    fn run<'a>(&'a self, bot: Bot<'a>, _: &mut dyn FnMut() -> Draw) -> Step<'a> {
-        Step::Pending(Box::pin(async move { ended(self.come(bot.scope).await) }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,7 +343,7 @@ mod tests {
     use serde_json::json;
 
     /// The outcome of a node as it is written, and what the bot keeps of it.
-    async fn run(node: Value, together: &Together) -> (Outcome, Vec<(String, Value)>) {
+    pub(super) async fn run(node: Value, together: &Together) -> (Outcome, Vec<(String, Value)>) {
         let trees = notation::read(&json!({"T": node}), &Path::top(), &Actions::built_in()).unwrap();
         let plan = Plan::compile_entry(&trees, "T").unwrap();
         let action: Box<dyn Action> = match &plan.leaves()[0].call {
@@ -460,22 +402,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn signals_and_barriers_hold_back() {
+    async fn signals_hold_back() {
         let all = Together::here();
         let late = json!({"await": {"signal": "go", "timeout": 5}});
         assert_eq!(run(late.clone(), &all).await.0, Outcome::Fail);
         let (waited, _) = tokio::join!(run(late, &all), run(json!({"signal": "go"}), &all));
         assert_eq!(waited.0, Outcome::Succeed);
-        let barrier = json!({"barrier": {"name": "b", "parties": 3, "timeout": 5}});
-        let two = futures::future::join_all([run(barrier.clone(), &all), run(barrier.clone(), &all)]);
-        assert!(two.await.iter().all(|(outcome, _)| *outcome == Outcome::Fail), "one is missing");
-        // Those that gave up are not counted on, nor is one that was given up.
-        drop(tokio::time::timeout(Duration::from_secs(1), run(barrier.clone(), &all)).await);
-        for parties in [2, 3, 6] {
-            let outcomes = futures::future::join_all((0..parties).map(|_| run(barrier.clone(), &all))).await;
-            let passed = outcomes.iter().filter(|(outcome, _)| *outcome == Outcome::Succeed).count();
-            assert_eq!(passed, parties / 3 * 3);
-        }
         assert_eq!(all.waiting(), 0);
     }
 
@@ -486,7 +418,7 @@ mod tests {
         let coordinator = async {
             while let Some(Request { change, reply }) = requests.recv().await {
                 let before = store.version();
-                let _ = reply.send(store.apply(change));
+                assert_eq!(reply.send(store.apply(change)), None, "it is waited for");
                 all.learn(store.news(before));
             }
         };

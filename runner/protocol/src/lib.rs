@@ -31,6 +31,8 @@ pub mod exit {
     pub const NO_COORDINATOR: i32 = 5;
     /// It was told to end before the run was over, and has handed over what it has measured.
     pub const LEFT: i32 = 6;
+    /// Its coordinator was there, and has refused it for too long.
+    pub const REFUSED: i32 = 7;
     /// What it was told makes no sense.
     pub const INVALID: i32 = 1;
     /// A result could not be taken to where it shall be, however often it was tried.

@@ -10,7 +10,7 @@ pub enum Exit {
     Passed = 0,
     /// The input is wrong; nothing was started.
     Invalid = 1,
-    /// The run could not do what it was meant to: setup or teardown failed.
+    /// The run could not do what it was meant to: setup or teardown failed, or no bot could begin after setup.
     Errored = 3,
     /// All went well, but what came of it could not be written.
     Unwritten = 4,
@@ -18,6 +18,8 @@ pub enum Exit {
     NoCoordinator = 5,
     /// A runner was told to end before the run was over.
     Left = 6,
+    /// A runner's coordinator has refused it for too long.
+    Refused = 7,
     /// The run was made, and a threshold does not hold.
     ThresholdsFailed = 99,
     /// The run did not come to its end in the time that it was given; the code that timeout(1) gives too.

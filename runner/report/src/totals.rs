@@ -282,9 +282,10 @@ impl Totals {
     }
 
     /// The keys of the rows with the fewest samples, all but `keep` of those that can be summed: not those of whole
-    /// passes and of lateness, and not the sums themselves.
-    pub fn smallest(&self, keep: usize) -> BTreeSet<String> {
-        let named = self.rows.iter().filter(|(key, _)| !RowKey::of(key).name.starts_with('('));
+    /// passes and of lateness, not the sums themselves, and not the `spared` ones.
+    pub fn smallest(&self, keep: usize, spared: &BTreeSet<String>) -> BTreeSet<String> {
+        let can_be_summed = |key: &str| !RowKey::of(key).name.starts_with('(') && !spared.contains(key);
+        let named = self.rows.iter().filter(|(key, _)| can_be_summed(key));
         let mut rows: Vec<(u128, &String)> = named.map(|(key, row)| (row.sample_count(), key)).collect();
         rows.sort_unstable_by(|a, b| b.cmp(a));
         rows.into_iter().skip(keep).map(|(_, key)| key.clone()).collect()

@@ -1,10 +1,13 @@
 //! A spec that makes sense: its tree compiled, its times and thresholds read.
 
 mod check;
+mod judge;
 mod once;
+mod overrides;
 mod threshold;
 
 pub use once::{Once, Part};
+pub use overrides::Overrides;
 pub use threshold::RunThreshold;
 
 use crate::data::{Data, Error as DataError, RowsFor};
@@ -14,8 +17,7 @@ use crate::load::{Load, Model, whole};
 use crate::rate;
 use crate::sources;
 use crate::targets::Targets;
-use crate::types::{BotRunSpec, Time};
-use botarmy_report::{Dimension, Facts, RunOutcome, RunResult, ThresholdResult, Totals};
+use crate::types::BotRunSpec;
 use botarmy_tree::action::Call;
 use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::plan::LeafRecord;
@@ -86,44 +88,6 @@ pub struct Refill {
     pub max: u32,
     /// The interval.
     pub every: Duration,
-}
-
-/// What the command line may say in the place of a file.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// The tree to run.
-    pub tree: Option<String>,
-    /// The address of what is tested.
-    pub target: Option<String>,
-    /// Bots alive at once.
-    pub bots: Option<i32>,
-    /// How long.
-    pub duration: Option<String>,
-    /// How many iterations.
-    pub iterations: Option<i64>,
-    /// The seed.
-    pub seed: Option<i64>,
-    /// A file with the rows, wherever the file says that they come from.
-    pub data: Option<String>,
-}
-
-impl Overrides {
-    /// Puts what is given in the place of the spec's own.
-    pub fn apply(self, spec: &mut BotRunSpec) {
-        let Self { tree, target, bots, duration, iterations, seed, data } = self;
-        let scenarios = spec.scenarios.iter_mut().filter_map(|scenario| scenario.load.data.as_mut());
-        for source in scenarios.chain(spec.load.data.as_mut()) {
-            if let Some(file) = &data {
-                (source.file, source.inline, source.config_map) = (Some(file.clone()), None, None);
-            }
-        }
-        spec.tree = tree.or(spec.tree.take());
-        spec.target = target.or(spec.target.take());
-        spec.load.bots = bots.or(spec.load.bots);
-        spec.load.duration = duration.map(Time::Text).or(spec.load.duration.take());
-        spec.load.iterations = iterations.or(spec.load.iterations);
-        spec.seed = seed.or(spec.seed);
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -381,41 +345,6 @@ pub fn plan(spec: &BotRunSpec, path: &Path, actions: &Actions) -> Result<Plan, V
 
 fn seed(spec: &BotRunSpec) -> u64 {
     spec.seed.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)
-}
-
-impl Run {
-    /// The scenarios and their stages, as a result names them.
-    fn dimensions(&self) -> Vec<Dimension> {
-        let dimension = |s: &Scenario| {
-            let (scenario, stages) = (s.name.clone().unwrap_or_default(), s.load.stages.clone());
-            Dimension { scenario, stages }
-        };
-        self.scenarios.iter().map(dimension).collect()
-    }
-
-    /// The threshold that ends the run so long after its start, as it is written.
-    pub fn aborting(&self, totals: &Totals, since_start: Duration) -> Option<&str> {
-        let aborts = self.thresholds.iter().find(|t| t.aborts(totals, since_start));
-        aborts.map(|t| t.spec.expect.as_str())
-    }
-
-    /// The result of what was measured, judged by the thresholds; the same here and on a cluster.
-    pub fn judge(&self, totals: &Totals, alive: u32, duration_ms: u64) -> RunResult {
-        let thresholds: Vec<ThresholdResult> = self.thresholds.iter().map(|t| t.judge(totals)).collect();
-        let passed = thresholds.iter().all(|t| t.passed);
-        let outcome = if passed { RunOutcome::Passed } else { RunOutcome::Failed };
-        RunResult::build(
-            totals,
-            Facts {
-                outcome,
-                alive,
-                duration_ms,
-                thresholds,
-                gaps: Vec::new(),
-                dimensions: self.dimensions(),
-            },
-        )
-    }
 }
 
 #[cfg(test)]

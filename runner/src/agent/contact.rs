@@ -1,10 +1,10 @@
 //! What a runner and its coordinator tell each other: check-ins, and all that is in them.
 
-use super::Identity;
 use super::clock::Clock;
 use super::ledger::Ledger;
 use super::link::{self, Files, Link};
 use super::outbox::Outbox;
+use super::{Error, Identity};
 use botarmy_actions::Together;
 use botarmy_actions::together::Request;
 use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, Standing, VERSION};
@@ -30,6 +30,8 @@ pub(super) struct Contact {
     pub(super) outbox: Outbox,
     /// When the coordinator was last heard.
     heard: Instant,
+    /// What it has answered last, if that were no orders; none if it could not be reached.
+    refused: Option<String>,
     /// How long this runner works without it before it stops by itself.
     pub(super) lease: Duration,
     round_trip: Option<Duration>,
@@ -69,6 +71,7 @@ impl Contact {
             identity,
             outbox: Outbox::default(),
             heard: Instant::now(),
+            refused: None,
             lease: DEFAULT_LEASE,
             round_trip: None,
             epoch: 0,
@@ -96,6 +99,8 @@ impl Contact {
     /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
     pub(super) async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<(Orders, Instant)> {
         let deltas = self.outbox.pending();
+        // Whoever has finished has no more to tell than this: after it the run may be over.
+        let stage = if self.outbox.has_more_than(&deltas) { stage.min(Stage::Running) } else { stage };
         self.say(stage, alive, deltas).await
     }
 
@@ -139,6 +144,7 @@ impl Contact {
                 self.clock.hear(orders.epoch, orders.now_ms, sent, self.heard);
                 self.epoch = orders.epoch;
                 self.unknown = false;
+                self.refused = None;
                 self.round_trip = Some(sent.elapsed());
                 self.outbox.settle(orders.applied, orders.durable);
                 if let Some(Err(error)) = orders.trust.take().map(|trust| self.link.trust(trust)) {
@@ -156,7 +162,12 @@ impl Contact {
                 if error.is_too_large() {
                     self.outbox.send_less();
                 }
-                tracing::warn!("the coordinator cannot be reached: {error}");
+                self.refused = error.is_refusal().then(|| error.to_string());
+                if self.refused.is_some() {
+                    tracing::warn!("a check-in was refused: {error}");
+                } else {
+                    tracing::warn!("the coordinator cannot be reached: {error}");
+                }
                 None
             }
         }
@@ -185,13 +196,107 @@ impl Contact {
         }
     }
 
-    /// The coordinator was away for too long.
+    /// The coordinator was away for too long, or has given no orders.
     pub(super) fn lease_is_over(&self) -> bool {
         self.heard.elapsed() > self.lease
+    }
+
+    /// Why this runner ends when its lease is over.
+    pub(super) fn given_up(&self) -> Error {
+        match &self.refused {
+            Some(said) => Error::Refused(self.lease, said.clone()),
+            None => Error::LeaseOver(self.lease),
+        }
     }
 
     /// What this runner is told to perform, if it has not done so yet.
     pub(super) fn is_to_perform(&self, orders: &Orders) -> Option<Part> {
         orders.perform.filter(|part| self.performed.as_ref().is_none_or(|done| done.part != *part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use botarmy_protocol::env;
+    use rustls::pki_types::PrivateKeyDer;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    /// A coordinator that answers with this, call after call, each on a connection of its own; then it is away.
+    async fn coordinator(answers: &'static [&'static str]) -> (String, String) {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![own.cert.der().clone()],
+                PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into()),
+            );
+        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let mut read = Vec::new();
+                while !is_whole(&read).unwrap_or_default() {
+                    stream.read_buf(&mut read).await.unwrap();
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        (address, own.cert.pem())
+    }
+
+    /// Whether this is all of a request: what is left unread would break the connection before its answer.
+    fn is_whole(read: &[u8]) -> Option<bool> {
+        let text = String::from_utf8_lossy(read).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        Some(body.len() >= length.parse::<usize>().ok()?)
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_not_taken_for_a_coordinator_that_is_away() {
+        const ANSWERS: [&str; 2] = [
+            "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 12\r\n\r\nno such sort",
+            "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: 11\r\n\r\nthere is no",
+        ];
+        let (address, certificate) = coordinator(&ANSWERS).await;
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files { token: folder.path().join("token"), certificates: folder.path().join("ca") };
+        std::fs::write(&files.token, "token").unwrap();
+        std::fs::write(&files.certificates, certificate).unwrap();
+        let identity = Identity::read(|name| {
+            Some(match name {
+                env::COORDINATOR => address.clone(),
+                env::INDEX => "0".to_owned(),
+                env::NAMESPACE | env::NAME | env::RUN_UID | env::POD_UID => "a".to_owned(),
+                _ => return None,
+            })
+        });
+        let mut contact = Contact::new(identity.unwrap(), files).unwrap();
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            assert!(contact.check_in(Stage::Preparing, 0).await.is_none());
+            told.push(match contact.given_up() {
+                Error::Refused(_, said) => said,
+                Error::LeaseOver(_) => "away".to_owned(),
+                other => panic!("{other}"),
+            });
+        }
+        let expected = [
+            "the coordinator answered 401: no such sort",
+            "the coordinator answered 409: there is no",
+            "away",
+        ];
+        assert_eq!(told, expected);
     }
 }

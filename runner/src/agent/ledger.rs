@@ -1,17 +1,16 @@
 //! What the bots of this runner have changed of what all share: what is not answered yet, and what the
 //! coordinator might lose. Pure.
 
-use botarmy_actions::together::Request;
+use botarmy_actions::together::{Reply, Request};
 use botarmy_protocol::shared::{Answer, Change, MAX_CHANGES, MAX_CHANGES_BYTES, News};
 use botarmy_protocol::{Together, TogetherOrders};
 use std::collections::VecDeque;
-use tokio::sync::oneshot;
 
 /// Changes by their numbers, from 1.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     last: u64,
-    unanswered: VecDeque<(u64, Change, oneshot::Sender<Answer>)>,
+    unanswered: VecDeque<(u64, Change, Reply)>,
     /// The last one that was answered.
     answered: u64,
     /// Answered ones that do not survive the coordinator yet, in the form in which they can be repeated.
@@ -69,8 +68,10 @@ impl Ledger {
             }
             self.answered = number;
             self.kept.extend(effect(change, &answer).map(|change| (number, change)));
-            // A bot that is gone does not wait any more.
-            let _ = reply.send(answer);
+            // A bot that is gone does not wait any more: what counted on it is taken back.
+            if let Some(change) = reply.send(answer) {
+                self.take(Request::unheard(change));
+            }
         }
         while self.kept.front().is_some_and(|(number, _)| *number <= heard.durable) {
             self.kept.pop_front();
@@ -91,10 +92,12 @@ fn effect(change: Change, answer: &Answer) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use botarmy_actions::together::Arrival;
     use serde_json::json;
+    use tokio::sync::oneshot;
 
     fn take(ledger: &mut Ledger, change: Change) -> oneshot::Receiver<Answer> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new(None);
         ledger.take(Request { change, reply });
         answer
     }
@@ -125,6 +128,22 @@ mod tests {
             (second.try_recv(), third.try_recv()),
             (Ok(Answer::Made(json!(2))), Ok(Answer::Made(json!(3))))
         );
+        assert!(!ledger.has_unanswered());
+    }
+
+    #[test]
+    fn what_a_bot_had_come_to_that_is_gone_is_taken_back() {
+        let mut ledger = Ledger::default();
+        let arrival = || Some(Arrival { key: "b".into(), parties: 3 });
+        let [(stays, answer), (goes, _)] = [Reply::new(arrival()), Reply::new(arrival())];
+        for reply in [stays, goes] {
+            ledger.take(Request { change: Change::Add("b".into(), 1.into()), reply });
+        }
+        ledger.hear(answers(1..=2, 0));
+        assert_eq!(answer.blocking_recv(), Ok(Answer::Made(json!(1))));
+        assert!(ledger.has_unanswered(), "it is to be said at once");
+        assert_eq!(ledger.to_say().changes, [(3, Change::Leave("b".into(), 3))]);
+        ledger.hear(answers(3..=3, 0));
         assert!(!ledger.has_unanswered());
     }
 

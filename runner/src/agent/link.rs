@@ -49,6 +49,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the coordinator has answered, though with no orders.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(..))
+    }
+
     /// Whether the coordinator answered that it does not know the run.
     pub(super) fn is_unknown_run(&self) -> bool {
         matches!(self, Self::Refused(404, _))

@@ -69,6 +69,12 @@ impl Outbox {
         pending
     }
 
+    /// Whether there is more to send than these, which were pending.
+    pub(super) fn has_more_than(&self, pending: &[Delta]) -> bool {
+        let told = pending.last().map_or(self.applied, |delta| delta.sequence);
+        self.waiting.back().is_some_and(|newest| newest.sequence > told)
+    }
+
     /// The coordinator does not say what it has: the next one may have less.
     pub(super) fn doubt(&mut self) {
         self.applied = 0;
@@ -139,7 +145,21 @@ mod tests {
         for second in 0..40 {
             outbox.add(requests(1), second, false, 1);
         }
-        assert_eq!(outbox.pending().len(), MAX_SENT);
+        let first = outbox.pending();
+        assert_eq!((first.len(), outbox.has_more_than(&first)), (MAX_SENT, true));
+        outbox.settle(30, 0);
+        let rest = outbox.pending();
+        assert_eq!((rest.len(), outbox.has_more_than(&rest)), (10, false));
+        outbox.settle(40, 0);
+        assert!(outbox.pending().is_empty() && !outbox.has_more_than(&[]), "all is there");
+        outbox.doubt();
+        assert!(
+            {
+                let all = outbox.pending();
+                outbox.has_more_than(&all)
+            },
+            "another one may have none of it"
+        );
         for most in [15, 7, 3, 1, 1] {
             outbox.send_less();
             assert_eq!(outbox.pending().len(), most);

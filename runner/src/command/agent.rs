@@ -16,6 +16,7 @@ pub(super) fn agent() -> Exit {
             complain(&error);
             match error {
                 Error::LeaseOver(_) => Exit::NoCoordinator,
+                Error::Refused(..) => Exit::Refused,
                 Error::Left => Exit::Left,
                 _ => Exit::Invalid,
             }
@@ -31,6 +32,7 @@ mod tests {
     #[test]
     fn the_operator_knows_these_codes() {
         assert_eq!((Exit::NoCoordinator as i32, Exit::Left as i32), (exit::NO_COORDINATOR, exit::LEFT));
+        assert_eq!(Exit::Refused as i32, exit::REFUSED);
         assert_eq!((Exit::Invalid as i32, Exit::Unwritten as i32), (exit::INVALID, exit::UNDELIVERED));
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::runtime::Builder;
 
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 passed, 1 invalid input (nothing was started), 2 wrong command line, \
-     3 setup or teardown failed, 4 passed but the result could not be written, 99 thresholds failed, \
+     3 setup or teardown failed, or no bot could begin after setup, 4 passed but the result could not be written, 99 thresholds failed, \
      130 second interrupt (SIGINT or SIGTERM).";
 
 #[derive(Debug, clap::Args)]

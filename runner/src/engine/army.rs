@@ -221,16 +221,25 @@ impl Army {
         let mut army =
             Self { run: run.clone(), common: common.clone(), watch, workers: Vec::new(), chronicle };
         for index in 0..of {
-            let (commands, receiver) = mpsc::unbounded_channel();
-            let (ready, is_ready) = oneshot::channel();
-            let (run, common) = (run.clone(), common.clone());
-            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            let thread = thread.spawn(move || work(run, common, Share { index, of }, receiver, ready))?;
-            army.workers.push((commands, thread));
-            is_ready.await.map_err(|_| Error::Worker)??;
+            if let Err(error) = army.add_worker(Share { index, of }).await {
+                // Whoever hears of it may need the files that the others hold. These have no bots yet and end at once.
+                army.join();
+                return Err(error);
+            }
         }
         army.tell(|| Command::Begin);
         Ok(army)
+    }
+
+    /// Starts a worker's thread; its bots wait until all are there.
+    async fn add_worker(&mut self, worker: Share) -> Result<(), Error> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (ready, is_ready) = oneshot::channel();
+        let (run, common) = (self.run.clone(), self.common.clone());
+        let thread = std::thread::Builder::new().name(format!("worker-{}", worker.index));
+        let thread = thread.spawn(move || work(run, common, worker, receiver, ready))?;
+        self.workers.push((commands, thread));
+        is_ready.await.map_err(|_| Error::Worker)?
     }
 
     /// Keeps so many bots alive over the whole army, if their number can be changed; this runner takes

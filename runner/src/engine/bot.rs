@@ -161,7 +161,7 @@ impl Life {
 
     /// Makes passes until the bot is done, dead, told to stop, or nothing is left to do.
     async fn pass_after_pass(&mut self) {
-        let begun = self.now;
+        let begun = self.squad.local.clock.time();
         let mut passes = 0;
         while !self.stop.asked() && self.squad.shared().take_iteration() {
             // One that finds nothing left to do was never started.
@@ -186,7 +186,7 @@ impl Life {
             }
             if let Some(time) = self.pause_before_next(closed.between, begun, passes) {
                 self.stop.set_pauses(true);
-                self.rest(Instant::now() + time).await;
+                self.pause(time).await;
                 self.stop.set_pauses(false);
             }
         }
@@ -223,15 +223,33 @@ impl Life {
         }
     }
 
-    /// How long it pauses until its next pass, if at all.
-    fn pause_before_next(&self, between: Between, begun: Tick, passes: u64) -> Option<Duration> {
+    /// How long it pauses until its next pass, if at all, when it began at this time of the load.
+    fn pause_before_next(&self, between: Between, begun: Duration, passes: u64) -> Option<Duration> {
         if between == Between::Nothing {
             return None;
         }
-        pause::time(between, begun.elapsed(), passes, || {
+        let since_begin = self.squad.local.clock.time().saturating_sub(begun);
+        pause::time(between, since_begin, passes, || {
             let visit = u32::try_from(passes).unwrap_or(u32::MAX);
             self.squad.scenario().plan.draw_apart(self.walk.bot(), visit)
         })
+    }
+
+    /// Waits until the load has gone on for so long, or until it is told to stop. While the load stands still, so
+    /// does a pause: else all bots would be through with theirs at the moment at which it goes on.
+    async fn pause(&mut self, time: Duration) {
+        let until = self.squad.local.clock.time().saturating_add(time);
+        while !self.stop.asked() {
+            let left = until.saturating_sub(self.squad.local.clock.time());
+            if left.is_zero() {
+                return;
+            }
+            if self.squad.local.clock.stands_still() {
+                Box::pin(self.stand_still()).await;
+            } else {
+                self.rest(Instant::now() + left).await;
+            }
+        }
     }
 
     /// Waits until then, or until it is told to stop. Kept small, since each bot has room for it.
@@ -281,11 +299,8 @@ impl Life {
                 continue;
             }
             self.take_turns().await;
-            if self.squad.local.common.pacer.is_some() {
-                Box::pin(self.wait_for_turn(leaf)).await;
-            }
-            if self.squad.local.clock.stands_still() {
-                Box::pin(self.stand_still()).await;
+            if self.squad.local.common.pacer.is_some() || self.squad.local.clock.stands_still() {
+                Box::pin(self.wait_to_begin(leaf)).await;
             }
             if self.stop.asked() {
                 return End::Stopped;
@@ -293,6 +308,20 @@ impl Life {
             match self.attempt(leaf).await {
                 Ok(verdict) => input = Input::Leaf(leaf, verdict),
                 Err(end) => return end,
+            }
+        }
+    }
+
+    /// Waits until a leaf may begin, or until it is told to stop. A turn that comes while the load stands still is
+    /// nobody's: else all who have waited would begin in the moment in which it goes on.
+    async fn wait_to_begin(&mut self, leaf: LeafId) {
+        loop {
+            if self.squad.local.clock.stands_still() {
+                self.stand_still().await;
+            }
+            self.wait_for_turn(leaf).await;
+            if self.stop.asked() || !self.squad.local.clock.stands_still() {
+                return;
             }
         }
     }
@@ -309,10 +338,22 @@ impl Life {
 
     /// Waits until a measured leaf may begin, where their rate is capped.
     async fn wait_for_turn(&mut self, leaf: LeafId) {
-        let Some(pacer) = self.squad.local.common.pacer.as_ref() else { return };
-        if self.squad.scenario().plan.leaf(leaf).measured {
-            let turn = pacer.turn(Instant::now());
-            self.rest(turn).await;
+        let Some(turn) = self.take_turn(leaf) else { return };
+        self.rest(turn).await;
+        if self.stop.asked() {
+            self.give_turn_back(turn);
+        }
+    }
+
+    /// When a leaf may begin, if it has to wait for its turn.
+    fn take_turn(&self, leaf: LeafId) -> Option<Instant> {
+        let pacer = self.squad.local.common.pacer.as_ref()?;
+        self.squad.scenario().plan.leaf(leaf).measured.then(|| pacer.turn(Instant::now()))
+    }
+
+    fn give_turn_back(&self, turn: Instant) {
+        if let Some(pacer) = &self.squad.local.common.pacer {
+            pacer.give_back(turn, Instant::now());
         }
     }
 

@@ -74,7 +74,9 @@ impl LoadClock {
     /// Lets all go on that wait: the run ends, and nothing is to come any more.
     pub(super) fn give_up(&self) {
         self.changes.borrow_mut().clear();
-        self.suspended.set(None);
+        if let Some(since) = self.suspended.take() {
+            self.start.set(self.start.get() + since.elapsed());
+        }
         self.resumed.notify_waiters();
     }
 
@@ -87,6 +89,11 @@ impl LoadClock {
         self.suspended.get().unwrap_or_else(Instant::now)
     }
 
+    /// How long the load goes on.
+    pub(super) fn time(&self) -> Duration {
+        self.since(self.start.get())
+    }
+
     /// How long the load goes on since a moment of it.
     pub(super) fn since(&self, begin: Instant) -> Duration {
         self.now().saturating_duration_since(begin)
@@ -95,6 +102,19 @@ impl LoadClock {
     #[inline]
     pub(super) fn stands_still(&self) -> bool {
         self.suspended.get().is_some()
+    }
+
+    /// Waits until the load has gone on for so long.
+    pub(super) async fn sleep(&self, time: Duration) {
+        let until = self.time().saturating_add(time);
+        loop {
+            self.goes_on().await;
+            let left = until.saturating_sub(self.time());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// Waits until it goes on.
@@ -132,6 +152,8 @@ mod tests {
         assert_eq!(clock.tick(at(26)), (true, None));
         assert!(waiting.now_or_never().is_some() && !clock.stands_still());
         assert_eq!(clock.start(), at(15), "fifteen seconds later than it was");
+        let (before, wall) = (clock.time(), start.elapsed().saturating_sub(Duration::from_secs(15)));
+        assert!(before <= wall && wall <= clock.time(), "{before:?} {wall:?}: the rest of it goes by");
     }
 
     #[test]

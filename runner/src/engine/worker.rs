@@ -104,6 +104,8 @@ impl Local {
 pub(super) struct Worker {
     local: Rc<Local>,
     squads: Vec<Rc<Squad>>,
+    /// Whether those who look at it know it as finished.
+    told_finished: Cell<bool>,
 }
 
 impl Worker {
@@ -137,11 +139,18 @@ impl Worker {
         let squad =
             |(scenario, place)| Squad::new(local.clone(), scenario, place, &local.network).map(Rc::new);
         let squads = places.into_iter().enumerate().map(squad).collect::<Result<_, _>>()?;
-        Ok(Self { local, squads })
+        Ok(Self { local, squads, told_finished: Cell::new(false) })
     }
 
     fn finished(&self) -> bool {
         self.squads.iter().all(|squad| squad.finished())
+    }
+
+    /// Whether it is finished, for somebody who will not be called again if it is.
+    fn tell_finished(&self) -> bool {
+        let finished = self.finished();
+        self.told_finished.set(finished);
+        finished
     }
 
     fn drain(&self) -> Drained {
@@ -163,7 +172,7 @@ impl Worker {
             totals: self.local.drain(),
             warmup: self.local.warmup.take(),
             alive: self.squads.iter().map(|squad| squad.alive()).sum(),
-            finished: self.finished(),
+            finished: self.tell_finished(),
             ..Snapshot::default()
         }
     }
@@ -199,12 +208,12 @@ pub(super) async fn supervise(worker: Rc<Worker>, mut commands: mpsc::UnboundedR
     }
     let local = worker.local.clone();
     tokio::task::spawn_local(async move { watch_lag(&local.lag).await });
-    let mut finished = false;
     loop {
         let now = Instant::now();
         let next = worker.tend(now);
-        if worker.finished() != finished {
-            finished = !finished;
+        // What a bot that was stopped gives back may let another worker have something left to do for a moment: whoever was
+        // told so in between has to be called again.
+        if worker.told_finished.get() != worker.tell_finished() {
             worker.local.common.finished.notify_one();
         }
         tokio::select! {

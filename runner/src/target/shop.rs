@@ -1,6 +1,7 @@
 //! The shop's pages, its carts, its files, and its count of requests.
 
 use super::Knobs;
+use super::senders::{MAX_SENDER, Senders};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -14,13 +15,14 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 /// Largest request that is looked at, in bytes.
 const MAX_BODY: usize = 1 << 20;
 /// Largest request that is read to its end, only to be counted and refused.
 const MAX_READ: usize = 256 << 20;
 /// The row of all requests that no page of the shop is for.
-const OTHER: &str = "(other)";
+pub(super) const OTHER: &str = "(other)";
 /// Most carts that are remembered, and most items in one.
 const MAX_CARTS: usize = 1_000_000;
 const MAX_ITEMS: usize = 100;
@@ -28,9 +30,6 @@ const MAX_ITEMS: usize = 100;
 const MAX_FILES: usize = 20;
 /// The header by which a request says who has sent it.
 const SENDER: &str = "x-sender";
-/// Most senders that are counted apart, and the longest name of one, in bytes.
-const MAX_SENDERS: usize = 10_000;
-const MAX_SENDER: usize = 128;
 /// What is on sale: name and price in cents.
 const GOODS: [(&str, u64); 4] = [("tea", 450), ("mug", 1200), ("kettle", 3900), ("biscuits", 275)];
 
@@ -44,7 +43,7 @@ struct Books {
     files: Mutex<BTreeMap<String, Bytes>>,
     served: Mutex<BTreeMap<String, u64>>,
     /// Requests by who has sent them, if they say it.
-    senders: Mutex<BTreeMap<String, u64>>,
+    senders: Mutex<Senders>,
 }
 
 pub(super) fn routes(knobs: Knobs) -> Router {
@@ -62,9 +61,11 @@ pub(super) fn routes(knobs: Knobs) -> Router {
         .route("/cart", get(look_into_cart).post(put_into_cart))
         .route("/checkout", post(check_out))
         .route("/files/{name}", get(file).put(keep_file))
+        .route("/v1/metrics", post(keep_push))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such page") })
         .layer(from_fn_with_state(books.clone(), count))
         .route("/stats", get(stats))
+        .route("/stats/senders", get(senders))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(books)
 }
@@ -90,14 +91,7 @@ async fn count(
     };
     *locked(&books.served).entry(row(&parts.method, path.as_ref())).or_default() += 1;
     if let Some(sender) = parts.headers.get(SENDER).and_then(|sender| sender.to_str().ok()) {
-        let mut senders = locked(&books.senders);
-        let is_known = senders.contains_key(sender);
-        let name = if is_known || (senders.len() < MAX_SENDERS && sender.len() <= MAX_SENDER) {
-            sender
-        } else {
-            OTHER
-        };
-        *senders.entry(name.to_owned()).or_default() += 1;
+        locked(&books.senders).count(sender, second());
     }
     if !books.knobs.latency.is_zero() {
         tokio::time::sleep(books.knobs.latency).await;
@@ -109,6 +103,11 @@ async fn count(
         Some(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         None => refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
     }
+}
+
+/// The second since 1970.
+fn second() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A request did not come to its end, or would not for long.
@@ -144,12 +143,16 @@ fn row(method: &Method, path: Option<&MatchedPath>) -> String {
 
 async fn stats(State(books): State<Arc<Books>>) -> Json<Value> {
     let served = locked(&books.served).clone();
-    let senders = locked(&books.senders).clone();
     let mut stats = json!({"requests": served.values().sum::<u64>(), "routes": served});
+    let senders = locked(&books.senders);
     if !senders.is_empty() {
-        stats["senders"] = json!(senders);
+        stats["senders"] = json!(senders.totals());
     }
     Json(stats)
+}
+
+async fn senders(State(books): State<Arc<Books>>) -> Json<Value> {
+    Json(locked(&books.senders).by_second())
 }
 
 async fn log_in(State(books): State<Arc<Books>>) -> Json<Value> {
@@ -209,16 +212,29 @@ async fn put_into_cart(
     })
 }
 
-/// Keeps what was put, in the place of what had its name; the first in the alphabet goes when there are too many.
 async fn keep_file(State(books): State<Arc<Books>>, Path(name): Path<String>, body: Bytes) -> StatusCode {
+    match keep(&books, name, body) {
+        None => StatusCode::CREATED,
+        Some(_) => StatusCode::NO_CONTENT,
+    }
+}
+
+/// Stands in for a collector of OpenTelemetry: of each sender the last push is kept, as the file `metrics-SENDER`.
+async fn keep_push(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let sender = headers.get(SENDER).and_then(|sender| sender.to_str().ok());
+    let name = sender.filter(|name| name.len() <= MAX_SENDER).unwrap_or(OTHER);
+    keep(&books, format!("metrics-{name}"), body);
+    StatusCode::OK
+}
+
+/// Keeps something in the place of what had its name, which is told; the first in the alphabet goes when there are too
+/// many.
+fn keep(books: &Books, name: String, body: Bytes) -> Option<Bytes> {
     let mut files = locked(&books.files);
     if files.len() >= MAX_FILES && !files.contains_key(&name) {
         files.pop_first();
     }
-    match files.insert(name, body) {
-        None => StatusCode::CREATED,
-        Some(_) => StatusCode::NO_CONTENT,
-    }
+    files.insert(name, body)
 }
 
 async fn file(State(books): State<Arc<Books>>, Path(name): Path<String>) -> Response {

@@ -1,9 +1,9 @@
 //! A machine that has too few files, ports or bytes left.
 
 use crate::common::army::{Done, GET, Given};
-use crate::common::{Ended, Folder, Running, Shop, command, ended, text};
+use crate::common::{Ended, Folder, Running, Shop, command, ended, text, until};
 use crate::watched::failures;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -73,6 +73,72 @@ fn too_few_files_to_begin_are_told() {
             assert!(ended.stderr.contains("Too many open files"), "{args:?}: {files} files: {ended:#?}");
         }
     }
+}
+
+/// A run whose setup and teardown need one request each.
+fn prepared(shop: &Shop, fields: &str) -> Given {
+    let get = "{http: {get: '{{ target }}/catalogue'}}";
+    let parts = "setup: {tree: Once}\nteardown: {tree: Once}";
+    let trees = format!("{{Once: {get}, Get: {get}, Log: {{log: a}}}}");
+    Given::new(&format!("trees: {trees}\n{parts}\ntarget: {}\n{fields}\n", shop.url()))
+}
+
+#[test]
+fn too_few_files_for_the_load_after_setup_are_told_and_cleaned_up_after() {
+    let shop = Shop::open(&[]);
+    // Each of them needs a timer on each worker: far more files than setup and teardown need.
+    let population = |n: u32| format!("{{name: s{n}, tree: Log, arrivalRate: 1000, iterations: 1}}");
+    let populations: Vec<String> = (0..20).map(population).collect();
+    let given = prepared(&shop, &format!("scenarios: [{}]", populations.join(", ")));
+    let mut found = 0;
+    for files in (8..64).step_by(4) {
+        let (before, _) = (shop.requests(), std::fs::remove_file(&given.out));
+        let ended = with_files(files, &given.args(&[]));
+        let (code, requests) = (ended.code(), shop.requests() - before);
+        if code == 1 {
+            assert_eq!(requests, 0, "{files} files: nothing was started: {ended:#?}");
+            continue;
+        }
+        let done = given.done(ended);
+        let reason = done.result["reason"].as_str().unwrap_or_default();
+        if reason.starts_with("no bot could begin: ") {
+            found += 1;
+            assert!(reason.contains("a worker cannot be started: Too many open files"), "{reason}");
+            assert_eq!((code, &done.result["outcome"]), (3, &json!("Errored")), "{files} files: {reason}");
+            assert_eq!((requests, done.number("/requests")), (2, 2), "{files} files: {:#}", done.result);
+            assert_eq!(done.number("/bots/started"), 0, "{files} files");
+        }
+    }
+    assert!(found > 0, "no limit was between setup and load");
+}
+
+#[test]
+fn too_few_files_for_teardown_leave_what_was_measured() {
+    let shop = Shop::open(&[]);
+    let given = prepared(&shop, "tree: Get\nbots: 2\npace: 10ms");
+    // It is opened before all else, so that the result has a place.
+    let made = Command::new("mkfifo").arg(&given.out).status().expect("mkfifo");
+    assert!(made.success());
+    let out = given.out.clone();
+    let reader =
+        std::thread::spawn(move || std::fs::read_to_string(out).expect("what comes out of the pipe"));
+    let running = given.start(&[]);
+    until("bots are at work", || shop.requests() > 20);
+    running.limit_files(4);
+    running.signal("INT");
+    let ended = running.end().expect(3);
+    let result: Value = serde_json::from_str(&reader.join().expect("a result")).expect("JSON");
+    let reason = result["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("teardown could not begin: a worker cannot be started: "), "{reason}");
+    assert!(reason.contains("Too many open files"), "{reason}");
+    assert_eq!(
+        (&result["outcome"], &result["bots"]["started"]),
+        (&json!("Errored"), &json!(2)),
+        "{ended:#?}"
+    );
+    // What setup has sent is counted too.
+    assert_eq!(result["requests"], json!(shop.requests()), "{result:#}");
+    assert_eq!(result["total"]["succeed"], json!(shop.requests() - 1), "{result:#}");
 }
 
 /// Each request failed here, not at the target, and there were some that did not.

@@ -1,5 +1,6 @@
 //! Targets that hang, break off, never come to an end or talk nonsense.
 
+use crate::common::PATIENCE;
 use crate::common::army::Done;
 use crate::hostile::{Answer, Target, hear, pours, resets_after, say, says, says_and_holds};
 use crate::watched::{self, failures};
@@ -250,6 +251,43 @@ fn answers_that_are_not_what_was_asked_for_are_told() {
     fails("expectation", "$.a is the number 1.2345678901234568e+29, beyond 64 bits", SAVE, digits);
     let large = vec![("too large a value", answer("200", format!("{{\"a\":\"{}\"}}", "x".repeat(65 << 10))))];
     fails("expectation", "$.a is larger than 65536 bytes", SAVE, large);
+}
+
+#[test]
+fn answers_that_come_before_the_body_is_taken_are_told() {
+    // Just below 8 MiB: no buffer between the two takes that.
+    let pieces = vec!["'{{ custom.piece }}'"; 33].join(", ");
+    let more = format!("post: 'URL/', json: [{pieces}]");
+    let refused = "HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+    let stays: Answer = Box::new(move |mut stream| {
+        hear(&mut stream);
+        say(&mut stream, refused.as_bytes());
+        // Neither reads nor closes, as long as the test goes on.
+        std::thread::park_timeout(PATIENCE);
+    });
+    let cases: Cases = vec![
+        ("closes", says(refused)),
+        ("closes and says so", answer("413", "no")),
+        ("stays open without reading", stays),
+    ];
+    for (what, answer) in cases {
+        let target = Target::open(answer);
+        let request = more.replace("URL", &target.url());
+        let tree = format!("trees: {{T: {{http: {{{request}}}, label: request}}}}\n");
+        let custom = format!("custom: {{piece: {}}}\n", "x".repeat(254_000));
+        let done = watched::run(&format!("{tree}{custom}"), &["--iterations", "4", "--bots", "2"], &[]);
+        let told = failures(&done, "request");
+        let [(class, ITERATIONS, text)] = told.as_slice() else { panic!("{what}: {told:?}") };
+        assert_eq!(
+            (class.as_str(), text.contains("the status is 413")),
+            ("status", true),
+            "{what}: {told:?}"
+        );
+        assert_eq!(done.counts("request"), [0, ITERATIONS, 0, 0], "{what}");
+        assert_eq!(done.number("/requests"), ITERATIONS, "{what}");
+        // The rest of a request may still be waited for there: no connection is used again.
+        assert_eq!(target.connections(), ITERATIONS, "{what}");
+    }
 }
 
 #[test]

@@ -82,6 +82,14 @@ impl Running {
         assert!(sent.expect("kill").status.success(), "{name} cannot be sent");
     }
 
+    /// Lets it open no further file while it holds so many.
+    pub(crate) fn limit_files(&self, files: u32) {
+        let mut program = Command::new("prlimit");
+        program.args(["--pid", &self.pid.to_string(), &format!("--nofile={files}:{files}")]);
+        let limited = program.output().expect("prlimit");
+        assert!(limited.status.success(), "its files cannot be limited: {limited:?}");
+    }
+
     /// Whether it ended within a time.
     pub(crate) fn ended_within(&mut self, time: Duration) -> Option<Ended> {
         let ended = self.ended.recv_timeout(time).ok();

@@ -13,10 +13,15 @@
 //! | `negate` | it fails | it succeeds | child |
 //! | `always_succeed`, `always_fail` | it succeeds, it fails | the same | child |
 //!
+//! Beside them there are:
+//!
+//! | node | a child succeeds | a child fails | entry |
+//! | --- | --- | --- | --- |
 //! | `retry` | it succeeds | child again, after the delay, while attempts are left, then it fails | child |
 //! | `timeout` | it succeeds | it fails; so it does, its child cancelled, when the time is over | child, timer armed |
 //! | `if` | of the condition: `then`; of that: it succeeds | of the condition: `else`, or it succeeds without one | condition |
 //! | `parallel` | it succeeds once `succeed_on` children have | it fails once `fail_on` children have, or once `succeed_on` is out of reach | all children, in order |
+//! | `subtree` | it succeeds | it fails | its arguments, then the tree that it calls |
 //!
 //! Entering a node sets up everything below it anew. One step ends on leaves, on a `retry` that waits
 //! or at the end of the root. Without `parallel` it takes at most twice the tree's depth; with it, at
@@ -26,6 +31,12 @@
 //! every leaf that runs below it is cancelled and every timer below it is disarmed, before anything
 //! else is entered. A cancelled leaf has no outcome: it changes nothing of the bot's context and steers
 //! nothing.
+//!
+//! **What a subtree sees.** Its arguments are rendered each time it is entered, by what its caller sees, before
+//! anything below it is entered: [`Effect::Bind`] comes before the [`Effect::Enter`] of its leaves. They are not
+//! handed on: a leaf sees the arguments of the innermost subtree around it alone ([`crate::plan::LeafRecord::frame`]),
+//! and none if that one was called without any. Such a subtree is no node of its own: the tree that it calls stands
+//! in its place.
 //!
 //! **Who comes first.** Inputs are taken one after another, so that of two children of a `parallel` that
 //! end at the same time the one that is told first counts first. Draws do not depend on that order.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 /// Runs a tree recursively: yields the names of leaves and takes their outcomes, until these are
 /// used up.
 struct Model<'o> {
+    trees: &'o Value,
     outcomes: std::slice::Iter<'o, bool>,
     visited: Vec<String>,
 }
@@ -27,6 +28,11 @@ impl Model<'_> {
             "action" => {
                 self.visited.push(inner.as_str().expect("a name").to_owned());
                 self.outcomes.next().copied().ok_or(Over)
+            }
+            "subtree" => {
+                let name = inner.as_str().or(inner["name"].as_str()).expect("a name");
+                let trees = self.trees;
+                self.run(&trees[name])
             }
             "sequence" => {
                 for child in children() {
@@ -66,8 +72,13 @@ impl Model<'_> {
     }
 }
 
-fn tree() -> impl Strategy<Value = Value> {
-    let leaf = "[a-e]".prop_map(|name| json!({"action": name}));
+/// A tree that may call these.
+fn tree(callees: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let action = "[a-e]".prop_map(|name| json!({"action": name}));
+    let leaf = match callees {
+        [] => action.boxed(),
+        callees => prop_oneof![3 => action, 1 => call(callees)].boxed(),
+    };
     leaf.prop_recursive(6, 60, 4, |inner| {
         let list = prop::collection::vec(inner.clone(), 1..4);
         prop_oneof![
@@ -90,9 +101,24 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
+fn call(callees: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    (prop::sample::select(callees), any::<bool>()).prop_map(|(name, with)| {
+        let with_arguments = json!({"name": name, "with": {"x": 1}});
+        json!({"subtree": if with { with_arguments } else { json!(name) }})
+    })
+}
+
+/// Trees of which each may call those behind it, the first being the root.
+fn trees() -> impl Strategy<Value = Value> {
+    (tree(&["A", "B"]), tree(&["B"]), tree(&[])).prop_map(|(root, a, b)| json!({"T": root, "A": a, "B": b}))
+}
+
 fn plan(tree: &Value) -> Plan {
-    let trees =
-        notation::read(&json!({"T": tree}), &Path::top(), &Actions::built_in().opaque()).expect("a tree");
+    plan_of(&json!({"T": tree}))
+}
+
+fn plan_of(trees: &Value) -> Plan {
+    let trees = notation::read(trees, &Path::top(), &Actions::built_in().opaque()).expect("trees");
     Plan::compile_entry(&trees, "T").expect("a plan")
 }
 
@@ -107,10 +133,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_walk_is_that_of_the_recursive_model(tree in tree(), outcomes in prop::collection::vec(any::<bool>(), 0..60)) {
-        let mut model = Model { outcomes: outcomes.iter(), visited: Vec::new() };
-        while model.run(&tree).is_ok() {}
-        prop_assert_eq!(names(&plan(&tree), 1, &outcomes), model.visited);
+    fn a_walk_is_that_of_the_recursive_model(
+        trees in trees(),
+        outcomes in prop::collection::vec(any::<bool>(), 0..60),
+    ) {
+        let mut model = Model { trees: &trees, outcomes: outcomes.iter(), visited: Vec::new() };
+        while model.run(&trees["T"]).is_ok() {}
+        prop_assert_eq!(names(&plan_of(&trees), 1, &outcomes), model.visited);
     }
 }
 

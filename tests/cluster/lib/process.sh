@@ -24,7 +24,7 @@ close_inherited() {
 
 # Starts a program of the cluster inside its network namespace, in a session of
 # its own, without the caller's environment (a proxy there would catch the
-# cluster's own calls).
+# cluster's own calls). The log of one that is started again goes on.
 start() {
   local part=$1
   shift
@@ -35,7 +35,7 @@ start() {
     exec setsid nsenter --net="$NETNS" env -i HOME="$STATE" \
       PATH="$STATE/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
       "$STATE/bin/$part" "$@"
-  ) </dev/null >"$STATE/log/$part.log" 2>&1 &
+  ) </dev/null >>"$STATE/log/$part.log" 2>&1 &
   printf '%s\n' "$!" >"$RUN/pid/$part"
   disown
 }

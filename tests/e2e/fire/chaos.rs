@@ -1,9 +1,9 @@
 //! Faults at random, drawn from a seed, for as long as one likes: see `make chaos`. Each round is a run of its own; while
 //! its bots are at work a few things go wrong, and at its end it is held against the target's own count.
 
+use crate::blind::hold_against_the_target;
 use crate::cluster::{Namespace, reason};
-use crate::counts::hold_against_the_target;
-use crate::machine::{Cut, Stopped, evict, kill_if_alive, leader, operators, runner};
+use crate::machine::{Cut, Killed, Stopped, evict, kill_if_alive, leader, operators, runner};
 use crate::outages::pass;
 use crate::{army, until_requests};
 use rand_chacha::ChaCha8Rng;
@@ -29,6 +29,7 @@ enum Fault {
     OperatorsKilled,
     RunnerAndLeaderKilled,
     ApiServerStopped,
+    ApiServerKilled,
     EtcdStopped,
     ControllersStopped,
     KubeletStopped,
@@ -43,12 +44,13 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::RunnerKilled,
         Self::LeaderKilled,
         Self::OperatorsKilled,
         Self::RunnerAndLeaderKilled,
         Self::ApiServerStopped,
+        Self::ApiServerKilled,
         Self::EtcdStopped,
         Self::ControllersStopped,
         Self::KubeletStopped,
@@ -166,6 +168,12 @@ impl Round {
                 format!("killed at once: {}", killed.join(", "))
             }
             Fault::ApiServerStopped => stand_still("kube-apiserver", until),
+            Fault::ApiServerKilled => {
+                let killed = Killed::part("kube-apiserver");
+                pass(until);
+                drop(killed);
+                format!("kube-apiserver killed, and started after {} s", until.as_secs())
+            }
             Fault::EtcdStopped => stand_still("etcd", until),
             Fault::ControllersStopped => stand_still("kube-controller-manager", until),
             Fault::KubeletStopped => stand_still("kubelet", until),

@@ -1,13 +1,21 @@
 //! Below Kubernetes: the processes of pods and of the cluster, and its network.
 
+use crate::blind::{self, now_ms};
 use crate::cluster::{Namespace, kubectl, root};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const NODE: &str = "node1";
+/// The namespace of the operators.
+const OPERATORS: &str = "botarmy";
+/// Parts without which no checkpoint is written.
+const KEEPERS: [&str; 2] = ["kube-apiserver", "etcd"];
+/// How long a part that is started again may take until it serves.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The folder of the cluster's own state.
 pub(crate) fn run_folder() -> String {
@@ -49,6 +57,9 @@ pub(crate) fn kill_if_alive(namespace: &str, name: &str) -> Option<String> {
     let id = id.strip_prefix("containerd://").expect("of containerd");
     let file = format!("{}/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/init.pid", run_folder());
     let pid = std::fs::read_to_string(&file).ok()?;
+    if namespace == OPERATORS && name == leader() {
+        blind::leader_dies();
+    }
     signal(pid.trim(), "-KILL");
     pod["metadata"]["uid"].as_str().map(str::to_owned)
 }
@@ -56,17 +67,28 @@ pub(crate) fn kill_if_alive(namespace: &str, name: &str) -> Option<String> {
 /// The pods of the operator.
 pub(crate) fn operators() -> Vec<String> {
     let which = "app.kubernetes.io/component=operator";
-    let output = kubectl(&["--namespace", "botarmy", "get", "pods", "-l", which, "-o", "json"], None);
+    let output = kubectl(&["--namespace", OPERATORS, "get", "pods", "-l", which, "-o", "json"], None);
     let pods: Value = serde_json::from_slice(&output.stdout).expect("pods");
     let pods = pods["items"].as_array().expect("pods").iter();
     let alive = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
     alive.map(|pod| pod["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
 }
 
+fn read_lease() -> Value {
+    let output = kubectl(&["--namespace", OPERATORS, "get", "lease", "botarmy-operator", "-o", "json"], None);
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// Since when the operator leads that leads now, in milliseconds since 1970.
+pub(crate) fn led_since() -> u64 {
+    let lease = read_lease();
+    let time = lease["spec"]["acquireTime"].as_str().expect("a time").parse::<jiff::Timestamp>();
+    u64::try_from(time.expect("a time").as_millisecond()).expect("after 1970")
+}
+
 /// Who holds the Lease, and how often it has changed hands.
 pub(crate) fn lease() -> (String, u64) {
-    let output = kubectl(&["--namespace", "botarmy", "get", "lease", "botarmy-operator", "-o", "json"], None);
-    let lease: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let lease = read_lease();
     let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
     (holder, lease["spec"]["leaseTransitions"].as_u64().unwrap_or_default())
 }
@@ -112,39 +134,92 @@ impl Drop for Cordoned {
     }
 }
 
+/// A part of the cluster that does not do its work: since when, and how often the Lease had changed hands before.
+struct Away {
+    part: String,
+    since_ms: u64,
+    transitions: u64,
+}
+
+impl Away {
+    /// Sends the part's process a signal.
+    fn by(part: &str, how: &str) -> (Self, String) {
+        let transitions = if KEEPERS.contains(&part) { lease().1 } else { 0 };
+        let pid = std::fs::read_to_string(format!("{}/pid/{part}", run_folder())).expect(part);
+        let away = Self { part: part.to_owned(), since_ms: now_ms(), transitions };
+        signal(pid.trim(), how);
+        (away, pid.trim().to_owned())
+    }
+
+    /// It does its work again.
+    fn is_back(&self) {
+        if KEEPERS.contains(&&*self.part) {
+            blind::nothing_was_written(self.since_ms, self.transitions);
+        }
+    }
+}
+
 /// A process of the cluster that stands still for as long as this lives.
-pub(crate) struct Stopped(String);
+pub(crate) struct Stopped(Away, String);
 
 impl Stopped {
     pub(crate) fn part(part: &str) -> Self {
-        let pid = std::fs::read_to_string(format!("{}/pid/{part}", run_folder())).expect(part);
-        let pid = pid.trim().to_owned();
-        signal(&pid, "-STOP");
-        Self(pid)
+        let (away, pid) = Away::by(part, "-STOP");
+        Self(away, pid)
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        signal(&self.0, "-CONT");
+        signal(&self.1, "-CONT");
+        self.0.is_back();
+    }
+}
+
+/// A process of the cluster that is killed, so that nobody is there whom one could connect to, and started anew when this
+/// ends.
+pub(crate) struct Killed(Away);
+
+impl Killed {
+    pub(crate) fn part(part: &str) -> Self {
+        Self(Away::by(part, "-KILL").0)
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let started = Command::new(root().join("tests/cluster/start")).arg(&self.0.part).status();
+        assert!(started.is_ok_and(|status| status.success()), "{} does not start", self.0.part);
+        let deadline = Instant::now() + STARTS_WITHIN;
+        while !kubectl(&["get", "--raw", "/readyz"], None).status.success() {
+            assert!(Instant::now() < deadline, "{} does not serve again", self.0.part);
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
+        self.0.is_back();
     }
 }
 
 /// Packets that a pod sends to the coordinator are lost for as long as this lives.
-pub(crate) struct Cut(String);
+pub(crate) struct Cut {
+    address: String,
+    uid: String,
+    since_ms: u64,
+}
 
 impl Cut {
     pub(crate) fn off(namespace: &Namespace, pod_name: &str) -> Self {
         let pod = pod(namespace.name(), pod_name);
-        let address = pod["status"]["podIP"].as_str().expect("an address").to_owned();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let (address, uid) = (text(&pod["status"]["podIP"]), text(&pod["metadata"]["uid"]));
         rule("-I", &address);
-        Self(address)
+        Self { address, uid, since_ms: now_ms() }
     }
 }
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        rule("-D", &self.0);
+        rule("-D", &self.address);
+        blind::not_heard(self.since_ms, &self.uid);
     }
 }
 

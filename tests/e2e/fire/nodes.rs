@@ -1,7 +1,8 @@
 //! Nodes that die, are emptied, or have too little memory.
 
+use crate::blind::hold_against_the_target;
 use crate::cluster::{Namespace, reason};
-use crate::counts::hold_against_the_target;
+use crate::counts::get;
 use crate::machine::{Cordoned, Stopped, evict, kill_container, runner};
 use crate::{army, until_requests};
 use serde_json::{Value, json};
@@ -86,8 +87,8 @@ fn a_runner_needs_more_memory_than_it_may_have() {
     let namespace = Namespace::new("memory");
     namespace.open_shop();
     // Four bots are at work; all the others stand and wait, and there will be too many of them.
-    let get = json!({"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.POD }}"}}});
-    let tree = json!({"if": {"when": "bot.id <= 4", "then": get, "else": {"wait": "10m"}}});
+    let tree =
+        json!({"if": {"when": "bot.id <= 4", "then": get("memory", "catalogue"), "else": {"wait": "10m"}}});
     let container = json!({"name": "runner", "resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "48Mi"}}});
     let fields = json!({
         "trees": {"T": tree}, "duration": "90s", "template": {"spec": {"containers": [container]}},

@@ -1,8 +1,8 @@
 //! Things that stand still or cannot be reached for a while.
 
+use crate::blind::hold_against_the_target;
 use crate::cluster::Namespace;
-use crate::counts::hold_against_the_target;
-use crate::machine::{Cut, Stopped, runner};
+use crate::machine::{Cut, Killed, Stopped, runner};
 use crate::{army, until_requests};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -40,11 +40,32 @@ fn the_api_server_stands_still_for_half_a_minute() {
     ended_without_a_gap(&namespace, "api", 1800);
 }
 
+/// Nobody is there to connect to, all watches are cut, and what comes back knows nothing of what it knew before. The Lease
+/// is over meanwhile.
+#[test]
+fn the_api_server_is_killed_and_started_anew() {
+    let namespace = Namespace::new("apikilled");
+    namespace.open_shop();
+    namespace.apply(&army("killed", &json!({"iterations": 2400})));
+    until_requests(&namespace, 100);
+    {
+        let _killed = Killed::part("kube-apiserver");
+        pass(Duration::from_secs(15));
+    }
+    let status = namespace.get("botrun/killed")["status"].clone();
+    assert_eq!(status["phase"], "Running", "{status:#}");
+    // What is changed now is seen, so that the watches are there again.
+    namespace.kubectl(&["scale", "botrun/killed", "--replicas=8"]);
+    namespace.eventually("8 bots", |n| (n.get("botrun/killed")["status"]["bots"] == 8).then_some(()));
+    ended_without_a_gap(&namespace, "killed", 2400);
+}
+
 #[test]
 fn a_runner_cannot_reach_the_coordinator_for_a_minute() {
     let namespace = Namespace::new("cut");
     namespace.open_shop();
-    namespace.apply(&army("cut", &json!({"iterations": 3000})));
+    // Both come to the end of their parts within that minute, the one that is cut off with more to tell than it may at once.
+    namespace.apply(&army("cut", &json!({"iterations": 2000})));
     until_requests(&namespace, 100);
     {
         let _cut = Cut::off(&namespace, &runner(&namespace, "cut", 1));
@@ -52,7 +73,7 @@ fn a_runner_cannot_reach_the_coordinator_for_a_minute() {
     }
     let status = namespace.get("botrun/cut")["status"].clone();
     assert_eq!(status["phase"], "Running", "{status:#}");
-    ended_without_a_gap(&namespace, "cut", 3000);
+    ended_without_a_gap(&namespace, "cut", 2000);
 }
 
 /// A runner is cut off for so long that it stops by itself, and another one takes its place.

@@ -1,6 +1,7 @@
 //! Callers of the coordinator that are not the runner they say they are.
 
 use crate::army;
+use crate::blind::hold_against_the_target;
 use crate::cluster::{Namespace, kubectl, root};
 use crate::machine::run_folder;
 use base64::Engine;
@@ -112,4 +113,5 @@ fn nobody_else_can_speak_for_a_runner() {
         (&ended["status"]["outcome"], &ended["status"]["result"]["iterations"]),
         (&json!("Passed"), &json!(300))
     );
+    hold_against_the_target(&namespace, "spoken-for");
 }

@@ -50,20 +50,20 @@ impl Outbox {
     }
 
     /// What the next check-in carries.
-    fn new(&self) -> impl Iterator<Item = &Waiting> {
+    fn unsent(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.iter().filter(|delta| delta.sequence > self.applied).take(MAX_SENT)
     }
 
     /// How many deltas the next check-in has.
     pub(crate) fn pending(&self) -> usize {
-        self.new().count()
+        self.unsent().count()
     }
 
     /// A check-in that has none as JSON, with what is new, oldest first.
     pub(crate) fn body(&self, said: &CheckIn, measures: &Measures) -> serde_json::Result<Vec<u8>> {
         let text = serde_json::to_string(said)?;
         let Some((head, tail)) = text.split_once(NONE) else { return Ok(text.into_bytes()) };
-        let deltas: Vec<String> = self.new().map(|delta| {
+        let deltas: Vec<String> = self.unsent().map(|delta| {
             let Waiting { sequence, second } = delta;
             let totals = measures.json(said.index, *sequence);
             format!(

@@ -2,7 +2,7 @@
 
 use super::{Error, known_result};
 use crate::cluster::{Cluster, Where};
-use crate::names;
+use crate::{ending, names};
 use botarmy_console::output::say;
 use botarmy_console::result_file::FormatArg;
 use botarmy_report::{Exit, render};
@@ -19,6 +19,12 @@ pub(super) struct Args {
 
 pub(super) async fn result(args: &Args, place: &Where) -> Result<Exit, Error> {
     let cluster = Cluster::find(place).await?;
-    let result = known_result(&cluster, &cluster.run(&args.name).await?)?;
-    Ok(say(&render(&result, args.output.into()).trim_end()))
+    let run = cluster.run(&args.name).await?;
+    let result = known_result(&cluster, &run)?;
+    let rendered = render(&result, args.output.into());
+    let skew = run.status.as_ref().and_then(ending::start_skew);
+    Ok(match skew.filter(|_| args.output == FormatArg::Text) {
+        Some(skew) => say(&format_args!("{}\n\n{skew}", rendered.trim_end())),
+        None => say(&rendered.trim_end()),
+    })
 }

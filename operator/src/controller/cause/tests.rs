@@ -77,6 +77,14 @@ fn each_state_of_a_pod_has_its_reason() {
             ended("Error", 2, "cannot be run\n"),
             "CrashLoop: pod r-0: container runner: exit code 2: cannot be run",
         ),
+        (
+            ended("Error", 5, "no coordinator"),
+            "CoordinatorUnreachable: pod r-0: container runner: exit code 5: no coordinator",
+        ),
+        (
+            ended("Error", 7, "no orders, but refusals"),
+            "CheckInRefused: pod r-0: container runner: exit code 7: no orders, but refusals",
+        ),
         (ended("Error", 1, ""), "CrashLoop: pod r-0: container runner: exit code 1: Error"),
         (ended("OOMKilled", 137, ""), "OOMKilled: pod r-0: container runner: exit code 137: OOMKilled"),
         (sidecar, "OOMKilled: pod r-0: container runner: exit code 137: OOMKilled"),
@@ -177,6 +185,11 @@ fn a_job_that_was_given_up_says_why() {
         message.len() <= MAX_MESSAGE && message.ends_with("x…; MaxFailedIndexesExceeded: too many"),
         "{message}"
     );
+    // It says so at once, while its other pods are yet to end.
+    failed["status"]["conditions"][0]["type"] = "FailureTarget".into();
+    let ending = evidence(&failed, &[], &[]);
+    assert_eq!(of_failure(&ending), Some(alone));
+    assert!(!has_ended(ending.job.as_ref().unwrap()));
 }
 
 #[test]

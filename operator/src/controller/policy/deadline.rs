@@ -6,17 +6,19 @@ use std::time::Duration;
 
 /// Whether a run has waited for its runners for longer than `limit`.
 ///
-/// It waits from the start of its Job, which is a later one after each suspension; from its own
-/// creation while there is no Job; not at all while the Job is suspended, because then somebody
-/// else (a queue) decides when it begins.
+/// It waits from the start of its Job, which is a later one after each suspension; while there is no Job, from when it
+/// was let in, and not at all before; nor while the Job is suspended, because then somebody else (a queue) decides when
+/// it begins. What was before `from` does not count: nobody could hear its runners, or they had to wait for something.
 pub(in crate::controller) fn start_is_late(
     job: Option<&Job>,
-    created: Option<Timestamp>,
+    let_in: Option<Timestamp>,
+    from: Timestamp,
     now: Timestamp,
     limit: Duration,
 ) -> bool {
     let made = job.and_then(|j| j.metadata.creation_timestamp.as_ref()).map(|t| t.0);
-    is_older(job, started(job).or(made).or(created), now, limit)
+    let since = started(job).or(made).or(let_in);
+    is_older(job, since.map(|since| since.max(from)), now, limit)
 }
 
 /// How long a run is at work already.
@@ -67,19 +69,25 @@ mod tests {
         let started = json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}}, "status": {"startTime": at("30")}});
         let suspended =
             json!({"metadata": {"creationTimestamp": at("10")}, "spec": {"template": {}, "suspend": true}});
-        for (what, job, created, now, over) in [
-            ("nothing is known", &none, None, "59", false),
-            ("no Job, in time", &none, Some("00"), "20", false),
-            ("no Job, late", &none, Some("00"), "21", true),
-            ("a Job, in time", &made, Some("00"), "30", false),
-            ("a Job, late", &made, Some("00"), "31", true),
-            ("resumed, in time", &started, Some("00"), "50", false),
-            ("resumed, late", &started, Some("00"), "51", true),
-            ("suspended", &suspended, Some("00"), "59", false),
-            ("the clock was put back", &made, Some("00"), "00", false),
+        for (what, job, let_in, from, now, over) in [
+            ("it was not let in", &none, None, "00", "59", false),
+            ("no Job, in time", &none, Some("10"), "00", "30", false),
+            ("no Job, late", &none, Some("10"), "00", "31", true),
+            ("a Job, in time", &made, None, "00", "30", false),
+            ("a Job, late", &made, None, "00", "31", true),
+            ("a Job that was made long after it was let in", &made, Some("00"), "00", "30", false),
+            ("resumed, in time", &started, None, "00", "50", false),
+            ("resumed, late", &started, None, "00", "51", true),
+            ("suspended", &suspended, None, "00", "59", false),
+            ("no Job, and nobody was there to make it", &none, Some("10"), "25", "45", false),
+            ("no Job, though somebody was there by then", &none, Some("10"), "25", "46", true),
+            ("a Job, and nobody could hear its runners", &started, None, "35", "55", false),
+            ("a Job whose runners could be heard by then", &started, None, "35", "56", true),
+            ("the clock was put back", &made, None, "00", "00", false),
         ] {
             let job: Option<Job> = serde_json::from_value(job.clone()).unwrap();
-            let found = start_is_late(job.as_ref(), created.map(at), at(now), Duration::from_secs(20));
+            let limit = Duration::from_secs(20);
+            let found = start_is_late(job.as_ref(), let_in.map(at), at(from), at(now), limit);
             assert_eq!(found, over, "{what}");
         }
     }

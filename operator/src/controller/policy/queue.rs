@@ -18,6 +18,8 @@ pub(in crate::controller) struct Place {
     pub(in crate::controller) created: Option<Timestamp>,
     /// It has pods, or is about to.
     pub(in crate::controller) at_work: bool,
+    /// It is over or was deleted, and its pods may load the target still. In its namespace it counts no more.
+    pub(in crate::controller) leaves: bool,
 }
 
 /// Why a run waits.
@@ -43,7 +45,7 @@ pub(in crate::controller) fn waits(
         places.iter().partition(|place| place.at_work);
     waiting.sort_by_key(|place| order(place));
     let mut at_work: HashMap<&str, u32> = HashMap::new();
-    for place in &before {
+    for place in before.iter().filter(|place| !place.leaves) {
         *at_work.entry(&place.namespace).or_default() += 1;
     }
     let mut targets: HashMap<&str, Vec<&Place>> = HashMap::new();
@@ -112,7 +114,18 @@ mod tests {
             policy: if shared { TargetPolicy::Shared } else { TargetPolicy::Exclusive },
             created: format!("2030-01-01T00:00:{second:02}Z").parse().ok(),
             at_work,
+            leaves: false,
         }
+    }
+
+    #[test]
+    fn one_that_leaves_keeps_others_from_its_target_and_not_from_its_namespace() {
+        let gone = Place { leaves: true, ..place("gone", 1, false, true) };
+        let same = place("same", 2, false, false);
+        let other = Place { target: Some("u:80".into()), ..place("other", 3, false, false) };
+        let places = [gone.clone(), same, other];
+        let waits = waits(&places, |_| Some(1));
+        assert_eq!(waits.into_iter().collect::<Vec<_>>(), [("same", Wait::Target(&gone))]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::armies::Army;
-use crate::metrics::{CheckedIn, Kept, Reconciled};
+use crate::metrics::{CheckedIn, Kept, Reconciled, Reconciling, Waiting};
 use botarmy_protocol::{CheckIn, RunRef, Stage, Together, VERSION};
 use botarmy_report::{
     Delta, FailureClass, MAX_NATIVE_BUCKETS, Observed, Outcome, Recorder, RowInfo, RunOutcome, Slice, Totals,
@@ -84,7 +84,12 @@ fn assert_told(text: &str, lines: &[&str]) {
 #[test]
 fn what_the_operator_does_is_counted_from_zero_on() {
     let metrics = Arc::new(Metrics::default());
-    metrics.reconciled(Duration::from_millis(3), Reconciled::Api);
+    metrics.reconciled(Reconciling::Run, Duration::from_millis(3), Reconciled::Api);
+    metrics.reconciled(Reconciling::Schedule, Duration::from_millis(7), Reconciled::Ok);
+    metrics.queue_failed(Reconciling::Schedule);
+    metrics.back_off(Reconciling::Schedule, 2);
+    metrics.waiting([Waiting::Pods, Waiting::Target].into_iter());
+    metrics.waiting([Waiting::Target, Waiting::Target].into_iter());
     metrics.checked_in(Duration::from_micros(100), Some(300), CheckedIn::Accepted);
     metrics.checked_in(Duration::from_micros(100), Some(9_999_999), CheckedIn::TooLarge);
     metrics.kept(Duration::from_millis(20), 5_000, Kept::Ok);
@@ -97,9 +102,17 @@ fn what_the_operator_does_is_counted_from_zero_on() {
     assert_told(
         &told,
         &[
-            "botarmy_operator_reconciles_total{result=\"ok\"} 0",
-            "botarmy_operator_reconciles_total{result=\"api\"} 1",
-            "botarmy_operator_reconcile_duration_seconds_sum 0.003000",
+            "botarmy_operator_reconciles_total{kind=\"BotRun\",result=\"ok\"} 0",
+            "botarmy_operator_reconciles_total{kind=\"BotRun\",result=\"api\"} 1",
+            "botarmy_operator_reconciles_total{kind=\"BotRunSchedule\",result=\"ok\"} 1",
+            "botarmy_operator_reconcile_duration_seconds_sum{kind=\"BotRun\"} 0.003000",
+            "botarmy_operator_reconcile_duration_seconds_sum{kind=\"BotRunSchedule\"} 0.007000",
+            "botarmy_operator_queue_errors_total{kind=\"BotRun\"} 0",
+            "botarmy_operator_queue_errors_total{kind=\"BotRunSchedule\"} 1",
+            "botarmy_operator_runs_backing_off 0",
+            "botarmy_operator_schedules_backing_off 2",
+            "botarmy_operator_runs_waiting{reason=\"target\"} 2",
+            "botarmy_operator_runs_waiting{reason=\"pods\"} 0",
             "botarmy_operator_check_ins_total{result=\"accepted\"} 1",
             "botarmy_operator_check_ins_total{result=\"too_large\"} 1",
             "botarmy_operator_check_in_duration_seconds_count 2",

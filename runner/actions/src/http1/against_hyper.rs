@@ -1,7 +1,7 @@
 //! The same bytes, read by us and by hyper: both must see the same answer, or both none.
 
 use super::exchange::{Buffers, Error, Exchange, Wanted};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use std::io;
@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream that gives these bytes in pieces, once it was written to, then ends.
 struct Script {
+    /// So many bytes more are taken.
+    takes: usize,
     bytes: Vec<u8>,
     at: usize,
     piece: usize,
@@ -19,8 +21,8 @@ struct Script {
 }
 
 impl Script {
-    fn new(bytes: &[u8], piece: usize) -> Self {
-        Self { bytes: bytes.to_vec(), at: 0, piece, written: false, waker: None }
+    fn new(bytes: &[u8], piece: usize, takes: usize) -> Self {
+        Self { takes, bytes: bytes.to_vec(), at: 0, piece, written: false, waker: None }
     }
 }
 
@@ -47,7 +49,10 @@ impl AsyncWrite for Script {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-        Poll::Ready(Ok(bytes.len()))
+        let taken = self.takes.min(bytes.len());
+        self.takes -= taken;
+        // Nobody is ever woken to write more.
+        if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -62,33 +67,54 @@ impl AsyncWrite for Script {
 /// The status and the body, if the answer is whole and right.
 type Seen = Option<(u16, Vec<u8>)>;
 
-async fn ours(bytes: &[u8], piece: usize, to_head: bool) -> Result<(u16, Vec<u8>), Error> {
-    let (mut stream, buffers) = (Script::new(bytes, piece), Buffers::default());
+/// How an answer comes: in pieces of so many bytes, to this method, with a request of which so much of the
+/// body, in bytes, is not taken.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    piece: usize,
+    method: &'static str,
+    body: usize,
+    takes: usize,
+}
+
+impl How {
+    /// To a request without a body.
+    fn to(method: &'static str, piece: usize) -> Self {
+        Self { piece, method, body: 0, takes: usize::MAX }
+    }
+
+    fn script(self, bytes: &[u8]) -> Script {
+        Script::new(bytes, self.piece, self.takes)
+    }
+}
+
+async fn ours(bytes: &[u8], how: How) -> Result<(u16, Vec<u8>), Error> {
+    let (mut stream, buffers) = (how.script(bytes), Buffers::default());
+    let head = format!("{} / HTTP/1.1\r\ncontent-length: {}\r\n\r\n", how.method, how.body);
+    let request = [head.as_bytes(), &vec![b'x'; how.body]].concat();
     let mut exchange = Exchange::new(&mut stream, &buffers);
-    exchange.send(b"GET / HTTP/1.1\r\n\r\n", 18, || ()).await?;
-    let head = exchange.head(to_head).await?;
+    exchange.send(request.into(), head.len(), &|| ()).await;
+    let head = exchange.head(how.method == "HEAD").await?;
     let answered = exchange.body(head, Wanted::All(1 << 20)).await?;
     Ok((head.status, answered.body.map(|b| b.bytes.clone()).unwrap_or_default()))
 }
 
-async fn hypers(bytes: &[u8], piece: usize, to_head: bool) -> Option<(u16, Vec<u8>)> {
-    let stream = TokioIo::new(Script::new(bytes, piece));
+async fn hypers(bytes: &[u8], how: How) -> Option<(u16, Vec<u8>)> {
+    let stream = TokioIo::new(how.script(bytes));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.ok()?;
     tokio::task::spawn_local(connection);
-    let method = if to_head { "HEAD" } else { "GET" };
-    let request = http::Request::builder().method(method).uri("/").body(Empty::<bytes::Bytes>::new()).ok()?;
+    let body = Full::new(bytes::Bytes::from(vec![b'x'; how.body]));
+    let request = http::Request::builder().method(how.method).uri("/").body(body).ok()?;
     let response = sender.send_request(request).await.ok()?;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.ok()?.to_bytes();
     Some((status, body.to_vec()))
 }
 
-fn both(bytes: &[u8], piece: usize, to_head: bool) -> (Seen, Seen) {
+fn both(bytes: &[u8], how: How) -> (Seen, Seen) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        (ours(bytes, piece, to_head).await.ok(), hypers(bytes, piece, to_head).await)
-    })
+    local.block_on(&runtime, async { (ours(bytes, how).await.ok(), hypers(bytes, how).await) })
 }
 
 /// What hyper takes and we do not, and the other way round, for a reason.
@@ -154,7 +180,7 @@ proptest! {
 
     #[test]
     fn answers_are_read_alike(bytes in answer(), piece in 1..40_usize, to_head in any::<bool>()) {
-        let (ours, hypers) = both(&bytes, piece, to_head);
+        let (ours, hypers) = both(&bytes, How::to(if to_head { "HEAD" } else { "GET" }, piece));
         prop_assert!(ours == hypers || is_meant(&bytes, &ours, &hypers), "{:?}\n{ours:?}\n{hypers:?}", String::from_utf8_lossy(&bytes));
     }
 
@@ -173,8 +199,21 @@ proptest! {
                 _ => bytes.insert(place.min(bytes.len()), byte),
             }
         }
-        let (ours, hypers) = both(&bytes, piece, false);
+        let (ours, hypers) = both(&bytes, How::to("GET", piece));
         prop_assert!(ours == hypers || is_meant(&bytes, &ours, &hypers), "{:?}\n{ours:?}\n{hypers:?}", String::from_utf8_lossy(&bytes));
+    }
+
+    /// The target answers when it has taken a part of the request, and takes no more of it.
+    #[test]
+    fn early_answers_are_read_alike(
+        bytes in answer(),
+        piece in 1..40_usize,
+        body in 1..2_000_usize,
+        takes in 1..2_200_usize,
+    ) {
+        let how = How { piece, method: "POST", body, takes };
+        let (ours, hypers) = both(&bytes, how);
+        prop_assert!(ours == hypers || is_meant(&bytes, &ours, &hypers), "{how:?} {:?}\n{ours:?}\n{hypers:?}", String::from_utf8_lossy(&bytes));
     }
 }
 
@@ -187,7 +226,14 @@ fn the_usual_answers_are_read_by_both() {
     ] {
         for piece in [1, 7, 1000] {
             let expected = Some((200, b"hello".to_vec()));
-            assert_eq!(both(text.as_bytes(), piece, false), (expected.clone(), expected), "{text}");
+            let early = How { piece, method: "POST", body: 100_000, takes: 1 };
+            for how in [How::to("GET", piece), early] {
+                assert_eq!(
+                    both(text.as_bytes(), how),
+                    (expected.clone(), expected.clone()),
+                    "{how:?} {text}"
+                );
+            }
         }
     }
 }

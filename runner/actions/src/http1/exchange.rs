@@ -2,13 +2,14 @@
 
 use super::chunked::{self, Decoder};
 use super::response::{self, Body, Head, MAX_HEAD};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// How much is asked of a connection at once.
 const READ_SIZE: usize = 16 << 10;
@@ -104,45 +105,71 @@ pub(crate) struct Exchange<'s, S> {
     buffers: &'s Buffers,
     /// What has been read and not looked at yet. Without room until the first bytes are there.
     input: Lent,
+    request: Sending<'s>,
+    /// The answer began before all of the request had left.
+    is_early: bool,
+}
+
+/// A request, as far as it has not left. Usually it leaves at once: what does not goes on while the answer is
+/// waited for, since a target may answer before it has taken a body, and take no more of it.
+struct Sending<'s> {
+    bytes: Cow<'s, [u8]>,
+    written: usize,
+    /// Is called when so many bytes have left: the target has got the request then.
+    left: Option<(usize, &'s dyn Fn())>,
+    /// Why no more of it leaves.
+    broken: Option<io::Error>,
 }
 
 impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
     pub(crate) fn new(stream: &'s mut S, buffers: &'s Buffers) -> Self {
-        Self { stream, buffers, input: Lent { buffers: buffers.clone(), bytes: Vec::new() } }
+        let request = Sending { bytes: Cow::Borrowed(&[]), written: 0, left: None, broken: None };
+        let input = Lent { buffers: buffers.clone(), bytes: Vec::new() };
+        Self { stream, buffers, input, request, is_early: false }
     }
 
-    /// Sends a request. `left` is called once, when its first `head` bytes have left: the target has
-    /// got it then, whatever becomes of it here.
-    pub(crate) async fn send(
-        &mut self,
-        request: &[u8],
-        head: usize,
-        left: impl FnOnce(),
-    ) -> Result<(), Error> {
-        let (mut written, mut left) = (0, Some(left));
-        while written < request.len() {
-            written += self.stream.write(&request[written..]).await?;
-            if written >= head
-                && let Some(left) = left.take()
-            {
-                left();
-            }
+    /// Sends as much of a request as leaves at once. `left` is called once, when its first `head` bytes have
+    /// left: the target has got it then, whatever becomes of it here.
+    pub(crate) async fn send(&mut self, request: Cow<'s, [u8]>, head: usize, left: &'s dyn Fn()) {
+        self.request = Sending { bytes: request, written: 0, left: Some((head, left)), broken: None };
+        poll_fn(|context| {
+            self.go_on_sending(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Sends more of what has not left, if there is such. When that breaks, the answer may be there all the same.
+    fn go_on_sending(&mut self, context: &mut Context<'_>) {
+        if self.request.is_over() {
+            return;
         }
-        // Only TLS holds anything back.
-        Ok(self.stream.flush().await?)
+        match self.request.poll_send(self.stream, context) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.request.broken = Some(error),
+        }
+        // Another bot can use it while this one waits for its answer.
+        if let Cow::Owned(bytes) = std::mem::take(&mut self.request.bytes) {
+            self.buffers.give_back(bytes);
+        }
     }
 
     /// Waits for the head of the answer. `to_head` says that the request was a HEAD.
     pub(crate) async fn head(&mut self, to_head: bool) -> Result<Head, Error> {
         let mut looked_at = 0;
         loop {
-            self.read_more().await?;
+            if let Err(error) = self.read_more().await {
+                // What kept the request from leaving is why there is no answer.
+                return Err(self.request.broken.take().map_or(error, Error::Io));
+            }
             let bytes = &self.input.bytes;
             // A head that comes in drops is looked at again only when a line of it is whole.
             let is_worth_it =
                 looked_at == 0 || bytes.len() >= MAX_HEAD || bytes[looked_at..].contains(&b'\n');
             if is_worth_it && let Some((head, length)) = response::read(bytes, to_head)? {
                 self.input.bytes.drain(..length);
+                self.is_early = !self.request.has_left();
                 return Ok(head);
             }
             looked_at = self.input.bytes.len();
@@ -170,8 +197,12 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
         };
         match (fits, wanted) {
             (false, Wanted::All(most)) => Err(Error::TooLarge(most)),
-            // What comes after the end of an answer belongs to none: the connection is not to be trusted.
-            _ => Ok(Answered { body: kept, reusable: head.keep_alive && self.input.bytes.is_empty() }),
+            // What comes after the end of an answer belongs to none: the connection is not to be trusted. Nor is
+            // one on which a target may still wait for the rest of a request.
+            _ => {
+                let reusable = head.keep_alive && self.input.bytes.is_empty() && !self.is_early;
+                Ok(Answered { body: kept, reusable })
+            }
         }
     }
 
@@ -220,13 +251,47 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
     }
 
     async fn read_more(&mut self) -> Result<(), Error> {
-        match poll_fn(|context| self.poll_read(context)).await {
+        let read = poll_fn(|context| {
+            self.go_on_sending(context);
+            self.poll_read(context)
+        });
+        match read.await {
             Ok(0) => Err(Error::Closed),
             Ok(_) => Ok(()),
             // Only TLS tells an end that was not announced from one that was.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::Cut),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Sending<'_> {
+    /// Nothing more of it leaves. What has left is empty here.
+    fn is_over(&self) -> bool {
+        self.bytes.is_empty() || self.broken.is_some()
+    }
+
+    fn has_left(&self) -> bool {
+        self.bytes.is_empty() && self.broken.is_none()
+    }
+
+    fn poll_send(
+        &mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let written = ready!(Pin::new(&mut *stream).poll_write(context, &self.bytes[self.written..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+            if let Some((_, left)) = self.left.take_if(|(head, _)| self.written >= *head) {
+                left();
+            }
+        }
+        // Only TLS holds anything back.
+        Pin::new(stream).poll_flush(context)
     }
 }
 
@@ -251,6 +316,8 @@ impl<S: AsyncRead + Unpin> Exchange<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
 
     /// More than the buffers between us and the target hold.
     const LARGE: usize = 4 << 20;
@@ -322,5 +389,81 @@ mod tests {
             assert!(matches!(answered, Err(Error::TooLarge(3_000))), "{answered:?}");
             assert!(whole || written <= 2 * PIPE, "{written} bytes were taken all the same");
         }
+    }
+
+    const HEAD: &[u8] = b"PUT / HTTP/1.1\r\n\r\n";
+    const REFUSED: &[u8] = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!";
+
+    /// What comes of a request with a large body, at a target that does this and then nothing more.
+    async fn asked<F: Future<Output = Option<DuplexStream>>>(
+        target: impl FnOnce(DuplexStream) -> F,
+    ) -> Result<(u16, Answered), Error> {
+        let (mut ours, theirs) = tokio::io::duplex(PIPE);
+        let (buffers, sent) = (Buffers::default(), Cell::new(0));
+        let count = || sent.set(sent.get() + 1);
+        let asks = async {
+            let request = [HEAD, &vec![b'x'; LARGE]].concat();
+            let mut exchange = Exchange::new(&mut ours, &buffers);
+            exchange.send(Cow::Owned(request), HEAD.len(), &count).await;
+            let head = exchange.head(false).await?;
+            Ok((head.status, exchange.body(head, Wanted::All(LARGE)).await?))
+        };
+        let answers = async {
+            let _held = target(theirs).await;
+            std::future::pending::<()>().await;
+        };
+        let answered = tokio::select! {
+            answered = asks => answered,
+            () = answers => panic!("it is not over"),
+        };
+        assert_eq!(sent.get(), 1, "its head has left once");
+        answered
+    }
+
+    /// Reads so many bytes of a request, says this, and goes on to hold the connection.
+    async fn says(mut theirs: DuplexStream, after: usize, what: &[u8]) -> DuplexStream {
+        theirs.read_exact(&mut vec![0; after]).await.expect("a request");
+        theirs.write_all(what).await.expect("room for an answer");
+        theirs
+    }
+
+    fn said(answered: Result<(u16, Answered), Error>) -> (u16, usize, bool) {
+        let (status, answered) = answered.expect("an answer");
+        (status, answered.body.map_or(0, |body| body.bytes.len()), answered.reusable)
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_before_the_body_is_taken_is_read() {
+        let reads_no_more = asked(async |theirs| Some(says(theirs, HEAD.len(), REFUSED).await));
+        assert_eq!(said(reads_no_more.await), (413, 3, false));
+        let closes = asked(async |theirs| {
+            drop(says(theirs, HEAD.len(), REFUSED).await);
+            None
+        });
+        assert_eq!(said(closes.await), (413, 3, false));
+        let sends_back = asked(async |theirs| {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+            let theirs = says(theirs, HEAD.len(), head.as_bytes()).await;
+            let (mut reads, mut writes) = tokio::io::split(theirs);
+            tokio::io::copy(&mut reads, &mut writes).await.expect("all of it");
+            None
+        });
+        assert_eq!(said(sends_back.await), (200, LARGE, false));
+        // One that says it may be sent, and takes all of it, has not answered early.
+        let goes_on = asked(async |theirs| {
+            let theirs = says(theirs, HEAD.len(), b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            Some(says(theirs, LARGE, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await)
+        });
+        assert_eq!(said(goes_on.await), (201, 0, true));
+    }
+
+    #[tokio::test]
+    async fn a_target_that_closes_without_an_answer_is_told_by_what_kept_the_request() {
+        let closes = asked(async |theirs| {
+            drop(says(theirs, HEAD.len(), b"").await);
+            None
+        });
+        let error = closes.await.expect_err("no answer");
+        assert!(matches!(&error, Error::Io(e) if e.kind() == io::ErrorKind::BrokenPipe), "{error:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Row, RowKey, Totals};
 use crate::series::Series;
+use std::collections::BTreeSet;
 
 /// What a figure is about: all that is given must fit. Nothing given: all measured rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,25 +20,53 @@ pub struct Selector {
 impl Totals {
     /// The sum of what is meant; empty if nothing is.
     pub fn select_by(&self, selector: &Selector) -> Series {
-        let rows = self.rows.iter().map(|(key, row)| (RowKey::of(key), row));
-        let around: Vec<_> = rows.filter(|(key, _)| selector.is_around(key)).collect();
         let mut sum = Series::default();
-        for (key, row) in &around {
-            let is_meant = match selector.action.as_deref() {
-                None => row.measured,
-                // A name without arguments stands for all of its rows.
-                Some(action) if around.iter().any(|(_, other)| other.base == action) => row.base == action,
-                Some(action) => key.name == action,
-            };
-            if is_meant {
-                selector.add(key, row, &mut sum);
-            }
+        for (_, key, row) in self.meant(selector) {
+            selector.add(&key, row, &mut sum);
         }
         sum
+    }
+
+    /// The keys of the rows that a figure is made of, if it cannot be told any more once they are summed with others.
+    pub fn rows_of(&self, selector: &Selector) -> BTreeSet<String> {
+        if selector.outlives_rows() {
+            return BTreeSet::new();
+        }
+        let meant = self.meant(selector).into_iter();
+        meant
+            .filter(|(_, key, _)| selector.has_stages_of(key.scenario))
+            .map(|(key, ..)| key.to_owned())
+            .collect()
+    }
+
+    /// The rows that are meant, whatever their stages.
+    fn meant(&self, selector: &Selector) -> Vec<(&str, RowKey<'_>, &Row)> {
+        let rows = self.rows.iter().map(|(key, row)| (key.as_str(), RowKey::of(key), row));
+        let mut meant: Vec<_> = rows.filter(|(_, key, _)| selector.is_around(key)).collect();
+        match selector.action.as_deref() {
+            None => meant.retain(|(.., row)| row.measured),
+            // A name without arguments stands for all of its rows.
+            Some(action) if meant.iter().any(|(.., row)| row.base == action) => {
+                meant.retain(|(.., row)| row.base == action);
+            }
+            Some(action) => meant.retain(|(_, key, _)| key.name == action),
+        }
+        meant
     }
 }
 
 impl Selector {
+    /// Whether the figure stays what it is when rows are summed: it is about all that is measured, or about stages of the
+    /// only scenario, which the sum keeps.
+    fn outlives_rows(&self) -> bool {
+        let names_none = self.action.is_none() && self.group.is_none() && self.scenario.is_none();
+        names_none && self.stages.iter().flatten().all(|(scenario, _)| scenario.is_empty())
+    }
+
+    fn has_stages_of(&self, scenario: &str) -> bool {
+        self.stages.as_ref().is_none_or(|stages| stages.iter().any(|(of, _)| of == scenario))
+    }
+
     fn is_around(&self, key: &RowKey<'_>) -> bool {
         self.group.as_deref().is_none_or(|group| key.is_in(group))
             && match self.scenario.as_deref() {

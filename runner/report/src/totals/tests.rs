@@ -196,3 +196,50 @@ fn what_is_done_once_beside_the_load_is_in_no_selection() {
         Selector { scenario: Some("(setup)".into()), action: Some("Shop.buy".into()), ..Selector::default() };
     assert_eq!(totals.select_by(&selector), series(&[7_000]), "but when it is asked for");
 }
+
+#[test]
+fn the_rows_of_a_figure_are_those_that_it_is_lost_with() {
+    let mut totals = Totals::default();
+    for (name, scenario, group, measured) in [
+        ("buy(1)", "day", "Shop", true),
+        ("buy(2)", "night", "Shop / Pay", true),
+        ("wait(1)", "day", "Shop", false),
+        ("look", "night", "", true),
+        ("(iteration)", "day", "", false),
+    ] {
+        let base = name.split('(').next().unwrap_or_default();
+        let place = RowInfo { scenario: scenario.into(), group: group.into(), ..info(name, base, measured) };
+        totals.add(&place, series(&[1])).unwrap();
+    }
+    let rows_of = |selector: &Selector| -> Vec<String> {
+        totals.rows_of(selector).iter().map(|key| RowKey::of(key).name.to_owned()).collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let stages = |scenario: &str| Some(vec![(scenario.to_owned(), 1)]);
+    let none = Selector::default();
+    for (selector, expected) in [
+        (none.clone(), vec![]),
+        (Selector { stages: stages(""), ..none.clone() }, vec![]),
+        (Selector { action: some("buy"), ..none.clone() }, vec!["buy(1)", "buy(2)"]),
+        (Selector { action: some("buy(2)"), ..none.clone() }, vec!["buy(2)"]),
+        (Selector { action: some("wait"), ..none.clone() }, vec!["wait(1)"]),
+        (Selector { group: some("Shop"), ..none.clone() }, vec!["buy(1)", "buy(2)"]),
+        (Selector { scenario: some("night"), ..none.clone() }, vec!["buy(2)", "look"]),
+        (Selector { stages: stages("day"), ..none.clone() }, vec!["buy(1)"]),
+        (
+            Selector { action: some("buy"), scenario: some("day"), stages: stages("day"), ..none },
+            vec!["buy(1)"],
+        ),
+    ] {
+        assert_eq!(rows_of(&selector), expected, "{selector:?}");
+        let spared = totals.rows_of(&selector);
+        let before = totals.select_by(&selector);
+        let mut summed = totals.clone();
+        summed.sum_up(&totals.smallest(0, &spared));
+        assert_eq!(summed.select_by(&selector), before, "{selector:?}");
+        assert_eq!(
+            summed.rows.len() - summed.rows.keys().filter(|key| is_sum(key)).count(),
+            spared.len() + 1
+        );
+    }
+}

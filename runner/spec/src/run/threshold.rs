@@ -10,6 +10,8 @@ use botarmy_tree::{Path, duration};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// The value of a threshold whose rows are not told apart any more.
+const SUMMED: &str = "unknown, as its rows were summed";
 /// Most names that a mistake lists.
 const MAX_LISTED: usize = 20;
 
@@ -30,8 +32,16 @@ impl RunThreshold {
     /// How what was measured stands to it.
     pub fn judge(&self, totals: &Totals) -> ThresholdResult {
         let judgement = self.threshold.evaluate(&totals.select_by(&self.about));
+        self.result(judgement.value, judgement.passed)
+    }
+
+    /// What is said of it when what it is about was summed with other rows: like one without samples it proves nothing.
+    pub(super) fn unknown(&self) -> ThresholdResult {
+        self.result(SUMMED.to_owned(), false)
+    }
+
+    fn result(&self, value: String, passed: bool) -> ThresholdResult {
         let ThresholdSpec { expect, action, group, scenario, stage, .. } = self.spec.clone();
-        let (value, passed) = (judgement.value, judgement.passed);
         ThresholdResult { expect, action, group, scenario, stage, value, passed }
     }
 }

@@ -87,6 +87,32 @@ impl View {
         lines.into_iter().map(|line| paint(line, width, colours)).collect()
     }
 
+    /// The same in one line, for where nothing can be drawn over.
+    pub(super) fn line(&self) -> String {
+        let (recent, over) = self.recent;
+        let mut parts = vec![
+            format!("{:>5}s", self.elapsed.as_secs()),
+            format!("{} bots", self.alive),
+            format!("{:.0} requests/s", recent.requests as f64 / over.as_secs_f64().max(0.001)),
+            format!("p50 {}", time(self.p50)),
+            format!("p95 {}", time(self.p95)),
+            format!("errors {}", errors(self.whole).1),
+        ];
+        if !self.thresholds.is_empty() {
+            let failing = self.thresholds.iter().filter(|t| !t.passed).count();
+            parts.push(format!("{failing} of {} thresholds fail", self.thresholds.len()));
+        }
+        match self.phase {
+            Phase::WarmUp(rest) => {
+                parts.extend(self.to_come());
+                parts.push(format!("{} of warm-up", whole_seconds(rest)));
+            }
+            Phase::Running => parts.extend(self.to_come()),
+            Phase::Ending => parts.push("ending".to_owned()),
+        }
+        parts.join("  ")
+    }
+
     /// The name, a bar, and how long it will take.
     fn headline(&self, width: usize, wide: bool) -> Line {
         let (name, left) = (shorten(&escape(&self.run), MAX_NAME), self.left());
@@ -117,20 +143,24 @@ impl View {
     }
 
     fn left(&self) -> String {
-        if self.phase == Phase::Ending {
-            return format!("{} gone, ending", whole_seconds(self.elapsed));
+        let gone = || format!("{} gone", whole_seconds(self.elapsed));
+        let left = self.to_come().unwrap_or_else(gone);
+        match self.phase {
+            Phase::WarmUp(rest) => format!("{left}, {} of warm-up", whole_seconds(rest)),
+            Phase::Running => left,
+            Phase::Ending => gone() + ", ending",
         }
+    }
+
+    /// What is left of it, if its end is known.
+    fn to_come(&self) -> Option<String> {
         let time = self.duration.map(|all| whole_seconds(all.saturating_sub(self.elapsed)));
         let iterations =
             self.iterations.map(|(made, all)| format!("{} of {all} iterations", all.saturating_sub(made)));
-        let left = match (time, iterations) {
-            (Some(time), Some(iterations)) => format!("{time} or {iterations} left"),
-            (Some(left), None) | (None, Some(left)) => format!("{left} left"),
-            (None, None) => format!("{} gone", whole_seconds(self.elapsed)),
-        };
-        match self.phase {
-            Phase::WarmUp(rest) => format!("{left}, {} of warm-up", whole_seconds(rest)),
-            Phase::Running | Phase::Ending => left,
+        match (time, iterations) {
+            (Some(time), Some(iterations)) => Some(format!("{time} or {iterations} left")),
+            (Some(left), None) | (None, Some(left)) => Some(format!("{left} left")),
+            (None, None) => None,
         }
     }
 
@@ -138,7 +168,6 @@ impl View {
         let (recent, over) = self.recent;
         let ms = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
         let a_second = |events: u64| rate(events, ms).unwrap_or_else(|| "-".to_owned());
-        let time = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), latency);
         let (actions, requests) = (a_second(recent.actions), a_second(recent.requests));
         let (p50, p95, alive) = (time(self.p50), time(self.p95), self.alive);
         let lately = format!("last {}s", (over + Duration::from_millis(500)).as_secs().max(1));
@@ -206,6 +235,10 @@ impl View {
         }
         lines
     }
+}
+
+fn time(us: Option<u64>) -> String {
+    us.map_or_else(|| "-".to_owned(), latency)
 }
 
 /// The share of actions that failed, which is bad news unless there is none.

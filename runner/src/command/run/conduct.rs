@@ -13,6 +13,7 @@ use botarmy_console::interrupts::Interrupts;
 use botarmy_report::{Presence, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{Part, Run};
 use botarmy_tree::Context;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,28 +64,44 @@ async fn course(run: Arc<Run>, watchers: Watchers, interrupts: &Interrupts) -> R
     };
     let mut measured = Measured::new(run.clone(), start.at, watchers);
     measured.add(&setup.totals);
-    if setup.failure.is_none() {
-        measured.load(start, interrupts).await?;
+    let mut failures: Vec<String> = setup.failure.into_iter().collect();
+    if failures.is_empty()
+        && let Err(error) = measured.load(start, interrupts).await
+    {
+        // Where nothing was done before and nothing is to be done after, nothing was started.
+        if run.setup.is_none() && run.teardown.is_none() {
+            return Err(error);
+        }
+        failures.push(format!("no bot could begin: {error}"));
     }
     let duration_ms = u64::try_from(measured.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    // Whatever came before: what setup has made is to be taken away.
-    if run.teardown.is_some() {
-        complain(&"teardown is being performed");
-    }
-    let never = std::future::pending();
-    let teardown = perform(&run, Part::Teardown, setup.context, &together, log, never).await?;
-    let teardown = teardown.unwrap_or_else(Performed::nothing);
+    let teardown = tear_down(&run, setup.context, &together, log).await;
     measured.add(&teardown.totals);
+    failures.extend(teardown.failure);
     measured.tell(true);
     let judged = run.judge(&measured.totals, measured.alive, duration_ms);
     let mut result = judged.over_time(&measured.timeline).after(&measured.warmup, run.warmup);
     if measured.aborted {
         result.outcome = RunOutcome::Aborted;
     }
-    if let Some(reason) = setup.failure.or(teardown.failure) {
-        result = result.errored(&reason);
+    if !failures.is_empty() {
+        result = result.errored(&failures.join("; "));
     }
     Ok(Conducted { result, pusher: measured.watchers.pusher })
+}
+
+/// Performs teardown, whatever came before: what setup has made is to be taken away. That it cannot even begin is
+/// a failure of it like others, which leaves what was measured as it is.
+async fn tear_down(run: &Run, context: Context, together: &Together, log: Option<Sink>) -> Performed {
+    if run.teardown.is_some() {
+        complain(&"teardown is being performed");
+    }
+    match perform(run, Part::Teardown, context, together, log, std::future::pending()).await {
+        Ok(performed) => performed.unwrap_or_else(Performed::nothing),
+        Err(error) => {
+            Performed { failure: Some(format!("teardown could not begin: {error}")), ..Performed::nothing() }
+        }
+    }
 }
 
 struct Measured {
@@ -125,7 +142,7 @@ impl Measured {
         }
     }
 
-    /// The load, to its end.
+    /// The load, to its end; an error if it could not begin.
     async fn load(&mut self, start: Start, interrupts: &Interrupts) -> Result<(), Error> {
         let army = Army::start(start).await?;
         let interrupted = self.until(interrupts.reached(1), &army, None).await.is_some();
@@ -135,7 +152,10 @@ impl Measured {
             self.until(std::future::pending::<()>(), &army, Some(ENDING_INTERVAL)).await;
         }
         self.progress.finish();
-        tokio::task::spawn_blocking(move || army.join()).await.map_err(std::io::Error::other)?;
+        if let Err(error) = tokio::task::spawn_blocking(move || army.join()).await {
+            // All that was measured is handed over.
+            tracing::error!("the workers of the load did not end in order: {error}");
+        }
         Ok(())
     }
 
@@ -170,7 +190,8 @@ impl Measured {
                 return None;
             }
             if !self.aborted
-                && let Some(expect) = self.run.aborting(&self.totals, self.started.elapsed())
+                && let Some(expect) =
+                    self.run.aborting(&self.totals, self.started.elapsed(), &BTreeSet::new())
             {
                 self.progress.end(&format!("the run ends: {expect} does not hold"));
                 self.aborted = true;

@@ -4,13 +4,17 @@
 use super::leaf::{BEFORE_AGAIN, Ran};
 use super::{End, Farewell, Life, Outcome, Recorded, Stage};
 use crate::engine::clock::Tick;
+use crate::engine::squad::Squad;
+use crate::engine::worker::Local;
 use botarmy_actions::{Bot, Step};
 use botarmy_tree::{Effect, Input, LeafId, Scope, TimerId};
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What goes on.
@@ -20,10 +24,22 @@ enum Going {
     Timer(TimerId),
 }
 
+/// How far a leaf is that was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Far {
+    /// It was not asked yet: it waits for its turn, if it needs one, or until the load goes on.
+    Entered(Option<Instant>),
+    /// It is at work, since it was first asked.
+    Works(Tick),
+    /// It is not through yet, and waits until it is asked again.
+    Rests(Tick),
+}
+
 /// Something that goes on, to be known again when it comes to its end.
 struct Begun {
     going: Going,
-    started: Tick,
+    /// How far a leaf is; it tells so itself.
+    far: Rc<Cell<Far>>,
     abort: AbortHandle,
 }
 
@@ -87,15 +103,20 @@ impl Pass {
                     bound = bound.and_then(|()| life.memory.bind(&life.squad, frame, bot));
                 }
                 Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
-                Effect::Cancel(leaf) => self.give_up(life, |going| going == Going::Leaf(leaf)),
-                Effect::Disarm(timer) => self.give_up(life, |going| going == Going::Timer(timer)),
+                Effect::Cancel(leaf) => self.give_up(life, |begun| begun.going == Going::Leaf(leaf)),
+                Effect::Disarm(timer) => self.give_up(life, |begun| begun.going == Going::Timer(timer)),
                 Effect::Arm(timer) => {
                     let time = life.squad.scenario().plan.timers()[timer.index()].duration;
+                    let squad = life.squad.clone();
                     let fire = async move {
-                        tokio::time::sleep(time).await;
+                        squad.local.clock.sleep(time).await;
                         Event::Timer(timer)
                     };
-                    self.begin(Going::Timer(timer), fire.boxed_local());
+                    self.begin(
+                        Going::Timer(timer),
+                        Rc::new(Cell::new(Far::Entered(None))),
+                        fire.boxed_local(),
+                    );
                 }
                 Effect::Ended(verdict) => return Some(End::Root(verdict)),
             }
@@ -103,51 +124,55 @@ impl Pass {
         None
     }
 
-    fn begin(&mut self, going: Going, what: LocalBoxFuture<'static, Event>) {
+    fn begin(&mut self, going: Going, far: Rc<Cell<Far>>, what: LocalBoxFuture<'static, Event>) {
         let (abort, registration) = AbortHandle::new_pair();
-        self.begun.push(Begun { going, started: Tick::now(), abort });
+        self.begun.push(Begun { going, far, abort });
         self.pending.push(Abortable::new(what, registration));
     }
 
     fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), String>) {
-        let ran = match bound {
-            Ok(()) => attempt(life, leaf, None),
-            Err(error) => std::future::ready((Tick::now(), Ran::Plain(Outcome::Error(error)))).boxed_local(),
-        };
-        let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
-        self.begin(Going::Leaf(leaf), ended.boxed_local());
+        match bound {
+            Ok(()) => {
+                let turn = life.take_turn(leaf);
+                self.ask(life, leaf, Far::Entered(turn));
+            }
+            Err(error) => {
+                let now = Tick::now();
+                let ended = Event::Leaf(leaf, now, Ran::Plain(Outcome::Error(error)));
+                let far = Rc::new(Cell::new(Far::Works(now)));
+                self.begin(Going::Leaf(leaf), far, std::future::ready(ended).boxed_local());
+            }
+        }
     }
 
-    /// A leaf that is not through yet is asked again; its time goes on.
-    fn enter_again(&mut self, life: &mut Life, leaf: LeafId, started: Tick) {
-        let ended =
-            attempt(life, leaf, Some(started)).map(move |(started, ran)| Event::Leaf(leaf, started, ran));
-        self.begin(Going::Leaf(leaf), ended.boxed_local());
-        if let Some(begun) = self.begun.last_mut() {
-            begun.started = started;
-        }
+    /// Asks a leaf, or asks one again that is not through yet; its time goes on.
+    fn ask(&mut self, life: &mut Life, leaf: LeafId, far: Far) {
+        let far = Rc::new(Cell::new(far));
+        let ran = attempt(life, leaf, far.clone());
+        let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
+        self.begin(Going::Leaf(leaf), far, ended.boxed_local());
     }
 
     /// Waits for something to come to its end.
     async fn next(&mut self, life: &mut Life) -> Result<Input, End> {
         loop {
-            if life.stop.asked() {
-                // Only what is done to the target may come to its end, as long as it is let, and within the
-                // time that the tree gives it.
-                let (squad, cancel) = (life.squad.clone(), life.stop.stage() == Stage::Cancel);
-                let is_measured = |leaf| squad.scenario().plan.leaf(leaf).measured;
-                self.give_up(life, |going| {
-                    cancel || matches!(going, Going::Leaf(leaf) if !is_measured(leaf))
-                });
+            let event = if life.stop.asked() {
+                self.give_up_what_may_not_end(life);
                 if !self.begun.iter().any(|b| matches!(b.going, Going::Leaf(_))) {
                     return Err(End::Stopped);
                 }
-            }
-            let stage = if life.stop.asked() { Stage::Cancel } else { Stage::End };
-            let event = tokio::select! {
-                biased;
-                event = self.pending.next() => event,
-                () = life.stop.reached(stage) => continue,
+                tokio::select! {
+                    biased;
+                    event = self.pending.next() => event,
+                    () = life.stop.reached(Stage::Cancel) => return Err(End::Stopped),
+                }
+            } else {
+                // The end comes first: what is held back until now would begin as soon as it is looked at.
+                tokio::select! {
+                    biased;
+                    () = life.stop.reached(Stage::End) => continue,
+                    event = self.pending.next() => event,
+                }
             };
             life.now = Tick::now();
             match event {
@@ -162,7 +187,7 @@ impl Pass {
                     if let Err(error) = life.memory.update(updates) {
                         life.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())))?;
                     }
-                    self.enter_again(life, leaf, started);
+                    self.ask(life, leaf, Far::Rests(started));
                 }
                 Some(Ok(Event::Leaf(leaf, started, ran))) => {
                     self.begun.retain(|b| b.going != Going::Leaf(leaf));
@@ -174,39 +199,76 @@ impl Pass {
         }
     }
 
-    /// Ends what goes on and is meant; leaves are recorded as cancelled.
-    fn give_up(&mut self, life: &mut Life, is_meant: impl Fn(Going) -> bool) {
+    /// In a bot that is told to end, only what is being done to the target may come to its end, as long as it is
+    /// let, and within the time that the tree gives it. What has not begun yet does not begin any more.
+    fn give_up_what_may_not_end(&mut self, life: &mut Life) {
+        let squad = life.squad.clone();
+        self.give_up(life, |begun| match begun.going {
+            Going::Leaf(leaf) => !begun.is_at_work() || !squad.scenario().plan.leaf(leaf).measured,
+            Going::Timer(_) => false,
+        });
+    }
+
+    /// Ends what goes on and is meant; leaves are recorded as cancelled, but for those that were never asked.
+    fn give_up(&mut self, life: &mut Life, is_meant: impl Fn(&Begun) -> bool) {
         life.now = Tick::now();
-        for begun in self.begun.extract_if(.., |b| is_meant(b.going)) {
+        for begun in self.begun.extract_if(.., |begun| is_meant(begun)) {
             begun.abort.abort();
-            if let Going::Leaf(leaf) = begun.going {
-                // Its end is the tree's will, not the bot's.
-                let _ = life.finish(leaf, begun.started, Ran::Cancelled);
+            match (begun.going, begun.far.get()) {
+                (Going::Leaf(leaf), Far::Works(started) | Far::Rests(started)) => {
+                    // Its end is the tree's will, not the bot's.
+                    let _ = life.finish(leaf, started, Ran::Cancelled);
+                }
+                (Going::Leaf(_), Far::Entered(Some(turn))) => life.give_turn_back(turn),
+                (Going::Leaf(_), Far::Entered(None)) | (Going::Timer(_), _) => {}
             }
         }
     }
 }
 
-/// Runs a leaf apart from the bot: it sees the bot's values as they are now. One that is asked again was
-/// first asked at this moment.
-fn attempt(life: &mut Life, leaf: LeafId, before: Option<Tick>) -> LocalBoxFuture<'static, (Tick, Ran)> {
+impl Begun {
+    fn is_at_work(&self) -> bool {
+        matches!(self.far.get(), Far::Works(_))
+    }
+}
+
+/// Waits until a leaf may be asked. A turn that comes while the load stands still is nobody's: else all who have
+/// waited would begin in the moment in which it goes on.
+async fn wait_to_begin(squad: &Squad, far: &Cell<Far>) {
+    let Local { clock, common, .. } = &*squad.local;
+    clock.goes_on().await;
+    loop {
+        match far.get() {
+            Far::Entered(Some(turn)) => tokio::time::sleep_until(turn.into()).await,
+            Far::Rests(_) => tokio::time::sleep(BEFORE_AGAIN).await,
+            Far::Entered(None) | Far::Works(_) => {}
+        }
+        if !clock.stands_still() {
+            return;
+        }
+        clock.goes_on().await;
+        if let (Far::Entered(Some(_)), Some(pacer)) = (far.get(), &common.pacer) {
+            far.set(Far::Entered(Some(pacer.turn(Instant::now()))));
+        }
+    }
+}
+
+/// Runs a leaf apart from the bot: it sees the bot's values as they are now. Tells when it was first asked, and
+/// how it came out.
+fn attempt(life: &mut Life, leaf: LeafId, far: Rc<Cell<Far>>) -> LocalBoxFuture<'static, (Tick, Ran)> {
     let (squad, connections) = (life.squad.clone(), life.connections.clone());
     let scenario = squad.scenario();
     let (context, row) = (life.memory.context.clone(), life.memory.row.clone());
     let arguments = life.memory.arguments(&scenario.plan, leaf).cloned();
     let bot = life.walk.bot();
     let draw = scenario.plan.draw(&mut life.walk, leaf);
-    let turn = squad.local.common.pacer.as_ref().filter(|_| scenario.plan.leaf(leaf).measured);
-    let turn = turn.map(|pacer| pacer.turn(Instant::now()));
     async move {
-        if let Some(turn) = turn {
-            tokio::time::sleep_until(turn.into()).await;
-        }
-        if before.is_some() {
-            tokio::time::sleep(BEFORE_AGAIN).await;
-        }
-        squad.local.clock.goes_on().await;
-        let started = before.unwrap_or_else(Tick::now);
+        wait_to_begin(&squad, &far).await;
+        let started = match far.get() {
+            Far::Entered(_) => Tick::now(),
+            Far::Works(started) | Far::Rests(started) => started,
+        };
+        far.set(Far::Works(started));
         let run = async {
             let scope = Scope {
                 run: &squad.scenario().scope,

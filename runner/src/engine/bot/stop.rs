@@ -61,10 +61,6 @@ impl Stop {
         self.pauses.set(pauses);
     }
 
-    pub(super) fn stage(&self) -> Stage {
-        self.stage.get()
-    }
-
     pub(super) fn asked(&self) -> bool {
         self.stage.get() > Stage::Live
     }
@@ -98,9 +94,9 @@ mod tests {
         let (all, ()) = tokio::join!(
             async {
                 stop.reached(Stage::End).await;
-                let first = stop.stage();
+                let first = stop.stage.get();
                 stop.reached(Stage::Cancel).await;
-                (first, stop.stage())
+                (first, stop.stage.get())
             },
             async {
                 tokio::task::yield_now().await;

@@ -137,6 +137,25 @@ fn the_end_is_told_as_far_as_it_is_known() {
 }
 
 #[test]
+fn where_nothing_can_be_drawn_over_one_line_says_it() {
+    let view = view();
+    let figures = "   72s  500 bots  1996 requests/s  p50 12.3ms  p95 45.6ms  errors 0.12%";
+    let (time, some) = (Duration::from_secs(8), Some((40, 100)));
+    for (view, rest) in [
+        (view.clone(), "  1 of 2 thresholds fail  3m 47s left"),
+        (View { thresholds: Vec::new(), duration: None, ..view.clone() }, ""),
+        (
+            View { iterations: some, ..view.clone() },
+            "  1 of 2 thresholds fail  3m 47s or 60 of 100 iterations left",
+        ),
+        (View { phase: Phase::Ending, ..view.clone() }, "  1 of 2 thresholds fail  ending"),
+        (View { phase: Phase::WarmUp(time), ..view }, "  1 of 2 thresholds fail  3m 47s left  8s of warm-up"),
+    ] {
+        assert_eq!(view.line(), format!("{figures}{rest}"));
+    }
+}
+
+#[test]
 fn nothing_measured_is_no_number() {
     let mut view = view();
     (view.recent, view.whole) = ((Counts::default(), Duration::ZERO), Counts::default());
@@ -145,4 +164,6 @@ fn nothing_measured_is_no_number() {
     assert_eq!(shown[1], "bots 500   actions -   requests -   last 1s");
     assert_eq!(shown[2], "p50 -   p95 -   whole run");
     assert_eq!(shown[3], "errors - last 1s   - whole run");
+    let line = "   72s  500 bots  0 requests/s  p50 -  p95 -  errors -  1 of 2 thresholds fail  3m 47s left";
+    assert_eq!(view.line(), line);
 }

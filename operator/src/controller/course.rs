@@ -1,0 +1,208 @@
+//! Whether a run comes to a bad end, given what was seen of it. Pure.
+
+use super::cause::{Cause, Reason};
+use crate::armies::{Army, Fault};
+use botarmy_spec::LossPolicy;
+use std::collections::BTreeSet;
+
+/// Whether a run takes longer than it may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Overdue {
+    #[default]
+    No,
+    Yes,
+    /// It had the time to hand over its measures as well.
+    ByFar,
+}
+
+/// What was seen of the pods besides what the runners say themselves.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Why the Job was given up, if it was.
+    pub(super) given_up: Option<Cause>,
+    /// Why runners do not start.
+    pub(super) kept: Option<Cause>,
+    /// They had the time to.
+    pub(super) late: bool,
+    /// Whether the run had the time to come to its end.
+    pub(super) overdue: Overdue,
+    /// There is a Job.
+    pub(super) scheduled: bool,
+    /// None of its pods will come back.
+    pub(super) ended: bool,
+    /// A runner whose place nobody has taken yet after it was lost, and whether there was the time to.
+    pub(super) unmanned: Option<(u32, bool)>,
+    /// Runners that are gone for good, where the others go on.
+    pub(super) gone: BTreeSet<u32>,
+    /// Runners for which the Job makes no pods any more.
+    pub(super) failed: BTreeSet<u32>,
+}
+
+/// Whether a run comes to a bad end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// It is over, for this reason.
+    Fails(Cause),
+    /// Its runners are handing over what they have.
+    Ends(Cause),
+    /// Nothing is wrong with it, or it may pass.
+    GoesOn,
+}
+
+/// What becomes of the run; `coordinator` is the address that its runners call.
+pub(super) fn course(army: &Army, seen: &mut Seen, coordinator: &str, now: u64) -> Course {
+    let start = army.start_at_ms();
+    let has_handed_over = army.is_settled(now) || start.is_none();
+    match start {
+        _ if seen.overdue != Overdue::No => {
+            let is_done = army.is_over() || has_handed_over || seen.overdue == Overdue::ByFar;
+            if is_done { Course::Fails(overdue(army)) } else { Course::Ends(overdue(army)) }
+        }
+        _ if army.lacks_everybody() => {
+            let message = "all runners were lost; result.gaps tells what is not known of them";
+            Course::Fails(Cause::new(Reason::RunnerLost, message))
+        }
+        _ if army.is_over() => Course::GoesOn,
+        // Those that live hand over what they have; it belongs to the result.
+        _ if let Some(cause) = seen.given_up.take() => {
+            if has_handed_over {
+                Course::Fails(cause)
+            } else {
+                Course::Ends(cause)
+            }
+        }
+        Some(_) if seen.ended && army.is_settled(now) => {
+            let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
+            Course::Fails(fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
+        }
+        Some(_) if let Some(why) = army.cannot_end_because(now) => {
+            Course::Fails(Cause::new(Reason::CheckpointFailed, why))
+        }
+        None if let Some((Fault::Refused, refusal)) = army.fault() => {
+            Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))
+        }
+        None if !seen.gone.is_empty() && army.loss_policy() != LossPolicy::Redistribute => {
+            let message = "a runner was lost before the bots began, and the run's lossPolicy takes no other in its place";
+            Course::Fails(seen.kept.take().unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
+        }
+        None if seen.late && !army.has_to_wait(now) => Course::Fails(too_late(army, seen, coordinator, now)),
+        _ => Course::GoesOn,
+    }
+}
+
+/// Why the bots have not begun in time.
+fn too_late(army: &Army, seen: &mut Seen, coordinator: &str, now: u64) -> Cause {
+    let unwritten = || army.unsafe_because(now).map(|why| Cause::new(Reason::CheckpointFailed, why));
+    let cause = seen.kept.take().or_else(unwritten).or_else(|| fault(army));
+    cause.unwrap_or_else(|| silent(army, coordinator, now))
+}
+
+/// Why a run is Errored whose runners have handed over all.
+pub(super) fn fault(army: &Army) -> Option<Cause> {
+    let (fault, message) = army.fault()?;
+    let reason = match fault {
+        Fault::Refused => Reason::RunnerRefused,
+        Fault::Setup => Reason::SetupFailed,
+        Fault::Teardown => Reason::TeardownFailed,
+    };
+    Some(Cause::new(reason, &message))
+}
+
+pub(super) fn nobody_came(index: u32) -> Cause {
+    let message = format!("runner {index} was lost, and no other has taken its place");
+    Cause::new(Reason::RunnerLost, &message)
+}
+
+fn overdue(army: &Army) -> Cause {
+    let limit = army.run.deadline.unwrap_or_default();
+    let message = format!("the run was not over within its deadline of {limit:?}");
+    Cause::new(Reason::DeadlineExceeded, &message)
+}
+
+/// The pods do well, as far as the cluster can tell.
+fn silent(army: &Army, coordinator: &str, now: u64) -> Cause {
+    let message = format!(
+        "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {coordinator}",
+        army.ready(now),
+        army.run.runners,
+    );
+    Cause::new(Reason::NoCheckIn, &message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::armies::Unkept;
+    use crate::armies::tests::{army_with, said, write};
+    use botarmy_protocol::{CheckIn, Performed, Stage};
+    use botarmy_spec::Part;
+    use serde_json::json;
+
+    const LATE: u64 = 700_000;
+
+    /// How far two runners are that have to set up first.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Far {
+        Absent,
+        Suspended,
+        SettingUp,
+        SetupFailed,
+        SetUp,
+        Unwritable,
+        Begun,
+    }
+
+    fn army(far: Far) -> Army {
+        let mut army = army_with(&json!({"setup": {"tree": "T", "timeout": "1h"}}));
+        if matches!(far, Far::Absent | Far::Suspended) {
+            army.suspend(far == Far::Suspended, false, LATE);
+            return army;
+        }
+        for index in [0, 1, 0] {
+            army.check_in(&said(index, Stage::Ready, &[]), LATE).unwrap();
+        }
+        write(&mut army);
+        if far == Far::SettingUp {
+            return army;
+        }
+        // Where it fails the other one is not heard any more, so that not even a start for nothing can be set.
+        let (failure, at) =
+            if far == Far::SetupFailed { (Some("no".to_owned()), LATE + 20_000) } else { (None, LATE) };
+        let performed = Performed { part: Part::Setup, failure, context: serde_json::Map::new() };
+        let done = CheckIn { performed: Some(performed), ..said(0, Stage::Ready, &[]) };
+        army.check_in(&done, at).unwrap();
+        match far {
+            Far::Unwritable => army.cannot_be_kept("forbidden", Unkept::Refused, LATE - 10_000),
+            Far::Begun => drop(write(&mut army)),
+            _ => {}
+        }
+        army
+    }
+
+    #[test]
+    fn a_run_is_given_up_for_want_of_a_start_only_where_its_runners_could_have_begun() {
+        for (far, expected) in [
+            (Far::Absent, Some(Reason::NoCheckIn)),
+            (Far::Suspended, None),
+            (Far::SettingUp, None),
+            (Far::SetupFailed, Some(Reason::SetupFailed)),
+            (Far::SetUp, None),
+            (Far::Unwritable, Some(Reason::CheckpointFailed)),
+            (Far::Begun, None),
+        ] {
+            let army = army(far);
+            for (late, kept) in [(false, false), (true, false), (true, true)] {
+                let cause = || Cause::new(Reason::ImagePull, "there is none");
+                let mut seen = Seen { late, kept: kept.then(cause), scheduled: true, ..Seen::default() };
+                let found = match course(&army, &mut seen, "https://coordinator", LATE + 20_000) {
+                    Course::Fails(cause) => Some(cause.reason),
+                    Course::Ends(cause) => panic!("{far:?} ends: {cause:?}"),
+                    Course::GoesOn => None,
+                };
+                let expected = expected.filter(|_| late);
+                let expected = expected.map(|reason| if kept { Reason::ImagePull } else { reason });
+                assert_eq!(found, expected, "{far:?}, late: {late}, kept: {kept}");
+            }
+        }
+    }
+}

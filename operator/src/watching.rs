@@ -1,0 +1,40 @@
+//! How watches of the API server are begun again.
+
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::DefaultBackoff;
+use std::time::Duration;
+
+/// The longest time between a watch that broke and the next one: what was wanted of a run while the API server was away, such as
+/// its end, is heard of within seconds of its return.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The times of the library between watches that break one after another, with a bound. Theirs is half a minute, since its
+/// users may be thousands on one API server; operators are two.
+#[derive(Default)]
+pub(crate) struct Again(DefaultBackoff);
+
+impl Iterator for Again {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|time| time.min(LONGEST))
+    }
+}
+
+impl Backoff for Again {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_tried_again_within_seconds_however_long_the_api_server_is_away() {
+        let times: Vec<Duration> = Again::default().take(20).collect();
+        assert_eq!(times.len(), 20, "it is never given up");
+        assert!(times.is_sorted() && times[19] == LONGEST && times[0] < LONGEST / 2, "{times:?}");
+    }
+}

@@ -1,0 +1,295 @@
+//! How long a run waits for its runners, and for those that are lost: never for ever, and never for less than it may.
+
+use crate::fake::{Effect, Fake, Fault, NAMESPACE};
+use crate::operator::{Operator, apply, condition, eventually, phase, run, said, scheduled, seconds, told};
+use botarmy_crds::RUN_UID_LABEL;
+use botarmy_operator::clock::now_ms;
+use botarmy_operator::controller::Limits;
+use botarmy_operator::election::Standing;
+use botarmy_protocol::Stage;
+use botarmy_spec::Part;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// Longer than any run waits for its runners here, in milliseconds.
+const HOUR_MS: u64 = 3_600_000;
+
+fn an_hour_ago() -> String {
+    (Timestamp::now() - SignedDuration::from_hours(1)).to_string()
+}
+
+/// A run that was applied an hour ago.
+fn old(name: &str, fields: &Value) -> Value {
+    let mut old = run(name, fields);
+    old["metadata"]["creationTimestamp"] = an_hour_ago().into();
+    old
+}
+
+/// The Job of a run was made an hour ago.
+fn age_job(fake: &Fake, name: &str) {
+    fake.change("jobs", name, &json!({"metadata": {"creationTimestamp": an_hour_ago()}}));
+}
+
+/// Whether it is given the time to begin, and begins.
+async fn begins(fake: &Fake, operator: &Operator, name: &str, uid: &str) {
+    scheduled(fake, name).await;
+    seconds(20).await;
+    assert_eq!(phase(fake, name), "Scheduled", "{name}: {:?}", condition(fake, name, "Failed"));
+    operator.begin(uid).await;
+    eventually("bots at work", || (phase(fake, name) == "Running").then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_queued_for_long_has_all_of_its_time_once_it_is_let_in() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let target = json!({"target": "http://target:8080"});
+    let first = apply(&fake, run("a", &target));
+    scheduled(&fake, "a").await;
+    let second = apply(&fake, old("b", &target));
+    eventually("it waits", || (condition(&fake, "b", "Running") == told("False", "Queued")).then_some(()))
+        .await;
+    operator.has_looked(&second, HOUR_MS);
+    operator.finish(&first).await;
+    begins(&fake, &operator, "b", &second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_suspended_for_long_has_all_of_its_time_once_it_goes_on() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, old("a", &json!({"suspend": true})));
+    eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
+        .await;
+    operator.has_looked(&uid, HOUR_MS);
+    fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
+    begins(&fake, &operator, "a", &uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_stands_still_before_its_start_has_all_of_its_time_once_it_goes_on() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
+    eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
+        .await;
+    age_job(&fake, "a");
+    operator.has_looked(&uid, HOUR_MS);
+    seconds(20).await;
+    assert_eq!(condition(&fake, "a", "Running"), told("False", "Suspended"));
+    fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
+    begins(&fake, &operator, "a", &uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_looked_at_for_long_has_all_of_its_time() {
+    let fake = Fake::new();
+    let uid = apply(&fake, old("a", &json!({})));
+    let operator = Operator::start(&fake);
+    begins(&fake, &operator, "a", &uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_operators_were_away_for_long_has_all_of_its_time() {
+    let fake = Fake::new();
+    let before = Operator::start(&fake);
+    let uid = apply(&fake, old("a", &json!({})));
+    scheduled(&fake, "a").await;
+    before.kill().await;
+    age_job(&fake, "a");
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    begins(&fake, &after, "a", &uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_met_late_does_not_end_a_run_at_once() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    fake.inject(Fault::new("create", "jobs", Effect::Code(403)));
+    let uid = apply(&fake, old("a", &json!({})));
+    let is_kept = || (condition(&fake, "a", "Running") == told("False", "Forbidden")).then_some(());
+    eventually("it waits", is_kept).await;
+    seconds(20).await;
+    assert_eq!(phase(&fake, "a"), "Scheduled");
+    // Its time is over when the Job is made at last: that has had none yet.
+    {
+        let mut armies = operator.armies.lock();
+        let army = armies.get_mut(&uid).expect("an army");
+        army.is_kept_out();
+        army.let_in(now_ms() - HOUR_MS);
+    }
+    operator.has_looked(&uid, HOUR_MS);
+    fake.mend();
+    begins(&fake, &operator, "a", &uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_runners_had_the_time_is_given_up_and_so_is_one_without_a_job() {
+    for has_job in [true, false] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        if !has_job {
+            fake.inject(Fault::new("create", "jobs", Effect::Code(403)));
+        }
+        let uid = apply(&fake, run("a", &json!({})));
+        let (told_before, reason) =
+            if has_job { ("Scheduled", "NoCheckIn") } else { ("Forbidden", "Forbidden") };
+        eventually("it waits", || {
+            (condition(&fake, "a", "Running") == told("False", told_before)).then_some(())
+        })
+        .await;
+        if has_job {
+            scheduled(&fake, "a").await;
+            age_job(&fake, "a");
+        } else {
+            let mut armies = operator.armies.lock();
+            let army = armies.get_mut(&uid).expect("an army");
+            army.is_kept_out();
+            army.let_in(now_ms() - HOUR_MS);
+        }
+        operator.has_looked(&uid, HOUR_MS);
+        eventually("it is given up", || {
+            (condition(&fake, "a", "Failed") == told("True", reason)).then_some(())
+        })
+        .await;
+        eventually("its Job is gone", || fake.all("jobs").is_empty().then_some(())).await;
+        operator.kill().await;
+    }
+}
+
+/// What shall take the place of the first runner finds no node.
+fn add_unplaced(fake: &Fake, uid: &str) {
+    let unplaced = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node fits"});
+    let metadata = json!({
+        "name": "a-0-again", "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid},
+        "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
+    });
+    fake.add("pods", json!({"metadata": metadata, "status": {"phase": "Pending", "conditions": [unplaced]}}));
+}
+
+/// The one runner of a run was told to set up, and was heard last so long ago.
+async fn setting_up(fake: &Fake, operator: &Operator, timeout: &str, ago_ms: u64) -> String {
+    let setup = json!({"tree": "T", "timeout": timeout});
+    let uid = apply(fake, run("a", &json!({"setup": setup, "startDeadline": "1m"})));
+    scheduled(fake, "a").await;
+    age_job(fake, "a");
+    eventually("setup is told", || {
+        operator
+            .hear_ago(&said(&uid, 0, Stage::Ready, &[]), ago_ms)
+            .perform
+            .filter(|part| *part == Part::Setup)
+    })
+    .await;
+    eventually("setup is shown", || {
+        (condition(fake, "a", "Running") == told("False", "SettingUp")).then_some(())
+    })
+    .await;
+    uid
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_that_is_lost_while_it_sets_up_is_missed() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    // Two and a half minutes later it has stopped by itself for certain.
+    let uid = setting_up(&fake, &operator, "1h", 200_000).await;
+    add_unplaced(&fake, &uid);
+    seconds(5).await;
+    assert_eq!(condition(&fake, "a", "Running"), told("False", "SettingUp"), "it may be heard again");
+    operator.has_looked(&uid, 200_000);
+    eventually("what keeps the other", || {
+        (condition(&fake, "a", "Running") == told("False", "Unschedulable")).then_some(())
+    })
+    .await;
+    assert_eq!(condition(&fake, "a", "Stalled"), told("True", "Unschedulable"));
+    assert_eq!(phase(&fake, "a"), "Scheduled");
+    // Heard again, it goes on.
+    operator.hear(&said(&uid, 0, Stage::Ready, &[]));
+    eventually("setup goes on", || {
+        (condition(&fake, "a", "Running") == told("False", "SettingUp")).then_some(())
+    })
+    .await;
+    assert_eq!(condition(&fake, "a", "Stalled").expect("a condition").0, "False");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setup_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in() {
+    for (timeout, is_replaced, reason) in
+        [("1h", true, "Unschedulable"), ("1h", false, "RunnerLost"), ("10s", false, "SetupFailed")]
+    {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = setting_up(&fake, &operator, timeout, 300_000).await;
+        if is_replaced {
+            add_unplaced(&fake, &uid);
+        }
+        operator.has_looked(&uid, 300_000);
+        eventually("it is over", || (condition(&fake, "a", "Failed") == told("True", reason)).then_some(()))
+            .await;
+        assert_eq!(condition(&fake, "a", "Complete"), told("True", "Errored"), "{reason}");
+        eventually("its Job is gone", || fake.all("jobs").is_empty().then_some(())).await;
+        operator.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_teardown_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"teardown": {"tree": "T"}})));
+    scheduled(&fake, "a").await;
+    let hear = |stage, deltas: &[u64]| operator.hear_ago(&said(&uid, 0, stage, deltas), 600_000);
+    eventually("the start is told", || hear(Stage::Ready, &[]).start_at_ms.map(drop)).await;
+    hear(Stage::Running, &[]);
+    eventually("teardown is told", || {
+        hear(Stage::Finished, &[1]).perform.filter(|part| *part == Part::Teardown)
+    })
+    .await;
+    eventually("teardown is shown", || {
+        (condition(&fake, "a", "Running") == told("True", "TearingDown")).then_some(())
+    })
+    .await;
+    seconds(20).await;
+    assert_eq!(phase(&fake, "a"), "Running");
+    operator.has_looked(&uid, 600_000);
+    eventually("it is over", || {
+        (condition(&fake, "a", "Failed") == told("True", "TeardownFailed")).then_some(())
+    })
+    .await;
+    let status = &fake.get("botruns", "a").expect("a run")["status"];
+    assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Errored"), &json!(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_run() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    operator.begin(&uid).await;
+    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
+    operator.has_looked(&uid, 60_000);
+    add_unplaced(&fake, &uid);
+    eventually("it is told", || {
+        (condition(&fake, "a", "Running") == told("True", "Unschedulable")).then_some(())
+    })
+    .await;
+    assert_eq!(condition(&fake, "a", "Stalled"), told("True", "Unschedulable"));
+    seconds(30).await;
+    let reasons = || -> Vec<Value> {
+        let events = fake.calls().to("create", "events").0;
+        events.into_iter().map(|seen| seen.call.body["reason"].clone()).collect()
+    };
+    let kept = reasons().iter().filter(|reason| **reason == "Unschedulable").count();
+    assert_eq!((kept, fake.calls().to("patch", "events").count()), (1, 0), "{:?}", reasons());
+    operator.hear(&said(&uid, 0, Stage::Running, &[]));
+    eventually("it is well again", || {
+        (condition(&fake, "a", "Running") == told("True", "BotsAtWork")).then_some(())
+    })
+    .await;
+    assert_eq!(condition(&fake, "a", "Stalled").expect("a condition").0, "False");
+}
