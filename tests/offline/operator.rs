@@ -181,6 +181,20 @@ pub(crate) async fn scheduled(fake: &Fake, name: &str) {
     .await;
 }
 
+/// The bots of a run with one runner, which has its Job, begin, and its status says so.
+pub(crate) async fn bots_begin(fake: &Fake, operator: &Operator, name: &str, uid: &str) {
+    operator.begin(uid).await;
+    eventually("bots at work", || (phase(fake, name) == "Running").then_some(())).await;
+}
+
+/// Applies a run with one runner, whose bots are at work then; its UID.
+pub(crate) async fn at_work(fake: &Fake, operator: &Operator, name: &str) -> String {
+    let uid = apply(fake, run(name, &json!({})));
+    scheduled(fake, name).await;
+    bots_begin(fake, operator, name, &uid).await;
+    uid
+}
+
 /// Waits until something has come about; the test ends if it does not.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..MOST_LOOKS {

@@ -1,7 +1,9 @@
 //! Runs that wait for others or for a person, and runs whose time is over.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, condition, eventually, phase, run, scheduled, seconds, told};
+use crate::operator::{
+    Operator, apply, at_work, condition, eventually, phase, run, scheduled, seconds, told,
+};
 use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::armies::{Army, Checkpoint, MAX_PAUSES};
 use botarmy_operator::clock::now_ms;
@@ -159,10 +161,7 @@ async fn a_run_that_stands_still_for_a_while_is_the_same_run() {
 async fn a_load_that_stands_still_has_done_so_since_it_was_told_to() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let uid = apply(&fake, run("a", &json!({})));
-    scheduled(&fake, "a").await;
-    operator.begin(&uid).await;
-    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    at_work(&fake, &operator, "a").await;
     fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
     eventually("it stands still", || {
         (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(())

@@ -1,7 +1,7 @@
 //! Who leads writes, and nobody else; and whoever comes next goes on from what was written.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, eventually, phase, run, said, scheduled, seconds};
+use crate::operator::{Operator, apply, at_work, eventually, phase, run, said, scheduled, seconds};
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
 use botarmy_protocol::Stage;
@@ -119,10 +119,7 @@ async fn a_run_whose_checkpoint_is_lost_ends_says_why_and_begins_no_second_time(
 async fn who_is_in_doubt_answers_runners_and_writes_nothing() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let uid = apply(&fake, run("a", &json!({})));
-    scheduled(&fake, "a").await;
-    operator.begin(&uid).await;
-    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    let uid = at_work(&fake, &operator, "a").await;
     seconds(20).await;
     operator.standing.send_replace(Standing::InDoubt(1));
     seconds(2).await;

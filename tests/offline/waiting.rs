@@ -1,7 +1,9 @@
 //! How long a run waits for its runners, and for those that are lost: never for ever, and never for less than it may.
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
-use crate::operator::{Operator, apply, condition, eventually, phase, run, said, scheduled, seconds, told};
+use crate::operator::{
+    Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
+};
 use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::clock::now_ms;
 use botarmy_operator::controller::Limits;
@@ -35,8 +37,7 @@ async fn begins(fake: &Fake, operator: &Operator, name: &str, uid: &str) {
     scheduled(fake, name).await;
     seconds(20).await;
     assert_eq!(phase(fake, name), "Scheduled", "{name}: {:?}", condition(fake, name, "Failed"));
-    operator.begin(uid).await;
-    eventually("bots at work", || (phase(fake, name) == "Running").then_some(())).await;
+    bots_begin(fake, operator, name, uid).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,10 +268,7 @@ async fn a_teardown_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in
 async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_run() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let uid = apply(&fake, run("a", &json!({})));
-    scheduled(&fake, "a").await;
-    operator.begin(&uid).await;
-    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    let uid = at_work(&fake, &operator, "a").await;
     operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
     operator.has_looked(&uid, 60_000);
     add_unplaced(&fake, &uid);
