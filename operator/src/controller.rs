@@ -263,6 +263,7 @@ pub async fn run(
     Controller::for_stream(main, reader)
         .owns_stream(owned_jobs)
         .with_config(Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(watching::AtOnce)
         .graceful_shutdown_on(ended)
         .run(reconcile, on_error, context)
         .for_each(|result| {

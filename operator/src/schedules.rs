@@ -199,6 +199,7 @@ pub async fn run(
     Controller::for_stream(watch(context.clone(), schedules.clone(), schedules_writer), schedules)
         .owns_stream(watch_runs(context.clone(), runs_writer))
         .with_config(Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(watching::AtOnce)
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context)
         .for_each(|result| {

@@ -27,6 +27,23 @@ impl Backoff for Again {
     }
 }
 
+/// What a controller adds to that of its own, which is nothing: it would stop all of its watches for as long, whenever one of
+/// them breaks, and each of them waits for itself already.
+#[derive(Debug, Default)]
+pub(crate) struct AtOnce;
+
+impl Iterator for AtOnce {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for AtOnce {
+    fn reset(&mut self) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,8 @@
 use crate::fake::{Cut, Effect, Fake, Fault};
 use crate::operator::{Operator, apply, eventually, phase, run, scheduled, seconds};
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_goes_on_where_it_was() {
@@ -53,4 +55,33 @@ async fn who_was_deleted_while_nobody_watched_is_forgotten() {
     assert!(operator.knows(&first));
     seconds(10).await;
     assert_eq!(fake.all("jobs").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_wanted_while_the_api_server_was_away_is_heard_of_soon_after_its_return() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    let watched = ["botruns", "jobs"];
+    for resource in watched {
+        fake.inject(Fault::new("watch", resource, Effect::Code(500)));
+        fake.inject(Fault::new("list", resource, Effect::Code(500)));
+        fake.cut(resource, Cut::Breaks);
+    }
+    seconds(300).await;
+    // One that was started anew does not know any more what has changed.
+    apply(&fake, run("b", &json!({})));
+    fake.forget_changes();
+    fake.mend();
+    let returned = Instant::now();
+    scheduled(&fake, "b").await;
+    let took = returned.elapsed();
+    // Until the next try, which is told that it knows too little, and until the one after it.
+    assert!(took <= Duration::from_secs(11), "{took:?}");
+    for resource in watched {
+        let tries = fake.calls().to("watch", resource).count();
+        assert!((50..=80).contains(&tries), "{tries} tries to watch {resource} in 300 s");
+    }
+    operator.kill().await;
 }

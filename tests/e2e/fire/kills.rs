@@ -1,9 +1,9 @@
 //! Processes that are killed.
 
 use crate::blind::hold_against_the_target;
-use crate::cluster::{Namespace, reason};
+use crate::cluster::Namespace;
 use crate::machine::{kill_container, leader, lease, operators, runner};
-use crate::{army, until_requests};
+use crate::{army, at_work, until_requests};
 use serde_json::{Value, json};
 
 /// Kills the operator that leads, and waits until another epoch has begun.
@@ -13,7 +13,7 @@ pub(crate) fn kill_leader(namespace: &Namespace) {
     namespace.eventually("another epoch", |_| (lease().1 > before).then_some(()));
 }
 
-fn ended_well(namespace: &Namespace, run: &str, iterations: u64) -> Value {
+pub(crate) fn ended_well(namespace: &Namespace, run: &str, iterations: u64) -> Value {
     let ended = namespace.wait_complete(run);
     let status = &ended["status"];
     assert_eq!(
@@ -27,10 +27,7 @@ fn ended_well(namespace: &Namespace, run: &str, iterations: u64) -> Value {
 
 #[test]
 fn all_operators_are_killed_at_once() {
-    let namespace = Namespace::new("operators");
-    namespace.open_shop();
-    namespace.apply(&army("goes-on", &json!({"iterations": 600})));
-    until_requests(&namespace, 100);
+    let namespace = at_work("operators", "goes-on", &json!({"iterations": 600}));
     let (_, before) = lease();
     for operator in operators() {
         kill_container("botarmy", &operator);
@@ -57,19 +54,4 @@ fn a_runner_is_killed_and_the_leader_with_it() {
     // What was done since the last checkpoint is not known, so that it may be done once more: never less than asked for.
     assert_eq!(status["result"]["iterations"], 800, "{ended:#}");
     hold_against_the_target(&namespace, "both");
-}
-
-#[test]
-fn a_runner_is_killed_and_the_reason_is_told() {
-    let namespace = Namespace::new("runner");
-    namespace.open_shop();
-    namespace.apply(&army("lost", &json!({"iterations": 600})));
-    until_requests(&namespace, 100);
-    let uid = kill_container(namespace.name(), &runner(&namespace, "lost", 0));
-    let ended = ended_well(&namespace, "lost", 600);
-    let gap = &ended["status"]["result"]["gaps"][0];
-    assert_eq!(gap["podUID"], uid, "{ended:#}");
-    let why = gap["reason"].as_str().expect("a reason");
-    assert!(why.contains("exit code 137"), "{why}");
-    assert_eq!(reason(&ended, "Complete"), Some("Passed"));
 }

@@ -1,11 +1,10 @@
-//! Nodes that die, are emptied, or have too little memory.
+//! Nodes that die or are emptied.
 
 use crate::blind::hold_against_the_target;
-use crate::cluster::{Namespace, reason};
-use crate::counts::get;
+use crate::cluster::Namespace;
 use crate::machine::{Cordoned, Stopped, evict, kill_container, runner};
-use crate::{army, until_requests};
-use serde_json::{Value, json};
+use crate::{army, at_work, until_requests};
+use serde_json::json;
 
 fn pods(namespace: &Namespace, run: &str, phase: &str) -> Vec<String> {
     let (which, phase) = (format!("botarmy.dev/run={run}"), format!("--field-selector=status.phase={phase}"));
@@ -15,10 +14,7 @@ fn pods(namespace: &Namespace, run: &str, phase: &str) -> Vec<String> {
 
 #[test]
 fn a_runner_is_evicted_while_no_node_takes_pods() {
-    let namespace = Namespace::new("evicted");
-    namespace.open_shop();
-    namespace.apply(&army("evicted", &json!({"iterations": 600})));
-    until_requests(&namespace, 100);
+    let namespace = at_work("evicted", "evicted", &json!({"iterations": 600}));
     let pod = runner(&namespace, "evicted", 0);
     {
         let _cordoned = Cordoned::node();
@@ -74,39 +70,4 @@ fn the_node_of_a_runner_dies() {
     assert!(why.contains("its node may be dead"), "{why}");
     assert_eq!(status["runners"]["replaced"], 1, "{ended:#}");
     hold_against_the_target(&namespace, "deadnode");
-}
-
-/// The reasons of a run's gaps.
-fn whys(run: &Value) -> Vec<String> {
-    let gaps = run["status"]["result"]["gaps"].as_array().into_iter().flatten();
-    gaps.filter_map(|gap| gap["reason"].as_str().map(str::to_owned)).collect()
-}
-
-#[test]
-fn a_runner_needs_more_memory_than_it_may_have() {
-    let namespace = Namespace::new("memory");
-    namespace.open_shop();
-    // Four bots are at work; all the others stand and wait, and there will be too many of them.
-    let tree =
-        json!({"if": {"when": "bot.id <= 4", "then": get("memory", "catalogue"), "else": {"wait": "10m"}}});
-    let container = json!({"name": "runner", "resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "48Mi"}}});
-    let fields = json!({
-        "trees": {"T": tree}, "duration": "90s", "template": {"spec": {"containers": [container]}},
-    });
-    namespace.apply(&army("memory", &fields));
-    until_requests(&namespace, 50);
-    let scale = |bots: u32| {
-        namespace.kubectl(&["scale", "botrun/memory", &format!("--replicas={bots}")]);
-    };
-    scale(400_000);
-    namespace.eventually("it is told that memory was lacking", |n| {
-        let run = n.get("botrun/memory");
-        let told = reason(&run, "Running") == Some("OOMKilled")
-            || whys(&run).iter().any(|why| why.contains("OOMKilled"));
-        told.then_some(())
-    });
-    scale(4);
-    let ended = namespace.wait_complete("memory");
-    assert!(whys(&ended).iter().any(|why| why.contains("OOMKilled")), "{ended:#}");
-    hold_against_the_target(&namespace, "memory");
 }

@@ -1,9 +1,9 @@
 //! The certificate authority is exchanged while runners are at work.
 
+use crate::at_work;
 use crate::cluster::{Namespace, kubectl};
 use crate::kills::kill_leader;
 use crate::outages::ended_without_a_gap;
-use crate::{army, until_requests};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -34,10 +34,7 @@ fn reasons() -> BTreeSet<String> {
 /// After each step the leader is killed, so that all runners have to connect anew.
 #[test]
 fn the_authority_is_exchanged_while_runners_are_at_work() {
-    let namespace = Namespace::new("rotation");
-    namespace.open_shop();
-    namespace.apply(&army("exchanged", &json!({"iterations": 9000})));
-    until_requests(&namespace, 100);
+    let namespace = at_work("rotation", "exchanged", &json!({"iterations": 9000}));
     let old = kept()["ca.crt"].clone();
     assert_eq!(handed(&namespace, "exchanged"), 1);
 
