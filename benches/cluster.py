@@ -4,6 +4,7 @@ import argparse
 import collections
 import contextlib
 import json
+import math
 import os
 import re
 import resource
@@ -26,6 +27,10 @@ FAKE_NODE = "fake-0"
 BOTS = 10
 # Most runners of a run.
 MOST_RUNNERS = 1000
+# The operator takes 2,000 connections from one address, since pods have addresses of their own. These here are some that
+# no pod gets: addresses of pods are given from the first one on.
+RUNNERS_AN_ADDRESS = 1000
+ADDRESSES = "10.88.255."
 TICKS = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS = 0.5
 # The first time the programs of the cluster are built.
@@ -248,6 +253,14 @@ def wait_for(namespace, what, condition, patience):
             f"--timeout={patience}s", patience=patience + 30)
 
 
+def addresses(runners):
+    """Addresses for so many runners, which the node has from now on."""
+    found = [f"{ADDRESSES}{place + 1}" for place in range(math.ceil(runners / RUNNERS_AN_ADDRESS))]
+    for address in found:
+        call([os.path.join(CLUSTER, "enter"), "ip", "address", "replace", f"{address}/16", "dev", "cni0"])
+    return found
+
+
 class FakeRunners:
     """The program that stands for the pods of a namespace, until the end of the `with`."""
 
@@ -257,7 +270,8 @@ class FakeRunners:
         self.limit = self.patience + seconds + 300
         self.told = tempfile.TemporaryFile("w+", encoding="utf-8")
         command = [os.path.join(CLUSTER, "enter"), find("fake-runners"), "run", "--namespace", namespace,
-                   "--runners", str(runners), "--seconds", str(seconds), "--patience", str(self.patience)]
+                   "--runners", str(runners), "--seconds", str(seconds), "--patience", str(self.patience),
+                   "--from", ",".join(addresses(runners))]
         self.process = subprocess.Popen(command, stdout=self.told, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, "BOTARMY_CLUSTER": NAME})
 

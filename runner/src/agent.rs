@@ -20,7 +20,9 @@ use crate::metrics::Metrics;
 use crate::otlp::Pusher;
 use crate::seconds::Seconds;
 use crate::sources;
-use botarmy_protocol::{self as protocol, Mistake, Orders, Plan, Refusal, Stage, Standing, env};
+use botarmy_protocol::{
+    self as protocol, Mistake, Orders, PREPARING_INTERVAL_MS, Plan, Refusal, Stage, Standing, env,
+};
 use botarmy_report::Totals;
 use botarmy_spec::{LossPolicy, Part, Run, Secrets};
 use botarmy_tree::{Actions, Context, Finding, Path};
@@ -241,7 +243,7 @@ impl Agent {
             {
                 break plan;
             }
-            tokio::time::sleep(INTERVAL / 4).await;
+            tokio::time::sleep(Duration::from_millis(PREPARING_INTERVAL_MS)).await;
         };
         match self.read(&plan) {
             Ok(run) => Ok(Some((run, plan))),
@@ -313,7 +315,7 @@ impl Agent {
                     continue;
                 }
             }
-            tokio::time::sleep(INTERVAL / 4).await;
+            tokio::time::sleep(self.contact.waiting_interval).await;
         }
     }
 

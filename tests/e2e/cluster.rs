@@ -14,6 +14,11 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Between two looks at the cluster, at first: what comes soon is seen soon.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// And for what takes longer: each look is a process, and other tests need the processors as well.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 pub(crate) fn kubectl(args: &[&str], input: Option<&str>) -> Output {
     let mut command = Command::new(root().join("tests/cluster/kubectl"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,6 +96,7 @@ impl Namespace {
         mut look: impl FnMut(&Self) -> Option<T>,
     ) -> T {
         let deadline = Instant::now() + Duration::from_secs(seconds);
+        let mut pause = FIRST_PAUSE;
         loop {
             if let Some(found) = look(self) {
                 return found;
@@ -105,7 +111,8 @@ impl Namespace {
                     String::from_utf8_lossy(&status.stdout)
                 );
             }
-            std::thread::park_timeout(Duration::from_millis(300));
+            std::thread::park_timeout(pause);
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -5,10 +5,10 @@
 //! anew, since nobody has heard of it.
 
 use super::{Army, Checkpoint, Pod};
-use botarmy_protocol::Stage;
+use botarmy_protocol::{Stage, waiting_interval_ms};
 
-/// Between the slowest round trip and the start, in milliseconds: every runner asks within that time.
-const MARGIN_MS: u64 = 300;
+/// How late a runner may be that asks for the start, in milliseconds: its machine has other work as well.
+const LATE_MS: u64 = 50;
 /// How long writing it down may take at first, in milliseconds; twice as long each time that it took longer.
 const FIRST_ALLOWANCE_MS: u64 = 200;
 const LONGEST_ALLOWANCE_MS: u64 = 10_000;
@@ -92,9 +92,10 @@ impl Army {
         }
     }
 
-    /// By when all runners can know of it.
+    /// By when all runners can know of it: each has asked once more by then, and the slowest has its answer.
     fn earliest_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_add(self.start.slowest_ms).saturating_add(MARGIN_MS)
+        let asks_within = waiting_interval_ms(self.run.runners).saturating_add(LATE_MS);
+        now_ms.saturating_add(self.start.slowest_ms).saturating_add(asks_within)
     }
 
     fn propose(&mut self, now_ms: u64) {
@@ -126,5 +127,24 @@ impl Army {
         };
         let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);
         set_up && !self.is_suspended() && self.all_wait_that(here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{army_with, said};
+    use super::*;
+
+    #[test]
+    fn the_start_is_so_far_that_each_of_many_runners_has_asked_once_more() {
+        for (runners, asks_within_ms) in [(2, 250), (600, 600), (1_000, 1_000)] {
+            let mut army = army_with(&serde_json::json!({"bots": runners, "runners": {"count": runners}}));
+            for index in 0..runners {
+                army.check_in(&said(index, Stage::Ready, &[]), 5_000).unwrap();
+            }
+            let round_trip_ms = said(0, Stage::Ready, &[]).round_trip_ms.unwrap();
+            let latest = 5_000 + round_trip_ms + asks_within_ms + LATE_MS + FIRST_ALLOWANCE_MS;
+            assert_eq!(army.state.start_at_ms, Some(latest), "{runners} runners");
+        }
     }
 }

@@ -24,6 +24,14 @@ pub const AUDIENCE: &str = "botarmy";
 pub const MAX_CHECK_IN_BYTES: usize = 8 << 20;
 /// How often a runner checks in, in milliseconds.
 pub const INTERVAL_MS: u64 = 1000;
+/// How often one that waits for its plan does so, in milliseconds.
+pub const PREPARING_INTERVAL_MS: u64 = 250;
+
+/// How often a runner that waits for the start checks in when the army has so many runners, in milliseconds: few ask more
+/// often, so that they begin soon; many together ask no more often than they report when they are at work.
+pub fn waiting_interval_ms(runners: u32) -> u64 {
+    u64::from(runners).clamp(PREPARING_INTERVAL_MS, INTERVAL_MS)
+}
 
 /// How the process of a runner ends.
 pub mod exit {
@@ -362,4 +370,15 @@ pub struct Loss {
     pub bots: u32,
     /// What its part had come to.
     pub done: Resume,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::waiting_interval_ms;
+
+    #[test]
+    fn many_runners_together_ask_for_the_start_no_more_often_than_they_report() {
+        let intervals = [1, 250, 251, 1_000, 100_000].map(waiting_interval_ms);
+        assert_eq!(intervals, [250, 250, 251, 1_000, 1_000]);
+    }
 }

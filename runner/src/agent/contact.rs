@@ -7,7 +7,9 @@ use super::outbox::Outbox;
 use super::{Error, Identity};
 use botarmy_actions::Together;
 use botarmy_actions::together::Request;
-use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, Standing, VERSION};
+use botarmy_protocol::{
+    CheckIn, INTERVAL_MS, Orders, Performed, Refusal, Stage, Standing, VERSION, waiting_interval_ms,
+};
 use botarmy_report::Delta;
 use botarmy_spec::{DEFAULT_LEASE, Part};
 use std::time::{Duration, Instant};
@@ -60,6 +62,8 @@ pub(super) struct Contact {
     /// shared data.
     pub(super) asked: Instant,
     distance: Duration,
+    /// How often it is asked for the start.
+    pub(super) waiting_interval: Duration,
 }
 
 impl Contact {
@@ -88,12 +92,14 @@ impl Contact {
             ledger: Ledger::default(),
             asked: Instant::now(),
             distance: LEAST_DISTANCE,
+            waiting_interval: Duration::from_millis(waiting_interval_ms(1)),
         })
     }
 
     /// The coordinator has so many runners to talk to.
     pub(super) fn one_of(&mut self, runners: u32) {
         self.distance = LEAST_DISTANCE.max(DISTANCE_PER_RUNNER * runners);
+        self.waiting_interval = Duration::from_millis(waiting_interval_ms(runners));
     }
 
     /// Checks in with all there is to say; none if the coordinator cannot be reached just now.

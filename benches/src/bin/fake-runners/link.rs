@@ -11,10 +11,10 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// How long one check-in may take, its connection included; that of a real runner.
@@ -119,13 +119,22 @@ pub(crate) fn trusting(certificates: &str) -> Result<Arc<ClientConfig>, TargetEr
 }
 
 /// A runner's connection.
-#[derive(Debug, Default)]
-pub(crate) struct Link(Option<SendRequest<Full<Bytes>>>);
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The address that it speaks from; whichever the kernel takes unless it is said.
+    from: Option<IpAddr>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
 
 impl Link {
+    /// A line from this address, not connected yet.
+    pub(crate) fn new(from: Option<IpAddr>) -> Self {
+        Self { from, connection: None }
+    }
+
     /// Whether the next check-in has to connect first.
     pub(crate) fn is_new(&self) -> bool {
-        self.0.as_ref().is_none_or(SendRequest::is_closed)
+        self.connection.as_ref().is_none_or(SendRequest::is_closed)
     }
 
     /// Posts a check-in. After an error the next one has a new connection.
@@ -135,24 +144,25 @@ impl Link {
         body: Vec<u8>,
         bearer: &HeaderValue,
     ) -> Result<Orders, Error> {
-        let connection = self.0.take().filter(|c| !c.is_closed());
-        let exchange = exchange(connection, target, body, bearer);
+        let connection = self.connection.take().filter(|c| !c.is_closed());
+        let exchange = exchange(connection, self.from, target, body, bearer);
         let (orders, connection) =
             tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| Error::Timeout)??;
-        self.0 = Some(connection);
+        self.connection = Some(connection);
         Ok(orders)
     }
 }
 
 async fn exchange(
     connection: Option<SendRequest<Full<Bytes>>>,
+    from: Option<IpAddr>,
     target: &Target,
     body: Vec<u8>,
     bearer: &HeaderValue,
 ) -> Result<(Orders, SendRequest<Full<Bytes>>), Error> {
     let mut sender = match connection {
         Some(sender) => sender,
-        None => connect(target).await?,
+        None => connect(from, target).await?,
     };
     let request = http::Request::post(CHECK_IN_PATH)
         .header(http::header::HOST, target.authority.clone())
@@ -172,8 +182,16 @@ async fn exchange(
     Ok((orders, sender))
 }
 
-async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, Error> {
-    let stream = TcpStream::connect(target.address).await.map_err(Error::Connect)?;
+async fn stream(from: Option<IpAddr>, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.bind((from, 0).into())?;
+    }
+    socket.connect(to).await
+}
+
+async fn connect(from: Option<IpAddr>, target: &Target) -> Result<SendRequest<Full<Bytes>>, Error> {
+    let stream = stream(from, target.address).await.map_err(Error::Connect)?;
     stream.set_nodelay(true).map_err(Error::Connect)?;
     let tls = target.tls.connect(target.name.clone(), stream).await.map_err(Error::Tls)?;
     let (sender, connection) = handshake(TokioIo::new(tls)).await?;

@@ -17,10 +17,12 @@ mod split;
 use army::Army;
 use clap::Parser;
 use cluster::{Cluster, Identity};
+use link::Link;
 use measures::{Measures, REQUESTS};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -52,6 +54,10 @@ struct Run {
     /// How long it may take until all of them are at work, in seconds.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=7_200))]
     patience: u64,
+    /// Addresses of this machine that the runners speak from in turn, since pods have addresses of their own and from one
+    /// address only so many connections are taken; whichever the kernel takes unless they are said.
+    #[arg(long, value_delimiter = ',')]
+    from: Vec<IpAddr>,
     /// The namespace of the operator.
     #[arg(long, default_value = "botarmy")]
     operator_namespace: String,
@@ -100,7 +106,7 @@ async fn run(args: &Run) -> Result<Value, Box<dyn Error>> {
     let target = cluster.coordinator(&args.operator_namespace, &args.service, &first.run).await?;
     let time = Duration::from_secs(args.seconds);
     let army = Rc::new(Army::new(target, Measures::new()?, args.runners, time, deadline));
-    let gave_up = work(&army, identities).await?;
+    let gave_up = work(&army, identities, &args.from).await?;
     cluster.mark(&pods, "Succeeded").await?;
     let mut figures = army.figures.borrow().to_json(REQUESTS);
     for (name, value) in
@@ -112,11 +118,16 @@ async fn run(args: &Run) -> Result<Value, Box<dyn Error>> {
 }
 
 /// Lets all runners do their part; how many did not come to its end.
-async fn work(army: &Rc<Army>, identities: Vec<Identity>) -> Result<usize, tokio::task::JoinError> {
+async fn work(
+    army: &Rc<Army>,
+    identities: Vec<Identity>,
+    from: &[IpAddr],
+) -> Result<usize, tokio::task::JoinError> {
     let (mut runners, now) = (JoinSet::new(), Instant::now());
+    let mut from = from.iter().copied().cycle();
     for (place, identity) in (0_u32..).zip(identities) {
         let begin = now + Duration::from_secs(1) * place / COMING;
-        runners.spawn_local(runner::work(identity, army.clone(), begin));
+        runners.spawn_local(runner::work(identity, army.clone(), Link::new(from.next()), begin));
     }
     let mut gave_up = 0;
     while let Some(ended) = runners.join_next().await {

@@ -6,7 +6,9 @@ use crate::figures::{Begin, Phase};
 use crate::link::Link;
 use crate::measures::BOTS;
 use crate::outbox::Outbox;
-use botarmy_protocol::{CheckIn, INTERVAL_MS, Orders, Stage, Together, VERSION};
+use botarmy_protocol::{
+    CheckIn, INTERVAL_MS, Orders, PREPARING_INTERVAL_MS, Stage, Together, VERSION, waiting_interval_ms,
+};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -44,44 +46,49 @@ struct Runner {
 }
 
 /// Does a runner's part from `begin` on, until all that it has reported is durable.
-pub(crate) async fn work(identity: Identity, army: Rc<Army>, begin: Instant) -> Result<(), GaveUp> {
+pub(crate) async fn work(
+    identity: Identity,
+    army: Rc<Army>,
+    link: Link,
+    begin: Instant,
+) -> Result<(), GaveUp> {
     tokio::time::sleep_until(begin.into()).await;
     let mut runner = Runner {
         identity,
         army,
-        link: Link::default(),
+        link,
         outbox: Outbox::default(),
         round_trip: None,
         heard: Instant::now(),
         epoch: 0,
     };
-    runner.prepare().await?;
-    let start = runner.wait_for_start().await?;
+    let interval = runner.prepare().await?;
+    let start = runner.wait_for_start(interval).await?;
     runner.report(start).await?;
     runner.hand_over().await
 }
 
 impl Runner {
-    /// Gets the plan.
-    async fn prepare(&mut self) -> Result<(), GaveUp> {
+    /// Gets the plan; how often this runner asks for the start then.
+    async fn prepare(&mut self) -> Result<Duration, GaveUp> {
         loop {
             let answer = self.check_in(Stage::Preparing, Phase::Waiting).await;
-            if answer.is_some_and(|answer| answer.orders.plan.is_some()) {
-                return Ok(());
+            if let Some(plan) = answer.and_then(|answer| answer.orders.plan) {
+                return Ok(Duration::from_millis(waiting_interval_ms(plan.runners)));
             }
-            self.pause(INTERVAL / 4).await?;
+            self.pause(Duration::from_millis(PREPARING_INTERVAL_MS)).await?;
         }
     }
 
     /// Waits for all others.
-    async fn wait_for_start(&mut self) -> Result<Instant, GaveUp> {
+    async fn wait_for_start(&mut self, interval: Duration) -> Result<Instant, GaveUp> {
         loop {
             if let Some(answer) = self.check_in(Stage::Ready, Phase::Waiting).await
                 && let Some(told_ms) = answer.orders.start_at_ms
             {
                 return Ok(self.begin(told_ms, &answer));
             }
-            self.pause(INTERVAL / 4).await?;
+            self.pause(interval).await?;
         }
     }
 
