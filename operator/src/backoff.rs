@@ -21,6 +21,11 @@ impl Backoff {
         wait
     }
 
+    /// How often an object has failed in a row.
+    pub(crate) fn failures(&self, uid: &str) -> u32 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).copied().unwrap_or_default()
+    }
+
     /// How many objects have failed and wait for another try.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -46,6 +51,7 @@ mod tests {
         let backoff = Backoff::default();
         let waits: Vec<u128> = (0..9).map(|_| backoff.failed("a").as_millis()).collect();
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!((backoff.failures("a"), backoff.failures("b")), (9, 0));
         assert_eq!(backoff.failed("b"), FIRST);
         backoff.forget("a");
         assert_eq!(backoff.failed("a"), FIRST);

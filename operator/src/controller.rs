@@ -248,7 +248,7 @@ pub async fn run(
         Event::Apply(run) => followed.enter(run),
         Event::Init | Event::InitApply(_) => {}
     };
-    let main = reflector::reflector(writer, watcher(runs, watcher::Config::default()))
+    let main = reflector::reflector(writer, watcher(runs, watching::config()))
         .inspect_ok(follow)
         .applied_objects()
         .backoff(watching::Again::default())
@@ -256,7 +256,7 @@ pub async fn run(
             predicates::generation.combine(deletion_mark).combine(export::asked_again),
             PredicateConfig::default(),
         );
-    let owned_jobs = watcher(jobs, watcher::Config::default().labels(&build::managed_by_selector()))
+    let owned_jobs = watcher(jobs, watching::config().labels(&build::managed_by_selector()))
         .touched_objects()
         .backoff(watching::Again::default())
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
@@ -345,7 +345,7 @@ fn is_over(run: &BotRun) -> bool {
 
 /// The pipeline, from the second step on.
 async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) -> Result<Action, Error> {
-    let mut again = LOOK;
+    let (mut again, mut done) = (LOOK, Ok(()));
     let observed = match validate::validate(context, run, uid, found) {
         Ok(accepted) => {
             queue::look_for_pods(context, run, &accepted).await;
@@ -355,7 +355,7 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
                 return Ok(Action::requeue(if is_at_rest { AT_REST } else { QUEUED }));
             }
             let objects = build::build(context, run, uid, &accepted)?;
-            let applied = apply::apply(context, run, uid, objects).await?;
+            let (applied, tried) = apply::apply_or_tell(context, run, uid, objects).await?;
             match &applied {
                 Applied::Known | Applied::Scheduled => {
                     context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_scheduled);
@@ -367,7 +367,8 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
                     return Ok(Action::requeue(again));
                 }
             }
-            apply::release_silent(context, run, uid).await?;
+            // A pod that cannot be taken away keeps nobody from being told how the run is, nor the run from its end.
+            done = tried.and(apply::release_silent(context, run, uid).await);
             let seen = observe::conclude(context, uid, &found.evidence, applied);
             observe::observe(context, run, uid, seen)
         }
@@ -378,6 +379,7 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
     };
     export::keep(context, run, uid, &observed).await;
     status::write(context, run, observed).await?;
+    done?;
     Ok(Action::requeue(again))
 }
 

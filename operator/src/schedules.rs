@@ -226,7 +226,7 @@ fn watch(
         Event::Delete(schedule) => context.forget(&schedule.uid().unwrap_or_default()),
         _ => {}
     };
-    watcher(all, watcher::Config::default())
+    watcher(all, watching::config())
         .reflect(writer)
         .inspect_ok(follow)
         .applied_objects()
@@ -240,7 +240,7 @@ fn watch_runs(
     writer: Writer<DeserializeGuard<BotRun>>,
 ) -> impl Stream<Item = Result<DeserializeGuard<BotRun>, watcher::Error>> + Send + 'static {
     let all: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
-    watcher(all, watcher::Config::default().labels(build::SCHEDULE_LABEL))
+    watcher(all, watching::config().labels(build::SCHEDULE_LABEL))
         .modify(lighten)
         .reflect(writer)
         .inspect_ok(move |event| {

@@ -1,12 +1,22 @@
-//! How watches of the API server are begun again.
+//! How the API server is watched, and watches are begun again.
 
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::DefaultBackoff;
+use kube::runtime::watcher::{Config, DefaultBackoff};
 use std::time::Duration;
 
 /// The longest time between a watch that broke and the next one: what was wanted of a run while the API server was away, such as
 /// its end, is heard of within seconds of its return.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long the API server keeps a watch open, in seconds; it is begun again where it was. One whose other end has vanished
+/// without a word, with its machine, say, is given up five seconds later: without this a run's `stop` were not seen for
+/// minutes, and nothing could be written of it, being older than what is there.
+const OPEN_SECONDS: u32 = 30;
+
+/// What each watch begins with.
+pub(crate) fn config() -> Config {
+    Config::default().timeout(OPEN_SECONDS)
+}
 
 /// The times of the library between watches that break one after another, with a bound. Theirs is half a minute, since its
 /// users may be thousands on one API server; operators are two.

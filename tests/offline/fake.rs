@@ -118,6 +118,12 @@ impl Calls {
         self
     }
 
+    /// Those that are no watches: these are begun again from time to time.
+    pub(crate) fn but_watches(mut self) -> Self {
+        self.0.retain(|seen| seen.call.verb != "watch");
+        self
+    }
+
     /// Those that change something.
     pub(crate) fn writes(mut self) -> Self {
         self.0.retain(|seen| seen.call.is_write());

@@ -58,6 +58,23 @@ async fn who_was_deleted_while_nobody_watched_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_of_which_nothing_comes_any_more_is_given_up_within_a_minute() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    fake.cut("botruns", Cut::IsSilent);
+    seconds(1).await;
+    let vanished = Instant::now();
+    fake.remove("botruns", "a");
+    while operator.knows(&uid) {
+        assert!(vanished.elapsed() < Duration::from_secs(40), "nobody has seen that it is gone");
+        seconds(1).await;
+    }
+    operator.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_wanted_while_the_api_server_was_away_is_heard_of_soon_after_its_return() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);

@@ -19,6 +19,9 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
+/// After so many failures in a row a run tells why it waits: what passes by itself, such as a conflict, is over by then.
+const FAILURES_TO_TELL: u32 = 3;
+
 /// How far it came.
 pub(super) enum Applied {
     /// All was there already.
@@ -83,6 +86,23 @@ pub(super) async fn apply(
     Ok(Applied::Scheduled)
 }
 
+/// The same. What has failed some times in a row is a reason for which the run waits, and it comes with the failure: the run
+/// tells so, and is given up when its time is over, and others are not asked more often for it.
+pub(super) async fn apply_or_tell(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    objects: Objects,
+) -> Result<(Applied, Result<(), Error>), Error> {
+    match apply(context, run, uid, objects).await {
+        Ok(applied) => Ok((applied, Ok(()))),
+        Err(error) if context.backoff.failures(uid) >= FAILURES_TO_TELL => {
+            Ok((Applied::Delayed(Cause::of_refusal(&error.to_string())), Err(error)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Brings a ConfigMap of the run to the API server, unless the name is somebody else's; what follows if it is.
 async fn apply_map(
     maps: &Api<ConfigMap>,
@@ -101,7 +121,10 @@ async fn apply_map(
     }
     let manager = PatchParams::apply(FIELD_MANAGER).force();
     match call("applying a ConfigMap", maps.patch(&name, &manager, &Patch::Apply(map))).await {
-        Err(api_call::Error::Refused(_, status)) if status.code == FORBIDDEN => {
+        // What is in it is always alike, so that a rule of the cluster has refused it, which can be changed.
+        Err(api_call::Error::Refused(_, status))
+            if matches!(status.code, FORBIDDEN | BAD_REQUEST | INVALID) =>
+        {
             Ok(Some(Applied::Delayed(Cause::of_refusal(&status.message))))
         }
         done => Ok(done.map(|_| None)?),

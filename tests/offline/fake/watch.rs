@@ -19,6 +19,8 @@ pub(crate) enum Cut {
     Ends,
     /// Its connection breaks.
     Breaks,
+    /// Nothing comes any more, as when the other machine has vanished.
+    IsSilent,
 }
 
 /// One who watches.
@@ -57,6 +59,7 @@ async fn next(mut watch: Watch) -> Option<(Result<Frame<Bytes>, BoxError>, Watch
             News::Event(event) => (Ok(event), false),
             News::Gone(event) => (Ok(event), true),
             News::Cut(Cut::Ends) => return None,
+            News::Cut(Cut::IsSilent) => std::future::pending().await,
             News::Cut(Cut::Breaks) => (Err(io::Error::from(io::ErrorKind::ConnectionReset).into()), true),
             News::Nothing => {
                 watch.changed.changed().await.ok()?;

@@ -21,7 +21,6 @@ fn a_runner_cannot_reach_the_coordinator_for_a_minute() {
 }
 
 /// A runner is cut off for so long that it stops by itself, and another one takes its place.
-#[cfg(feature = "long")]
 fn cut_off_until_it_stops(run: &str, fields: &serde_json::Value, time: Duration) {
     let namespace = at_work(run, run, fields);
     let uid = {
@@ -48,7 +47,6 @@ fn a_runner_that_is_cut_off_for_longer_than_its_lease_stops_by_itself() {
     cut_off_until_it_stops("lease", &json!({"duration": "5m"}), Duration::from_secs(170));
 }
 
-#[cfg(feature = "long")]
 #[test]
 fn a_shorter_lease_is_over_sooner() {
     let fields = json!({"duration": "2m", "leaseSeconds": 30});
