@@ -316,6 +316,9 @@ async fn follow(
     run: &BotRun,
     uid: &str,
 ) -> Result<Action, Error> {
+    if queue::still_waits(context, run, uid) {
+        return Ok(Action::requeue(QUEUED));
+    }
     let mut found = dereference::dereference(context, run, uid).await?;
     // The API server was asked, which takes its time: nothing is made for a run that was deleted since.
     if context.is_gone(guarded, uid) {
@@ -352,6 +355,9 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
             if let Some(cause) = queue::wait(context, run, uid, &accepted) {
                 status::write(context, run, observe::queued(run, &cause)).await?;
                 let is_at_rest = cause.reason == cause::Reason::Suspended;
+                if !is_at_rest {
+                    queue::looked_at(context, run, uid, cause);
+                }
                 return Ok(Action::requeue(if is_at_rest { AT_REST } else { QUEUED }));
             }
             let objects = build::build(context, run, uid, &accepted)?;

@@ -31,11 +31,17 @@ async fn runs_begin_one_after_another_where_only_one_may_be_at_work() {
         })
         .await;
         operator.begin(&first).await;
-        seconds(30).await;
+        let waits = Instant::now();
+        seconds(60).await;
+        let looks = fake.calls().after(waits).to("get", "jobs").about("b").count();
+        assert!((1..=2).contains(&looks), "{what}: it waits on, and is looked at {looks} times in a minute");
         assert_eq!((phase(&fake, "b"), fake.get("jobs", "b")), (json!("Pending"), None), "{what}");
         assert_eq!(fake.calls().to("patch", "botruns/status").about("b").count(), 1, "{what}: told once");
         operator.finish(&first).await;
+        eventually("the first is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
+        let over = Instant::now();
         scheduled(&fake, "b").await;
+        assert!(over.elapsed() <= Duration::from_secs(5), "{what}: {:?}", over.elapsed());
         assert_eq!(phase(&fake, "a"), "Finished", "{what}");
         assert_eq!(fake.all("jobs").len(), 2, "{what}");
         assert!(operator.knows(&second), "{what}");
@@ -241,4 +247,20 @@ async fn a_run_is_kept_for_as_long_as_it_says() {
     eventually("it is deleted", || fake.get("botruns", "a").is_none().then_some(())).await;
     let kept = began.elapsed();
     assert!((Duration::from_millis(900)..Duration::from_secs(10)).contains(&kept), "{kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_is_looked_at_again_when_somebody_changes_it() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    let target = json!({"target": "http://target:8080"});
+    apply(&fake, run("a", &target));
+    scheduled(&fake, "a").await;
+    apply(&fake, run("b", &target));
+    eventually("the second waits", || waits(&fake, "b").contains("loads the same target").then_some(()))
+        .await;
+    let changed = Instant::now();
+    fake.change("botruns", "b", &json!({"spec": {"target": "http://other:8080"}}));
+    scheduled(&fake, "b").await;
+    assert!(changed.elapsed() <= Duration::from_secs(3), "{:?}", changed.elapsed());
 }

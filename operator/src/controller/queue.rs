@@ -28,6 +28,10 @@ use tokio::time::Instant;
 /// itself.
 const HOLDS: Duration = Duration::from_secs(1);
 
+/// How long it holds what the API server has told of a run that waits: its Job, its namespace and its trees are looked at again
+/// when it may begin.
+const LOOKED_HOLDS: Duration = Duration::from_secs(30);
+
 /// Who waits, and why.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -35,6 +39,8 @@ pub(super) struct Queue {
     seen: Option<Seen>,
     /// As it was told last, by UID.
     waiting: HashMap<String, Waiting>,
+    /// As it was looked at last, by UID: those of the ones that wait that were told so.
+    looked: HashMap<String, Looked>,
     leaving: Leaving,
 }
 
@@ -43,6 +49,14 @@ struct Seen {
     at: Instant,
     /// By UID; none of those that may begin.
     waits: HashMap<String, Option<(Waiting, Cause)>>,
+}
+
+/// A run that waits, as it was looked at last.
+#[derive(Debug)]
+struct Looked {
+    at: Instant,
+    generation: Option<i64>,
+    cause: Cause,
 }
 
 fn lock(context: &Context) -> MutexGuard<'_, Queue> {
@@ -61,7 +75,10 @@ pub(super) fn note(context: &Context, uid: &str, waits: Option<Waiting>) {
     let mut queue = lock(context);
     let before = match waits {
         Some(waits) => queue.waiting.insert(uid.to_owned(), waits),
-        None => queue.waiting.remove(uid),
+        None => {
+            queue.looked.remove(uid);
+            queue.waiting.remove(uid)
+        }
     };
     if before != waits {
         context.metrics.waiting(queue.waiting.values().copied());
@@ -83,19 +100,50 @@ fn find(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Opti
         army.let_in(now_ms());
         return None;
     }
-    let mut queue = lock(context);
-    let is_known = |seen: &&Seen| seen.at.elapsed() < HOLDS && seen.waits.contains_key(uid);
-    let known = queue.seen.as_ref().filter(is_known).map(|seen| seen.waits[uid].clone());
-    let waits = known.unwrap_or_else(|| {
-        let seen = look(context, run, &armies, &mut queue.leaving);
-        let waits = seen.waits.get(uid).cloned().flatten();
-        queue.seen = Some(seen);
-        waits
-    });
+    let waits = seen(context, run, uid, &armies, &mut lock(context));
     if let (None, Some(army)) = (&waits, armies.get_mut(uid)) {
         army.let_in(now_ms());
     }
     waits
+}
+
+/// Why the run has to wait, as it was found out a moment ago, or is now.
+fn seen(
+    context: &Context,
+    run: &BotRun,
+    uid: &str,
+    armies: &HashMap<String, Army>,
+    queue: &mut Queue,
+) -> Option<(Waiting, Cause)> {
+    let is_known = |seen: &&Seen| seen.at.elapsed() < HOLDS && seen.waits.contains_key(uid);
+    if let Some(seen) = queue.seen.as_ref().filter(is_known) {
+        return seen.waits[uid].clone();
+    }
+    let seen = look(context, run, armies, &mut queue.leaving);
+    let waits = seen.waits.get(uid).cloned().flatten();
+    queue.seen = Some(seen);
+    waits
+}
+
+/// Takes note that a run was looked at as a whole, and waits for this reason, which its status tells.
+pub(super) fn looked_at(context: &Context, run: &BotRun, uid: &str, cause: Cause) {
+    let looked = Looked { at: Instant::now(), generation: run.metadata.generation, cause };
+    lock(context).looked.insert(uid.to_owned(), looked);
+}
+
+/// Whether a run waits for others as it did when it was looked at last, so that there is nothing to ask the API server: of
+/// hundreds that wait it would be asked hundreds of times a second.
+pub(super) fn still_waits(context: &Context, run: &BotRun, uid: &str) -> bool {
+    let armies = context.armies.lock();
+    let mut queue = lock(context);
+    let holds =
+        |looked: &&Looked| looked.generation == run.metadata.generation && looked.at.elapsed() < LOOKED_HOLDS;
+    let Some(before) = queue.looked.get(uid).filter(holds).map(|looked| looked.cause.clone()) else {
+        return false;
+    };
+    // Pods that are waited for are looked at by the one who waits.
+    let is_the_same = |(waits, cause): (Waiting, Cause)| waits != Waiting::Pods && cause == before;
+    seen(context, run, uid, &armies, &mut queue).is_some_and(is_the_same)
 }
 
 /// Looks at all runs that wait or are at work, and at those whose pods may be. Those that are suspended before they began
