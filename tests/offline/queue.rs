@@ -93,7 +93,9 @@ async fn a_target_is_free_only_when_the_pods_are_gone_of_who_loaded_it() {
     for end in ["deleted at work", "deleted", "failed"] {
         let fake = Fake::new();
         let operator = one_after_another(&fake, end).await;
+        let ended = Instant::now();
         eventually(end, || waits(&fake, "b").contains("until they have ended").then_some(())).await;
+        assert!(ended.elapsed() <= Duration::from_secs(5), "{end}: {:?}", ended.elapsed());
         seconds(60).await;
         assert_eq!(fake.get("jobs", "b"), None, "{end}");
         let looks = fake.calls().to("list", "pods").count();
@@ -260,7 +262,8 @@ async fn a_run_that_waits_is_looked_at_again_when_somebody_changes_it() {
     eventually("the second waits", || waits(&fake, "b").contains("loads the same target").then_some(()))
         .await;
     let changed = Instant::now();
-    fake.change("botruns", "b", &json!({"spec": {"target": "http://other:8080"}}));
-    scheduled(&fake, "b").await;
+    // It would wait on.
+    fake.change("botruns", "b", &json!({"spec": {"trees": {"T": {"wit": 1}}}}));
+    eventually("it is refused", || (phase(&fake, "b") == "Finished").then_some(())).await;
     assert!(changed.elapsed() <= Duration::from_secs(3), "{:?}", changed.elapsed());
 }
