@@ -3,7 +3,7 @@
 
 use crate::blind::hold_against_the_target;
 use crate::cluster::{Namespace, reason};
-use crate::machine::{Cut, Killed, Stopped, evict, kill_if_alive, leader, operators, runner};
+use crate::machine::{Cordoned, Cut, Killed, Stopped, evict, kill_if_alive, leader, operators, runner};
 use crate::outages::pass;
 use crate::{army, until_requests};
 use rand_chacha::ChaCha8Rng;
@@ -36,15 +36,17 @@ enum Fault {
     RunnerCutOff,
     PodDeleted,
     PodEvicted,
+    EvictedAndCordoned,
     Scaled,
     Suspended,
     JobSuspended,
     BrokenNeighbour,
+    FailingNeighbour,
     Deleted,
 }
 
 impl Fault {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::RunnerKilled,
         Self::LeaderKilled,
         Self::OperatorsKilled,
@@ -57,10 +59,12 @@ impl Fault {
         Self::RunnerCutOff,
         Self::PodDeleted,
         Self::PodEvicted,
+        Self::EvictedAndCordoned,
         Self::Scaled,
         Self::Suspended,
         Self::JobSuspended,
         Self::BrokenNeighbour,
+        Self::FailingNeighbour,
         Self::Deleted,
     ];
 
@@ -94,6 +98,8 @@ struct Round {
     load: Value,
     done: Vec<String>,
     losses: BTreeMap<u32, u32>,
+    /// Requests of neighbours to the same target.
+    others: u64,
 }
 
 impl Round {
@@ -110,12 +116,14 @@ impl Round {
         };
         let mut fields = load.clone();
         fields["runners"] = json!({"count": RUNNERS});
+        // Neighbours load the target beside it.
+        fields["targetPolicy"] = json!("Shared");
         if load.get("arrivalRate").is_some() {
             fields["bots"] = Value::Null;
         }
         namespace.apply(&army("chaos", &fields));
         until_requests(&namespace, 50);
-        Self { namespace, load, done: Vec::new(), losses: BTreeMap::new() }
+        Self { namespace, load, done: Vec::new(), losses: BTreeMap::new(), others: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -144,29 +152,14 @@ impl Round {
         }
         let until = dice.seconds(3, 30);
         let done = match fault {
-            Fault::RunnerKilled => {
+            Fault::RunnerKilled
+            | Fault::LeaderKilled
+            | Fault::OperatorsKilled
+            | Fault::RunnerAndLeaderKilled => match self.kill(fault, index) {
+                Some(done) => done,
                 // Killed a moment ago, it may not be back yet.
-                if kill_if_alive(self.namespace.name(), &self.pod(index)).is_none() {
-                    return false;
-                }
-                format!("runner {index} killed")
-            }
-            Fault::LeaderKilled => {
-                if kill_if_alive("botarmy", &leader()).is_none() {
-                    return false;
-                }
-                "leader killed".into()
-            }
-            Fault::OperatorsKilled => {
-                let killed = operators().iter().filter_map(|name| kill_if_alive("botarmy", name)).count();
-                format!("{killed} operators killed at once")
-            }
-            Fault::RunnerAndLeaderKilled => {
-                let runner = kill_if_alive(self.namespace.name(), &self.pod(index)).map(|_| "runner");
-                let leader = kill_if_alive("botarmy", &leader()).map(|_| "leader");
-                let killed: Vec<&str> = runner.into_iter().chain(leader).collect();
-                format!("killed at once: {}", killed.join(", "))
-            }
+                None => return false,
+            },
             Fault::ApiServerStopped => stand_still("kube-apiserver", until),
             Fault::ApiServerKilled => {
                 let killed = Killed::part("kube-apiserver");
@@ -191,6 +184,12 @@ impl Round {
                 evict(&self.namespace, &self.pod(index));
                 format!("pod {index} evicted")
             }
+            Fault::EvictedAndCordoned => {
+                let _cordoned = Cordoned::node();
+                evict(&self.namespace, &self.pod(index));
+                pass(until);
+                format!("pod {index} evicted, and the node cordoned for {} s", until.as_secs())
+            }
             Fault::Scaled if self.load.get("arrivalRate").is_some() => return false,
             Fault::Scaled => {
                 let bots = dice.between(3, 60);
@@ -200,10 +199,31 @@ impl Round {
             Fault::Suspended => self.suspended("botrun/chaos", until),
             Fault::JobSuspended => self.suspended("job/chaos", until),
             Fault::BrokenNeighbour => self.broken_neighbour(dice),
+            Fault::FailingNeighbour => self.failing_neighbour(),
             Fault::Deleted => return false,
         };
         self.done.push(done);
         true
+    }
+
+    /// Kills who is alive of those that this fault is about; none if nobody is.
+    fn kill(&self, fault: Fault, index: u32) -> Option<String> {
+        let runner = || kill_if_alive(self.namespace.name(), &self.pod(index));
+        let leader = || kill_if_alive("botarmy", &leader());
+        Some(match fault {
+            Fault::RunnerKilled => runner().map(|_| format!("runner {index} killed"))?,
+            Fault::LeaderKilled => leader().map(|_| "leader killed".to_owned())?,
+            Fault::OperatorsKilled => {
+                let killed = operators().iter().filter_map(|name| kill_if_alive("botarmy", name)).count();
+                format!("{killed} operators killed at once")
+            }
+            _ => {
+                let killed = [(runner().is_some(), "runner"), (leader().is_some(), "leader")];
+                let killed: Vec<&str> =
+                    killed.into_iter().filter_map(|(was, who)| was.then_some(who)).collect();
+                format!("killed at once: {}", killed.join(", "))
+            }
+        })
     }
 
     fn suspended(&self, what: &str, time: Duration) -> String {
@@ -241,6 +261,19 @@ impl Round {
         format!("beside it a run that cannot start ({wanted})")
     }
 
+    /// A run beside it that ends as soon as its threshold fails.
+    fn failing_neighbour(&mut self) -> String {
+        let name = format!("failing-{}", self.done.len());
+        let threshold = json!({"expect": "count < 10", "abortOnFail": true});
+        let fields = json!({"targetPolicy": "Shared", "duration": "5m", "thresholds": [threshold]});
+        self.namespace.apply(&army(&name, &fields));
+        let ended = self.namespace.wait_complete(&name);
+        assert_eq!(ended["status"]["outcome"], "Failed", "{ended:#}");
+        hold_against_the_target(&self.namespace, &name);
+        self.others += ended["status"]["result"]["requests"].as_u64().expect("a number");
+        "beside it a run whose threshold fails".into()
+    }
+
     /// Deletes it in mid-run, and waits until nothing of it is left.
     fn delete(&mut self) -> String {
         self.namespace.kubectl(&["delete", "botrun/chaos", "--wait=false"]);
@@ -263,7 +296,8 @@ impl Round {
             assert!(done >= iterations.as_u64(), "{done:?} of {iterations}: never less than asked for");
         }
         hold_against_the_target(&self.namespace, "chaos");
-        let (counted, seen) = (&status["result"]["requests"], &self.namespace.shop_stats()["requests"]);
+        let counted = &status["result"]["requests"];
+        let seen = self.namespace.shop_stats()["requests"].as_u64().expect("a number") - self.others;
         let gaps = status["result"]["gaps"].as_array().map_or(0, Vec::len);
         format!("{} | {counted} of {seen} | {gaps} |", status["outcome"].as_str().unwrap_or_default())
     }

@@ -60,7 +60,11 @@ pub(crate) fn kill_if_alive(namespace: &str, name: &str) -> Option<String> {
     if namespace == OPERATORS && name == leader() {
         blind::leader_dies();
     }
-    signal(pid.trim(), "-KILL");
+    // It may have ended by itself since the file was read.
+    let killed = Command::new("kill").args(["-KILL", pid.trim()]).status().expect("kill").success();
+    if !killed {
+        return None;
+    }
     pod["metadata"]["uid"].as_str().map(str::to_owned)
 }
 
