@@ -109,15 +109,17 @@ impl Army {
         }
     }
 
-    /// A pod that was told when to begin may have done so, though it was not heard any more.
+    /// A pod that was told when to begin, by this operator or by one before it, may have done so, though it was not heard
+    /// any more.
     fn take_for_begun(&mut self, pods: &[String], now_ms: u64) {
-        if self.start_told().is_none_or(|start| start > now_ms) {
+        if self.start.may_be_known(&self.state).is_none_or(|start| start > now_ms) {
             return;
         }
         for uid in pods {
             let silent = |p: &&mut Pod| p.stage == Stage::Ready && p.written;
             let Some(pod) = self.state.pods.get_mut(uid).filter(silent) else { continue };
             (pod.stage, pod.bots) = (Stage::Running, share(self.bots, pod.index, self.run.runners));
+            self.start.somebody_began();
         }
     }
 

@@ -50,6 +50,16 @@ impl Start {
         state.start_at_ms.filter(|_| self.state == State::Told)
     }
 
+    /// The start, as somebody may know it: also one that an operator before this has written, and told or not.
+    pub(super) fn may_be_known(&self, state: &Checkpoint) -> Option<u64> {
+        state.start_at_ms.filter(|_| self.state != State::Untold)
+    }
+
+    /// A pod is gone that may have begun: the start holds, whoever else says that he waits.
+    pub(super) fn somebody_began(&mut self) {
+        self.begun = true;
+    }
+
     pub(super) fn waits_to_be_written(&self, state: &Checkpoint) -> bool {
         self.state == State::Untold && state.start_at_ms.is_some()
     }

@@ -624,6 +624,33 @@ fn who_was_told_when_to_begin_may_have_done_so() {
 }
 
 #[test]
+fn a_run_whose_runners_were_all_lost_unheard_does_not_begin_anew() {
+    let mut army = army(2);
+    for (index, pod) in [(0, "a"), (1, "b")] {
+        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
+    }
+    let checkpoint = write(&mut army);
+    let start = army.state.start_at_ms.unwrap();
+    // No operator was there for so long that they have stopped by themselves.
+    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
+    let others = [(0, "c"), (1, "d")];
+    for stage in [Stage::Preparing, Stage::Ready] {
+        for (index, pod) in others {
+            after.check_in(&said_by(pod, index, stage, vec![]), start + 140_000).unwrap();
+        }
+    }
+    write(&mut after);
+    for (index, pod) in others {
+        let orders = after.check_in(&said_by(pod, index, Stage::Ready, vec![]), start + 140_500).unwrap();
+        assert_eq!(orders.start_at_ms, Some(start), "{pod}");
+        after.check_in(&said_by(pod, index, Stage::Running, vec![]), start + 141_000).unwrap();
+    }
+    let gaps = after.result(start + 141_000).gaps;
+    let told: Vec<_> = gaps.iter().map(|g| (g.index, g.pod_uid.as_str(), g.from, g.until, g.bots)).collect();
+    assert_eq!(told, [(0, "a", 0, 141, 5), (1, "b", 0, 141, 5)]);
+}
+
+#[test]
 fn a_runner_that_leaves_early_is_not_finished() {
     let mut army = army(1);
     army.check_in(&said_by("a", 0, Stage::Ready, vec![]), 1).unwrap();
