@@ -128,7 +128,7 @@ pub struct Army {
     state: Checkpoint,
     /// Bots that shall be alive.
     pub bots: u32,
-    /// It is to end.
+    /// It is to end, for another reason than a threshold.
     pub stop: bool,
     /// When the last report came, in milliseconds since 1970.
     pub heard_ms: u64,
@@ -137,6 +137,7 @@ pub struct Army {
     pub kept_ms: Option<u64>,
     /// Writes that have failed since the last one that has not.
     pub unkept: Option<Failing>,
+    moments: keeping::Moments,
     /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
     pub given_up: bool,
     /// A runner whose place nobody has taken in time.
@@ -261,6 +262,7 @@ impl Army {
             admitted: false,
             scheduled: false,
             unkept: None,
+            moments: keeping::Moments::default(),
             handed: None,
             gone: state.losses.iter().map(|loss| loss.index).collect(),
             dealt: state.losses.iter().map(|loss| loss.index).collect(),
@@ -270,10 +272,7 @@ impl Army {
             namespace: namespace.into(),
             name: name.into(),
             bots: run.live_bots().unwrap_or(0),
-            stop: state.spec.stop
-                || state.aborted
-                || state.refusal.is_some()
-                || state.setup.failure().is_some(),
+            stop: state.spec.stop || state.refusal.is_some() || state.setup.failure().is_some(),
             run,
             state,
             heard_ms: 0,
@@ -342,8 +341,13 @@ impl Army {
         let since_start = std::time::Duration::from_millis(self.load_ms(now_ms - start));
         if self.run.aborting(&self.state.totals, since_start, &self.state.unjudged).is_some() {
             self.state.aborted = true;
-            self.stop = true;
+            self.moments.aborted_ms = Some(now_ms);
         }
+    }
+
+    /// Whether nothing new is begun any more, whoever knows of it.
+    fn is_to_end(&self) -> bool {
+        self.stop || self.state.aborted
     }
 
     fn indices(&self, fits: impl Fn(&Pod) -> bool) -> u32 {

@@ -145,7 +145,7 @@ impl Army {
             }
             self.give_up_setup(now_ms);
             if !self.state.setup.has_begun()
-                && !self.stop
+                && !self.is_to_end()
                 && (0..said.index).all(|index| self.dealt.contains(&index))
                 && self.all_are_ready(now_ms)
             {

@@ -122,7 +122,7 @@ impl Army {
     /// before it.
     fn all_wait(&self, now_ms: u64) -> bool {
         let set_up = match self.run.setup {
-            Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
+            Some(_) => self.state.setup.is_over() || (self.is_to_end() && !self.state.setup.has_begun()),
             None => true,
         };
         let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);

@@ -326,6 +326,15 @@ pub(super) fn performed(index: u32, stage: Stage, part: Part, failure: Option<&s
 }
 
 /// What is written now survives.
+/// What an action has come to that was performed once.
+pub(super) fn measured(sequence: u64) -> Delta {
+    let info = botarmy_report::RowInfo { name: "a".into(), measured: true, ..Default::default() };
+    let mut recorder = botarmy_report::Recorder::new(vec![info].into(), 1_000);
+    recorder.record(0, botarmy_report::Outcome::Succeed, 5);
+    let slice = Slice { second: sequence, totals: recorder.drain(), warmup: false, apart: false };
+    Delta { sequence, slices: vec![slice], alive: 5 }
+}
+
 pub(crate) fn write(army: &mut Army) -> Checkpoint {
     let checkpoint = army.checkpoint();
     army.written(&checkpoint);
