@@ -179,7 +179,9 @@ impl Army {
         };
         // Its part is the others', whatever has kept it from being heard.
         let is_dealt = self.dealt.contains(&said.index);
-        let start_at_ms = self.start.told(&self.state).filter(|_| pod.written && !is_dealt);
+        // Or that of a pod that has come after it.
+        let may_begin = pod.written && !is_dealt && !(pod.replaced && said.stage <= Stage::Ready);
+        let start_at_ms = self.start.told(&self.state).filter(|_| may_begin);
         let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
         let is_needed = if said.left {
             self.may_clean_up(&said.pod_uid, pod, now_ms)

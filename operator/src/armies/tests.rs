@@ -371,6 +371,41 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
 }
 
 #[test]
+#[test]
+fn what_setup_has_measured_counts_once_though_its_pod_is_replaced_and_heard_again() {
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    write(&mut army);
+    let handed_over = CheckIn {
+        deltas: said(0, Stage::Ready, &[1]).deltas,
+        ..performed(0, Stage::Ready, Part::Setup, None)
+    };
+    army.check_in(&handed_over, 2).unwrap();
+    assert_eq!(army.totals().requests, 10);
+    // Another pod takes its place, while it waits for its end; and so does one more, in place of that.
+    for (at, other) in [(3, "b"), (5, "c")] {
+        army.check_in(&said_by(other, 0, Stage::Preparing, vec![]), at).unwrap();
+        let orders = army.check_in(&handed_over, at + 1).unwrap();
+        assert_eq!((army.totals().requests, orders.applied, army.ready(at + 1)), (10, 1, 1), "{other}");
+        assert!(army.state.pods.contains_key(other), "it is not in the way of {other}");
+    }
+    assert!(!army.state.pods.contains_key("b"), "nothing of it was counted");
+    assert_eq!((army.lost(7), army.replaced(), army.result(7).gaps.len()), (0, 0, 0));
+    // The one that took the place begins, and it does not.
+    for _ in 0..2 {
+        army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 8).unwrap();
+        army.check_in(&said(1, Stage::Ready, &[]), 8).unwrap();
+        write(&mut army);
+    }
+    assert_eq!(army.check_in(&handed_over, 9).unwrap().start_at_ms, None);
+    let orders = army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 9).unwrap();
+    assert!(orders.start_at_ms.is_some() && orders.plan.is_none());
+    let resume = army.check_in(&said_by("d", 0, Stage::Preparing, vec![]), 9).unwrap().plan.unwrap().resume;
+    assert!(resume.is_none(), "no part of the load was done by it");
+}
+
 fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}));
     for index in [0, 1, 0] {
