@@ -232,6 +232,7 @@ fn a_runner_has_stopped_by_itself_when_its_own_lease_is_over() {
     for index in [0, 1, 0] {
         army.check_in(&said(index, Stage::Running, &[]), 1_000).unwrap();
     }
+    write(&mut army);
     assert!(army.silent(61_000).is_empty());
     assert_eq!(army.silent(61_001).len(), 2, "30 seconds, and a margin");
     army.check_in(&said(1, Stage::Running, &[]), 101_000).unwrap();
@@ -325,7 +326,6 @@ pub(super) fn performed(index: u32, stage: Stage, part: Part, failure: Option<&s
     CheckIn { performed: Some(performed), ..said(index, stage, &[]) }
 }
 
-/// What is written now survives.
 /// What an action has come to that was performed once.
 pub(super) fn measured(sequence: u64) -> Delta {
     let info = botarmy_report::RowInfo { name: "a".into(), measured: true, ..Default::default() };
@@ -335,6 +335,7 @@ pub(super) fn measured(sequence: u64) -> Delta {
     Delta { sequence, slices: vec![slice], alive: 5 }
 }
 
+/// What is written now survives.
 pub(crate) fn write(army: &mut Army) -> Checkpoint {
     let checkpoint = army.checkpoint();
     army.written(&checkpoint);
@@ -371,7 +372,6 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
 }
 
 #[test]
-#[test]
 fn what_setup_has_measured_counts_once_though_its_pod_is_replaced_and_heard_again() {
     let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
     for index in [0, 1, 0] {
@@ -406,6 +406,7 @@ fn what_setup_has_measured_counts_once_though_its_pod_is_replaced_and_heard_agai
     assert!(resume.is_none(), "no part of the load was done by it");
 }
 
+#[test]
 fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}));
     for index in [0, 1, 0] {
