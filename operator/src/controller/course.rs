@@ -156,6 +156,8 @@ mod tests {
     enum Far {
         Absent,
         Suspended,
+        /// Who sets up cannot be written down.
+        Untold,
         SettingUp,
         SetupFailed,
         SetUp,
@@ -171,6 +173,10 @@ mod tests {
         }
         for index in [0, 1, 0] {
             army.check_in(&said(index, Stage::Ready, &[]), LATE).unwrap();
+        }
+        if far == Far::Untold {
+            army.cannot_be_kept("forbidden", Unkept::Refused, LATE - 10_000);
+            return army;
         }
         write(&mut army);
         if far == Far::SettingUp {
@@ -195,6 +201,7 @@ mod tests {
         for (far, expected) in [
             (Far::Absent, Some(Reason::NoCheckIn)),
             (Far::Suspended, None),
+            (Far::Untold, Some(Reason::CheckpointFailed)),
             (Far::SettingUp, None),
             (Far::SetupFailed, Some(Reason::SetupFailed)),
             (Far::SetUp, None),
