@@ -29,6 +29,7 @@ pub use rows::Keep;
 pub use state::{Checkpoint, Pod};
 pub use suspension::{MAX_PAUSES, Suspension};
 pub use together::Changes;
+pub use weight::Budget;
 
 use botarmy_protocol::shared::Store;
 use botarmy_protocol::{Mistake, Stage};
@@ -36,7 +37,7 @@ use botarmy_report::{Gap, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long before it is due a change of the arrivals is told, in milliseconds: all runners hear of it by then.
@@ -53,12 +54,18 @@ pub struct Armies {
     at_work: Mutex<HashMap<String, Army>>,
     /// The runs that there are, those included that no army was made for yet; none before they were listed.
     runs: Mutex<Option<HashSet<String>>>,
+    budget: Arc<Budget>,
 }
 
 impl Armies {
     /// Looks at or changes them. Held for no longer than it takes to compute.
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Army>> {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the measures of all of them may take.
+    pub fn budget(&self) -> Arc<Budget> {
+        self.budget.clone()
     }
 
     /// These are all the runs that there are; armies of others are given up.
@@ -167,8 +174,8 @@ pub struct Army {
     since_ms: u64,
     /// When it was looked at last, in milliseconds since 1970.
     looked_ms: u64,
-    /// What its measures take at most, in bytes, about.
-    weight: usize,
+    /// What its measures take at most.
+    share: weight::Share,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
     wanted_ms: u64,
 }
@@ -250,7 +257,7 @@ impl Army {
         state.pods.iter().for_each(|(uid, pod)| shared.count(uid, pod));
         Self {
             written: Written::of(&state),
-            weight: state.totals.weight() + state.warmup.weight(),
+            share: weight::Share::new(Arc::default(), state.totals.weight() + state.warmup.weight()),
             start: start::Start::restored(&state),
             waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
