@@ -348,7 +348,7 @@ impl Army {
         let since_start = std::time::Duration::from_millis(self.load_ms(now_ms - start));
         if self.run.aborting(&self.state.totals, since_start, &self.state.unjudged).is_some() {
             self.state.aborted = true;
-            self.moments.aborted_ms = Some(now_ms);
+            self.moments.aborted = Some(now_ms);
         }
     }
 

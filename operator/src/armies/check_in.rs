@@ -121,7 +121,7 @@ impl Army {
         let perform = self.perform(said, now_ms);
         self.set_start(&pod, now_ms);
         if self.tells_end(now_ms) {
-            self.moments.told_to_end_ms.get_or_insert(now_ms);
+            self.moments.told_to_end.get_or_insert(now_ms);
         }
         Ok(self.orders(said, &pod, perform, together, now_ms))
     }

@@ -44,11 +44,11 @@ pub struct Failing {
 #[derive(Debug, Default)]
 pub(super) struct Moments {
     /// A threshold has ended it.
-    pub(super) aborted_ms: Option<u64>,
+    pub(super) aborted: Option<u64>,
     /// A runner was told to end with the run.
-    pub(super) told_to_end_ms: Option<u64>,
+    pub(super) told_to_end: Option<u64>,
     /// A loss was dealt out, the last one.
-    pub(super) dealt_ms: Option<u64>,
+    pub(super) dealt: Option<u64>,
 }
 
 impl Army {
@@ -79,7 +79,7 @@ impl Army {
     /// meanwhile.
     pub(super) fn tells_end(&self, now_ms: u64) -> bool {
         let has_waited = |since: u64| now_ms >= since.saturating_add(ABORT_WAITS_MS);
-        let may_be_told = || self.written.aborted || self.moments.aborted_ms.is_none_or(has_waited);
+        let may_be_told = || self.written.aborted || self.moments.aborted.is_none_or(has_waited);
         self.stop || (self.state.aborted && may_be_told())
     }
 
@@ -112,8 +112,8 @@ impl Army {
             return None;
         }
         let is_untold = self.written.losses < self.state.losses.len();
-        let dealt_ms = self.moments.dealt_ms.filter(|_| is_untold);
-        let ends = || self.moments.told_to_end_ms.max(dealt_ms);
+        let dealt_ms = self.moments.dealt.filter(|_| is_untold);
+        let ends = || self.moments.told_to_end.max(dealt_ms);
         self.state.ended_at_ms.or_else(|| Some(ends()?.max(self.all_finished_ms(now_ms)?)))
     }
 
@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_waited_for_for_longer_and_not_for_ever() {
+        const REFUSED: Unkept = Unkept::Refused;
+        const ELSEWHERE: Unkept = Unkept::Elsewhere;
         let fails = |army: &mut Army, kinds: [Unkept; 2]| {
             for at in (0..900_000).step_by(10_000) {
                 army.cannot_be_kept("no", kinds[usize::from(at % 20_000 == 0)], at);
             }
         };
-        const REFUSED: Unkept = Unkept::Refused;
-        const ELSEWHERE: Unkept = Unkept::Elsewhere;
         for (kinds, ended, cut_off, given_up) in [
             ([REFUSED, REFUSED], 50_000, None, 170_000),
             ([ELSEWHERE, ELSEWHERE], 50_000, None, 650_000),

@@ -114,7 +114,7 @@ impl Army {
         let loss = Loss { index, at_ms, bots: self.bots, done: done(pods) };
         self.state.losses.push(loss);
         self.dealt.insert(index);
-        self.moments.dealt_ms = Some(now_ms);
+        self.moments.dealt = Some(now_ms);
         self.close_gaps(&self.others(index, ""), now_ms + ARRIVALS_NOTICE_MS);
         // Whoever has finished may have more to do now, and says so again when it knows.
         let dealt = &self.dealt;

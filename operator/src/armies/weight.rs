@@ -174,7 +174,9 @@ mod tests {
         const ARMIES: usize = 8;
         let budget = Arc::<Budget>::default();
         let mut armies: Vec<Army> = (0..ARMIES).map(|_| army(1)).collect();
-        armies.iter_mut().for_each(|army| army.draws_on(budget.clone()));
+        for army in &mut armies {
+            army.draws_on(budget.clone());
+        }
         let deltas = (12 << 20) / heavy("a", 20).weight() as u64;
         let add = |army: &mut Army, sequence: u64| {
             army.check_in(&delta(sequence, heavy(&format!("row {sequence}"), 20)), 1).unwrap();
