@@ -29,6 +29,7 @@ pub use rows::Keep;
 pub use state::{Checkpoint, Pod};
 pub use suspension::{MAX_PAUSES, Suspension};
 pub use together::Changes;
+pub use weight::Budget;
 
 use botarmy_protocol::shared::Store;
 use botarmy_protocol::{Mistake, Stage};
@@ -36,7 +37,7 @@ use botarmy_report::{Gap, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long before it is due a change of the arrivals is told, in milliseconds: all runners hear of it by then.
@@ -53,12 +54,18 @@ pub struct Armies {
     at_work: Mutex<HashMap<String, Army>>,
     /// The runs that there are, those included that no army was made for yet; none before they were listed.
     runs: Mutex<Option<HashSet<String>>>,
+    budget: Arc<Budget>,
 }
 
 impl Armies {
     /// Looks at or changes them. Held for no longer than it takes to compute.
     pub fn lock(&self) -> MutexGuard<'_, HashMap<String, Army>> {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the measures of all of them may take.
+    pub fn budget(&self) -> Arc<Budget> {
+        self.budget.clone()
     }
 
     /// These are all the runs that there are; armies of others are given up.
@@ -128,7 +135,7 @@ pub struct Army {
     state: Checkpoint,
     /// Bots that shall be alive.
     pub bots: u32,
-    /// It is to end.
+    /// It is to end, for another reason than a threshold.
     pub stop: bool,
     /// When the last report came, in milliseconds since 1970.
     pub heard_ms: u64,
@@ -137,6 +144,7 @@ pub struct Army {
     pub kept_ms: Option<u64>,
     /// Writes that have failed since the last one that has not.
     pub unkept: Option<Failing>,
+    moments: keeping::Moments,
     /// Its runners are being taken away: what is to be done at the end is done by whoever is left.
     pub given_up: bool,
     /// A runner whose place nobody has taken in time.
@@ -166,8 +174,8 @@ pub struct Army {
     since_ms: u64,
     /// When it was looked at last, in milliseconds since 1970.
     looked_ms: u64,
-    /// What its measures take at most, in bytes, about.
-    weight: usize,
+    /// What its measures take at most.
+    share: weight::Share,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
     wanted_ms: u64,
 }
@@ -249,7 +257,7 @@ impl Army {
         state.pods.iter().for_each(|(uid, pod)| shared.count(uid, pod));
         Self {
             written: Written::of(&state),
-            weight: state.totals.weight() + state.warmup.weight(),
+            share: weight::Share::new(Arc::default(), state.totals.weight() + state.warmup.weight()),
             start: start::Start::restored(&state),
             waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
@@ -261,6 +269,7 @@ impl Army {
             admitted: false,
             scheduled: false,
             unkept: None,
+            moments: keeping::Moments::default(),
             handed: None,
             gone: state.losses.iter().map(|loss| loss.index).collect(),
             dealt: state.losses.iter().map(|loss| loss.index).collect(),
@@ -270,10 +279,7 @@ impl Army {
             namespace: namespace.into(),
             name: name.into(),
             bots: run.live_bots().unwrap_or(0),
-            stop: state.spec.stop
-                || state.aborted
-                || state.refusal.is_some()
-                || state.setup.failure().is_some(),
+            stop: state.spec.stop || state.refusal.is_some() || state.setup.failure().is_some(),
             run,
             state,
             heard_ms: 0,
@@ -342,8 +348,13 @@ impl Army {
         let since_start = std::time::Duration::from_millis(self.load_ms(now_ms - start));
         if self.run.aborting(&self.state.totals, since_start, &self.state.unjudged).is_some() {
             self.state.aborted = true;
-            self.stop = true;
+            self.moments.aborted = Some(now_ms);
         }
+    }
+
+    /// Whether nothing new is begun any more, whoever knows of it.
+    fn is_to_end(&self) -> bool {
+        self.stop || self.state.aborted
     }
 
     fn indices(&self, fits: impl Fn(&Pod) -> bool) -> u32 {

@@ -182,8 +182,11 @@ impl Keeper {
     /// Begins to write what is due, as far as there is room.
     fn begin<'k>(&'k self, writes: &mut Writes<'k>) {
         // In doubt nothing is written: another operator may have, and knows more.
-        let due = if self.leadership.leads() { self.due(EVERY) } else { Vec::new() };
-        for due in due {
+        if !self.leadership.leads() {
+            self.armies.lock().values_mut().for_each(|army| army.is_cut_off(now_ms()));
+            return;
+        }
+        for due in self.due(EVERY) {
             let (uid, namespace) = (due.uid.clone(), due.namespace.clone());
             writes.begin(uid, namespace, || self.write(due));
         }

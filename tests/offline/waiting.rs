@@ -5,6 +5,7 @@ use crate::operator::{
     Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
 };
 use botarmy_crds::RUN_UID_LABEL;
+use botarmy_operator::armies::Unkept;
 use botarmy_operator::clock::now_ms;
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
@@ -262,6 +263,48 @@ async fn a_teardown_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in
     .await;
     let status = &fake.get("botruns", "a").expect("a run")["status"];
     assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Errored"), &json!(10)));
+}
+
+/// As if all writes of the army's checkpoint had failed for so long.
+fn has_failed_for(operator: &Operator, uid: &str, ms: u64) {
+    let mut armies = operator.armies.lock();
+    let army = armies.get_mut(uid).expect("an army");
+    army.unkept = None;
+    army.cannot_be_kept("a webhook fails", Unkept::Elsewhere, now_ms() - ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_end_cannot_be_written_ends_all_the_same_unless_nothing_could_be() {
+    const NINE_MINUTES_MS: u64 = 540_000;
+    const TEN_MINUTES_MS: u64 = 600_000;
+    for effect in [Effect::Code(500), Effect::Hang] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = at_work(&fake, &operator, "a").await;
+        fake.inject(Fault::new("patch", "configmaps", effect).about("a-checkpoint"));
+        // Its bots ended long ago, and its runner is heard all the while.
+        let ago_ms = 2 * TEN_MINUTES_MS;
+        assert_eq!(operator.hear_ago(&said(&uid, 0, Stage::Finished, &[1]), ago_ms).durable, 0);
+        operator.has_looked(&uid, ago_ms);
+        operator.hear(&said(&uid, 0, Stage::Finished, &[1]));
+        has_failed_for(&operator, &uid, NINE_MINUTES_MS);
+        seconds(30).await;
+        assert_eq!(phase(&fake, "a"), "Running", "{effect:?}");
+        // The API server was away, and so was whoever leads.
+        has_failed_for(&operator, &uid, TEN_MINUTES_MS);
+        operator.standing.send_replace(Standing::InDoubt(1));
+        seconds(2).await;
+        operator.standing.send_replace(Standing::Leads(1));
+        seconds(30).await;
+        assert_eq!(phase(&fake, "a"), "Running", "{effect:?}");
+        has_failed_for(&operator, &uid, TEN_MINUTES_MS);
+        eventually("it is over", || {
+            (condition(&fake, "a", "Failed") == told("True", "CheckpointFailed")).then_some(())
+        })
+        .await;
+        eventually("its Job is gone", || fake.all("jobs").is_empty().then_some(())).await;
+        operator.kill().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,6 +58,7 @@ impl Pod {
             bots: 0,
             left: false,
             left_ms: None,
+            finished_ms: None,
             replaced: false,
             excused: false,
             written: false,
@@ -77,6 +78,7 @@ impl Pod {
         }
         self.left |= said.left;
         self.left_ms = self.left_ms.or(said.left.then_some(now_ms));
+        self.finished_ms = (said.stage == Stage::Finished).then_some(self.finished_ms.unwrap_or(now_ms));
         self.trusts = said.trusts.clone().filter(|name| name.len() <= MAX_TRUST_NAME);
         self.began_late_ms = self.began_late_ms.or(said.began_late_ms);
         self.heard_ms = now_ms;
@@ -118,6 +120,9 @@ impl Army {
         }
         let perform = self.perform(said, now_ms);
         self.set_start(&pod, now_ms);
+        if self.tells_end(now_ms) {
+            self.moments.told_to_end.get_or_insert(now_ms);
+        }
         Ok(self.orders(said, &pod, perform, together, now_ms))
     }
 
@@ -174,7 +179,9 @@ impl Army {
         };
         // Its part is the others', whatever has kept it from being heard.
         let is_dealt = self.dealt.contains(&said.index);
-        let start_at_ms = self.start.told(&self.state).filter(|_| pod.written && !is_dealt);
+        // Or that of a pod that has come after it.
+        let may_begin = pod.written && !is_dealt && !(pod.replaced && said.stage <= Stage::Ready);
+        let start_at_ms = self.start.told(&self.state).filter(|_| may_begin);
         let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
         let is_needed = if said.left {
             self.may_clean_up(&said.pod_uid, pod, now_ms)
@@ -190,7 +197,7 @@ impl Army {
             plan: (said.stage == Stage::Preparing).then(plan),
             start_at_ms,
             bots: self.bots,
-            stop: is_dealt || (self.stop && (self.written.aborted || !self.state.aborted)),
+            stop: is_dealt || self.tells_end(now_ms),
             rates: self.state.rates.clone(),
             pauses: self.state.pauses.clone(),
             context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },

@@ -34,8 +34,23 @@ impl Army {
         }
     }
 
+    /// Another pod has taken the place of these, which had no bots: they are forgotten. One that has handed over what it
+    /// has measured, in setup, is remembered all the same: it may be heard yet, and would hand it over again.
+    pub(super) fn leave_out(&mut self, index: u32, uids: Vec<String>) {
+        let is_counted = |uid: &String| self.state.pods.get(uid).is_some_and(|pod| pod.applied > 0);
+        let (counted, forgotten): (Vec<String>, Vec<String>) = uids.into_iter().partition(is_counted);
+        self.forget(index, &forgotten);
+        for uid in counted {
+            // No part of the load was lost with it.
+            if let Some(pod) = self.state.pods.get_mut(&uid) {
+                (pod.replaced, pod.excused, pod.alive) = (true, true, 0);
+            }
+            self.shared.forget(&uid);
+        }
+    }
+
     /// Forgets these pods of a runner.
-    pub(super) fn forget(&mut self, index: u32, uids: &[String]) {
+    fn forget(&mut self, index: u32, uids: &[String]) {
         for uid in uids {
             self.state.pods.remove(uid);
             self.shared.forget(uid);

@@ -79,16 +79,16 @@ fn share(bots: u32, index: u32, runners: u32) -> u32 {
 }
 
 impl Army {
-    /// Takes note of the pods whose place this one has taken: one that had not begun is forgotten, and what is not
-    /// known of one that had becomes a gap when the bots are at work again.
+    /// Takes note of the pods whose place this one has taken: one that had not begun is left out, and what is not known
+    /// of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
         let others = self.others(said.index, &said.pod_uid);
         self.take_for_begun(&others, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
             let has_begun =
                 |uid: &String| self.state.pods.get(uid).is_some_and(|p| p.stage >= Stage::Running);
-            let forgotten: Vec<String> = others.iter().filter(|uid| !has_begun(uid)).cloned().collect();
-            self.forget(said.index, &forgotten);
+            let left_out: Vec<String> = others.iter().filter(|uid| !has_begun(uid)).cloned().collect();
+            self.leave_out(said.index, left_out);
         }
         if said.stage >= Stage::Running {
             self.close_gaps(&others, now_ms);
@@ -116,7 +116,7 @@ impl Army {
             return;
         }
         for uid in pods {
-            let silent = |p: &&mut Pod| p.stage == Stage::Ready && p.written;
+            let silent = |p: &&mut Pod| p.stage == Stage::Ready && p.written && !p.replaced;
             let Some(pod) = self.state.pods.get_mut(uid).filter(silent) else { continue };
             (pod.stage, pod.bots) = (Stage::Running, share(self.bots, pod.index, self.run.runners));
             self.start.somebody_began();

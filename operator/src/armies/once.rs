@@ -15,6 +15,8 @@ const MARGIN_MS: u64 = 60_000;
 /// How long a runner that was told to end waits for whether it is to clean up, in milliseconds: its pod may have been told
 /// so because the run is given up, which the Job says a little later.
 const UNSURE_MS: u64 = 5_000;
+/// Why teardown failed that somebody should have been told to perform.
+const UNTOLD: &str = "nobody was told to perform teardown, since that could not be written down; look into what the run has left behind";
 /// Why teardown failed that nobody was told to perform.
 const NOBODY_LEFT: &str = "no runner was left to perform teardown; look into what the run has left behind";
 
@@ -101,7 +103,8 @@ impl Progress {
     }
 
     /// Gives the part up when nothing was heard of its end for too long: the runner goes on by itself for as long as its
-    /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody.
+    /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody. As long
+    /// as it is not written down who performs it, nobody was told to, and none of this time has begun.
     fn give_up_if_late(&mut self, part: &str, once: &Once, lease_ms: u64, heard_from_ms: u64, now_ms: u64) {
         let Self::Given { since_ms, .. } = self else { return };
         let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
@@ -109,6 +112,13 @@ impl Progress {
         let end = since_ms.saturating_add(patience).max(heard_from_ms.saturating_add(MARGIN_MS));
         if now_ms > end {
             self.fail_as_lost(part);
+        }
+    }
+
+    /// Nobody was told yet to perform the part.
+    fn postpone(&mut self, now_ms: u64) {
+        if let Self::Given { since_ms, .. } = self {
+            *since_ms = now_ms;
         }
     }
 }
@@ -145,7 +155,7 @@ impl Army {
             }
             self.give_up_setup(now_ms);
             if !self.state.setup.has_begun()
-                && !self.stop
+                && !self.is_to_end()
                 && (0..said.index).all(|index| self.dealt.contains(&index))
                 && self.all_are_ready(now_ms)
             {
@@ -196,6 +206,7 @@ impl Army {
         match &self.state.teardown {
             Progress::Done => None,
             Progress::Failed(reason) => Some(reason.clone()),
+            Progress::Given { .. } if !self.written.teardown => Some(UNTOLD.to_owned()),
             Progress::Given { .. } => Some(lost("teardown")),
             Progress::Waiting => Some(NOBODY_LEFT.to_owned()),
         }
@@ -210,7 +221,11 @@ impl Army {
     fn give_up_setup(&mut self, now_ms: u64) {
         let lease_ms = self.lease_ms();
         let Some(once) = self.run.setup.as_ref().filter(|_| self.is_setting_up()) else { return };
-        self.state.setup.give_up_if_late("setup", once, lease_ms, self.since_ms, now_ms);
+        if self.written.setup {
+            self.state.setup.give_up_if_late("setup", once, lease_ms, self.since_ms, now_ms);
+        } else {
+            self.state.setup.postpone(now_ms);
+        }
         self.state.setup.lose("setup", &self.dealt);
         if self.state.setup.is_over() {
             self.has_set_up(now_ms);
@@ -226,7 +241,11 @@ impl Army {
     fn give_up_teardown(&mut self, now_ms: u64) {
         let lease_ms = self.lease_ms();
         let Some(once) = self.run.teardown.as_ref().filter(|_| self.is_to_be_torn_down()) else { return };
-        self.state.teardown.give_up_if_late("teardown", once, lease_ms, self.since_ms, now_ms);
+        if self.written.teardown {
+            self.state.teardown.give_up_if_late("teardown", once, lease_ms, self.since_ms, now_ms);
+        } else {
+            self.state.teardown.postpone(now_ms);
+        }
         self.state.teardown.lose("teardown", &self.dealt);
         if !self.state.teardown.has_begun() && self.nobody_has_come(now_ms) && self.all_are_done() {
             self.state.teardown = Progress::Failed(NOBODY_LEFT.to_owned());
@@ -242,6 +261,11 @@ impl Army {
     /// Whether setup was begun and has not come to its end.
     pub fn is_setting_up(&self) -> bool {
         self.state.setup.has_begun() && !self.state.setup.is_over()
+    }
+
+    /// Whether it waits to be written down who performs setup.
+    pub(super) fn waits_to_tell_setup(&self) -> bool {
+        self.is_setting_up() && !self.written.setup
     }
 
     /// Whether nothing is left to be done but teardown.

@@ -58,7 +58,7 @@ pub(super) fn done<'a>(pods: impl Iterator<Item = &'a Pod>) -> Resume {
 impl Army {
     /// Whether the others take over what lost runners leave. Once the run comes to its end nothing is taken over.
     fn redistributes(&self) -> bool {
-        self.loss_policy() == LossPolicy::Redistribute && !self.given_up && !self.stop
+        self.loss_policy() == LossPolicy::Redistribute && !self.given_up && !self.is_to_end()
     }
 
     /// Runners of which nothing more is waited for.
@@ -86,7 +86,8 @@ impl Army {
     /// Deals out what those have left that are gone, once nothing more is to be expected of them.
     pub(super) fn deal_out(&mut self, now_ms: u64) {
         // A run that was stopped before it began has to begin all the same, to come to its end.
-        let is_wanted = self.redistributes() || (self.stop && !self.given_up && self.start_told().is_none());
+        let is_wanted =
+            self.redistributes() || (self.is_to_end() && !self.given_up && self.start_told().is_none());
         let is_policy = self.loss_policy() == LossPolicy::Redistribute;
         if !is_policy || !is_wanted || self.state.ended_at_ms.is_some() {
             return;
@@ -113,6 +114,7 @@ impl Army {
         let loss = Loss { index, at_ms, bots: self.bots, done: done(pods) };
         self.state.losses.push(loss);
         self.dealt.insert(index);
+        self.moments.dealt = Some(now_ms);
         self.close_gaps(&self.others(index, ""), now_ms + ARRIVALS_NOTICE_MS);
         // Whoever has finished may have more to do now, and says so again when it knows.
         let dealt = &self.dealt;

@@ -131,9 +131,9 @@ mod tests {
         army.state.start_at_ms = Some(1_000);
         check_in(&mut army, 1, &[("many", 9), ("often", 5)], false);
         army.keep_largest_rows(Keep { rows: 0, judged: true });
-        assert!(!army.stop);
+        assert!(!army.state.aborted);
         check_in(&mut army, 2, &[("rare", 1)], false);
-        assert!(army.stop, "{:?}", judged(&army));
+        assert!(army.state.aborted, "{:?}", judged(&army));
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         check_in(&mut army, 2, &[("rare", 1)], false);
         let unknown = ("unknown, as its rows were summed".to_owned(), false, RunOutcome::Failed);
         assert_eq!(judged(&army), unknown);
-        assert!(!army.stop, "what is not known ends nothing");
+        assert!(!army.state.aborted, "what is not known ends nothing");
         assert!(army.result(2_000).thresholds[0].passed, "the whole is as exact as ever");
         let after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, 1);
         assert_eq!(judged(&after), unknown);

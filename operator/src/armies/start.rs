@@ -132,10 +132,11 @@ impl Army {
     /// before it.
     fn all_wait(&self, now_ms: u64) -> bool {
         let set_up = match self.run.setup {
-            Some(_) => self.state.setup.is_over() || (self.stop && !self.state.setup.has_begun()),
+            Some(_) => self.state.setup.is_over() || (self.is_to_end() && !self.state.setup.has_begun()),
             None => true,
         };
-        let here = |p: &Pod| p.stage >= Stage::Ready && !p.left && p.heard_ms > 0 && self.is_fresh(p, now_ms);
+        let is_there = |p: &Pod| p.stage >= Stage::Ready && !p.left && !p.replaced;
+        let here = |p: &Pod| is_there(p) && p.heard_ms > 0 && self.is_fresh(p, now_ms);
         set_up && !self.is_suspended() && self.all_wait_that(here)
     }
 }

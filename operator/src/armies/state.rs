@@ -52,6 +52,10 @@ pub struct Pod {
     /// When that was heard first, in milliseconds since 1970.
     #[serde(skip)]
     pub left_ms: Option<u64>,
+    /// Since when it says that it has finished, whether or not there is more for it to do that it does not know of, in
+    /// milliseconds since 1970.
+    #[serde(skip)]
+    pub finished_ms: Option<u64>,
     /// Another pod has taken its place, or others its part.
     #[serde(default)]
     pub replaced: bool,

@@ -232,6 +232,7 @@ fn a_runner_has_stopped_by_itself_when_its_own_lease_is_over() {
     for index in [0, 1, 0] {
         army.check_in(&said(index, Stage::Running, &[]), 1_000).unwrap();
     }
+    write(&mut army);
     assert!(army.silent(61_000).is_empty());
     assert_eq!(army.silent(61_001).len(), 2, "30 seconds, and a margin");
     army.check_in(&said(1, Stage::Running, &[]), 101_000).unwrap();
@@ -325,6 +326,15 @@ pub(super) fn performed(index: u32, stage: Stage, part: Part, failure: Option<&s
     CheckIn { performed: Some(performed), ..said(index, stage, &[]) }
 }
 
+/// What an action has come to that was performed once.
+pub(super) fn measured(sequence: u64) -> Delta {
+    let info = botarmy_report::RowInfo { name: "a".into(), measured: true, ..Default::default() };
+    let mut recorder = botarmy_report::Recorder::new(vec![info].into(), 1_000);
+    recorder.record(0, botarmy_report::Outcome::Succeed, 5);
+    let slice = Slice { second: sequence, totals: recorder.drain(), warmup: false, apart: false };
+    Delta { sequence, slices: vec![slice], alive: 5 }
+}
+
 /// What is written now survives.
 pub(crate) fn write(army: &mut Army) -> Checkpoint {
     let checkpoint = army.checkpoint();
@@ -359,6 +369,41 @@ fn setup_comes_before_the_start_and_its_values_reach_all() {
     army.check_in(&performed(1, Stage::Finished, Part::Teardown, None), 11).unwrap();
     assert!(army.is_over() && army.fault().is_none());
     assert!(!army.check_in(&said(0, Stage::Finished, &[]), 12).unwrap().stay);
+}
+
+#[test]
+fn what_setup_has_measured_counts_once_though_its_pod_is_replaced_and_heard_again() {
+    let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
+    for index in [0, 1, 0] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+    }
+    write(&mut army);
+    let handed_over = CheckIn {
+        deltas: said(0, Stage::Ready, &[1]).deltas,
+        ..performed(0, Stage::Ready, Part::Setup, None)
+    };
+    army.check_in(&handed_over, 2).unwrap();
+    assert_eq!(army.totals().requests, 10);
+    // Another pod takes its place, while it waits for its end; and so does one more, in place of that.
+    for (at, other) in [(3, "b"), (5, "c")] {
+        army.check_in(&said_by(other, 0, Stage::Preparing, vec![]), at).unwrap();
+        let orders = army.check_in(&handed_over, at + 1).unwrap();
+        assert_eq!((army.totals().requests, orders.applied, army.ready(at + 1)), (10, 1, 1), "{other}");
+        assert!(army.state.pods.contains_key(other), "it is not in the way of {other}");
+    }
+    assert!(!army.state.pods.contains_key("b"), "nothing of it was counted");
+    assert_eq!((army.lost(7), army.replaced(), army.result(7).gaps.len()), (0, 0, 0));
+    // The one that took the place begins, and it does not.
+    for _ in 0..2 {
+        army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 8).unwrap();
+        army.check_in(&said(1, Stage::Ready, &[]), 8).unwrap();
+        write(&mut army);
+    }
+    assert_eq!(army.check_in(&handed_over, 9).unwrap().start_at_ms, None);
+    let orders = army.check_in(&said_by("c", 0, Stage::Ready, vec![]), 9).unwrap();
+    assert!(orders.start_at_ms.is_some() && orders.plan.is_none());
+    let resume = army.check_in(&said_by("d", 0, Stage::Preparing, vec![]), 9).unwrap().plan.unwrap().resume;
+    assert!(resume.is_none(), "no part of the load was done by it");
 }
 
 #[test]

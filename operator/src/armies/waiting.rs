@@ -41,11 +41,13 @@ impl Army {
     }
 
     /// Whether its runners cannot begin whatever they do: setup goes on, its spec lets it stand still, or all of them are
-    /// there and the start is being written down. That comes to its end: it can be written, or it is told that it cannot.
+    /// there and the start is being written down, or who performs setup. That comes to its end: it can be written, or it
+    /// is told that it cannot.
     pub fn has_to_wait(&self, now_ms: u64) -> bool {
-        let is_written_soon =
-            self.start.waits_to_be_written(&self.state) && self.unsafe_because(now_ms).is_none();
-        self.is_setting_up() || self.suspension == Suspension::Spec || is_written_soon
+        let is_to_be_written = self.start.waits_to_be_written(&self.state) || self.waits_to_tell_setup();
+        let is_written_soon = is_to_be_written && self.unsafe_because(now_ms).is_none();
+        let goes_on = self.is_setting_up() && !self.waits_to_tell_setup();
+        goes_on || self.suspension == Suspension::Spec || is_written_soon
     }
 }
 

@@ -1,17 +1,90 @@
-//! How much memory the measures of an army take. A runner that makes them up could have it grow with each check-in. Pure.
+//! How much memory the measures of an army take, and those of all. A runner that makes them up could have it grow with
+//! each check-in. Pure but for the sum over all armies.
 
 use super::check_in::Refusal;
 use super::{Army, Keep};
 use botarmy_report::{Delta, MAX_ROWS};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Most that the measures of an army may take, in bytes, about. While a large check-in is added and a checkpoint is
 /// made, there are several copies, and all of them have to fit into what the operator is given.
 const MAX_WEIGHT: usize = 24 << 20;
+/// Most that those of all armies may take. Beyond that each has an equal share, and so much at least: with so many of them
+/// that this comes to more, none is worth being looked at for its own sake.
+const MAX_WEIGHT_OF_ALL: usize = 64 << 20;
+const LEAST_SHARE: usize = 256 << 10;
+/// By how much an army may be taken for heavier than twice what it was when it was weighed, in bytes.
+const SLACK: usize = LEAST_SHARE / 4;
 /// Most names of rows that are remembered because they were summed: those that come after them are summed anew each
 /// time that they are too many.
 pub(super) const MAX_SUMMED: usize = 4 * MAX_ROWS;
 
+/// What the measures of all armies take together.
+#[derive(Debug, Default)]
+pub struct Budget {
+    taken: AtomicUsize,
+    armies: AtomicUsize,
+}
+
+impl Budget {
+    /// Most that one army may take now.
+    fn share(&self) -> usize {
+        let (taken, armies) = (self.taken.load(Relaxed), self.armies.load(Relaxed));
+        if taken <= MAX_WEIGHT_OF_ALL {
+            return MAX_WEIGHT;
+        }
+        (MAX_WEIGHT_OF_ALL / armies.max(1)).clamp(LEAST_SHARE, MAX_WEIGHT)
+    }
+}
+
+/// What one army takes of the budget, for as long as it is there.
+#[derive(Debug)]
+pub(super) struct Share {
+    of: Arc<Budget>,
+    /// What its measures take at most, in bytes, about.
+    taken: usize,
+    /// What they took when they were weighed.
+    weighed: usize,
+}
+
+impl Share {
+    pub(super) fn new(of: Arc<Budget>, weighed: usize) -> Self {
+        of.armies.fetch_add(1, Relaxed);
+        of.taken.fetch_add(weighed, Relaxed);
+        Self { of, taken: weighed, weighed }
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.of.taken.fetch_add(bytes, Relaxed);
+        self.of.taken.fetch_sub(self.taken, Relaxed);
+        self.taken = bytes;
+    }
+
+    /// Whether it may be much less by now: then weighing it takes no longer than what was added since has taken.
+    fn is_doubtful(&self) -> bool {
+        self.taken > self.weighed.saturating_mul(2).saturating_add(SLACK)
+    }
+
+    fn is_exceeded(&self) -> bool {
+        self.taken > self.of.share()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.take(0);
+        self.of.armies.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Army {
+    /// Its measures take of this from now on.
+    pub fn draws_on(&mut self, budget: Arc<Budget>) {
+        self.share = Share::new(budget, self.share.taken);
+    }
+
     /// Makes room for a delta: where there is too little, the rows with the fewest samples are summed, those of
     /// thresholds last.
     pub(super) fn make_room(&mut self, delta: &Delta) -> Result<(), Refusal> {
@@ -20,21 +93,29 @@ impl Army {
             return Err(Refusal::Weight);
         }
         // At most so much; weighing all of it each time would take longer than adding to it.
-        self.weight = self.weight.saturating_add(more);
+        self.share.take(self.share.taken.saturating_add(more));
+        if self.share.is_doubtful() {
+            self.weigh_with(more);
+        }
         let mut steps = Keep::steps(MAX_ROWS);
-        while self.weight > MAX_WEIGHT {
-            let own = self.weigh();
-            self.weight = own.saturating_add(more);
-            if self.weight <= MAX_WEIGHT {
+        while self.share.is_exceeded() {
+            self.weigh_with(more);
+            if !self.share.is_exceeded() {
                 break;
             }
             let Some(keep) = steps.next() else {
-                self.weight = own;
+                self.weigh_with(0);
                 return Err(Refusal::Weight);
             };
             self.keep_largest_rows(keep);
         }
         Ok(())
+    }
+
+    /// Weighs it, with what is to be added.
+    fn weigh_with(&mut self, more: usize) {
+        self.share.weighed = self.weigh();
+        self.share.take(self.share.weighed.saturating_add(more));
     }
 
     /// What its measures take, in bytes, about.
@@ -89,11 +170,67 @@ mod tests {
     }
 
     #[test]
+    fn all_armies_together_take_no_more_than_there_is_room_for() {
+        const ARMIES: usize = 8;
+        let budget = Arc::<Budget>::default();
+        let mut armies: Vec<Army> = (0..ARMIES).map(|_| army(1)).collect();
+        for army in &mut armies {
+            army.draws_on(budget.clone());
+        }
+        let deltas = (12 << 20) / heavy("a", 20).weight() as u64;
+        let add = |army: &mut Army, sequence: u64| {
+            army.check_in(&delta(sequence, heavy(&format!("row {sequence}"), 20)), 1).unwrap();
+        };
+        let weigh = |armies: &[Army]| armies.iter().map(Army::weigh).sum::<usize>();
+        for sequence in 1..=deltas {
+            for army in &mut armies[1..] {
+                add(army, sequence);
+            }
+            let weight = weigh(&armies);
+            assert!(weight <= MAX_WEIGHT_OF_ALL + ARMIES * (1 << 20), "{weight} bytes after {sequence}");
+        }
+        assert!(armies[1..].iter().all(|army| army.summed_rows() > 0));
+        // One that takes little is left alone.
+        for sequence in 1..=4 {
+            add(&mut armies[0], sequence);
+        }
+        assert_eq!(armies[0].summed_rows(), 0);
+        assert_eq!(budget.armies.load(Relaxed), ARMIES);
+        // Once others are gone there is room again.
+        armies.truncate(2);
+        assert!(budget.taken.load(Relaxed) <= MAX_WEIGHT_OF_ALL / 2);
+        assert_eq!((budget.armies.load(Relaxed), budget.share()), (2, MAX_WEIGHT));
+        armies.clear();
+        assert_eq!((budget.taken.load(Relaxed), budget.armies.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn with_many_armies_each_has_its_least_share() {
+        let budget = Arc::<Budget>::default();
+        let full = Share::new(budget.clone(), MAX_WEIGHT_OF_ALL);
+        assert_eq!((budget.share(), full.is_exceeded()), (MAX_WEIGHT, true));
+        let mut others: Vec<Share> = (0..7).map(|_| Share::new(budget.clone(), 1)).collect();
+        assert_eq!(budget.share(), MAX_WEIGHT_OF_ALL / 8);
+        others.extend((0..1_000).map(|_| Share::new(budget.clone(), 1)));
+        assert_eq!((budget.share(), others[0].is_exceeded()), (LEAST_SHARE, false));
+    }
+
+    #[test]
+    fn an_army_whose_measures_are_all_of_the_same_rows_does_not_seem_to_grow() {
+        let mut army = army(1);
+        for sequence in 1..=200 {
+            army.check_in(&delta(sequence, heavy("a", 1)), 1).unwrap();
+            let (taken, own) = (army.share.taken, army.weigh());
+            assert!(own <= taken && taken <= 3 * own + SLACK, "{taken} for {own} bytes at {sequence}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_made_room_for_is_refused_and_changes_nothing() {
         let mut army = army(1);
-        army.weight = MAX_WEIGHT;
+        army.share.take(MAX_WEIGHT);
         army.check_in(&delta(1, heavy("a", 1)), 1).unwrap();
-        assert!((1..1 << 20).contains(&army.weight), "it was weighed: {}", army.weight);
+        assert!((1..1 << 20).contains(&army.share.taken), "it was weighed: {}", army.share.taken);
         let mut many = heavy("b", 100).rows.remove("b").unwrap();
         let mut huge = Totals::default();
         while huge.weight() <= MAX_WEIGHT {

@@ -63,6 +63,13 @@ pub(super) fn course(army: &Army, seen: &mut Seen, coordinator: &str, now: u64) 
             Course::Fails(Cause::new(Reason::RunnerLost, message))
         }
         _ if army.is_over() => Course::GoesOn,
+        // Nor do those that live come to an end, whatever else has happened to the run.
+        Some(_)
+            if (seen.given_up.is_none() || !has_handed_over)
+                && let Some(why) = army.cannot_end_because(now) =>
+        {
+            Course::Fails(unwritten(why, seen.given_up.as_ref()))
+        }
         // Those that live hand over what they have; it belongs to the result.
         _ if let Some(cause) = seen.given_up.take() => {
             if has_handed_over {
@@ -75,9 +82,6 @@ pub(super) fn course(army: &Army, seen: &mut Seen, coordinator: &str, now: u64) 
             let message = "all pods have ended, and not all of what they had to do is done; result.gaps tells what is not known";
             Course::Fails(fault(army).unwrap_or_else(|| Cause::new(Reason::RunnerLost, message)))
         }
-        Some(_) if let Some(why) = army.cannot_end_because(now) => {
-            Course::Fails(Cause::new(Reason::CheckpointFailed, why))
-        }
         None if let Some((Fault::Refused, refusal)) = army.fault() => {
             Course::Fails(Cause::new(Reason::RunnerRefused, &refusal))
         }
@@ -88,6 +92,13 @@ pub(super) fn course(army: &Army, seen: &mut Seen, coordinator: &str, now: u64) 
         None if seen.late && !army.has_to_wait(now) => Course::Fails(too_late(army, seen, coordinator, now)),
         _ => Course::GoesOn,
     }
+}
+
+/// What was measured cannot be written down; the run may have been given up before.
+fn unwritten(why: &str, given_up: Option<&Cause>) -> Cause {
+    let cause = Cause::new(Reason::CheckpointFailed, why);
+    given_up
+        .map_or(cause.clone(), |given_up| cause.and(&format!("{}: {}", given_up.reason, given_up.message)))
 }
 
 /// Why the bots have not begun in time.
@@ -145,6 +156,8 @@ mod tests {
     enum Far {
         Absent,
         Suspended,
+        /// Who sets up cannot be written down.
+        Untold,
         SettingUp,
         SetupFailed,
         SetUp,
@@ -160,6 +173,10 @@ mod tests {
         }
         for index in [0, 1, 0] {
             army.check_in(&said(index, Stage::Ready, &[]), LATE).unwrap();
+        }
+        if far == Far::Untold {
+            army.cannot_be_kept("forbidden", Unkept::Refused, LATE - 10_000);
+            return army;
         }
         write(&mut army);
         if far == Far::SettingUp {
@@ -184,6 +201,7 @@ mod tests {
         for (far, expected) in [
             (Far::Absent, Some(Reason::NoCheckIn)),
             (Far::Suspended, None),
+            (Far::Untold, Some(Reason::CheckpointFailed)),
             (Far::SettingUp, None),
             (Far::SetupFailed, Some(Reason::SetupFailed)),
             (Far::SetUp, None),
@@ -203,6 +221,42 @@ mod tests {
                 let expected = expected.map(|reason| if kept { Reason::ImagePull } else { reason });
                 assert_eq!(found, expected, "{far:?}, late: {late}, kept: {kept}");
             }
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_given_up_does_not_wait_for_ever_for_what_cannot_be_written() {
+        for (what, stage, is_written, expected) in [
+            ("they are ending", Stage::Running, false, None),
+            ("they wait in vain", Stage::Finished, false, Some(Reason::CheckpointFailed)),
+            ("all is safe", Stage::Finished, true, Some(Reason::RunnerLost)),
+        ] {
+            let mut army = army(Far::Begun);
+            let begun = LATE + 10_000;
+            for index in [0, 1] {
+                army.check_in(&said(index, Stage::Running, &[1]), begun).unwrap();
+            }
+            army.give_up_for_want_of(1);
+            army.check_in(&said(0, stage, &[1]), begun + 1_000).unwrap();
+            if is_written {
+                write(&mut army);
+            }
+            army.cannot_be_kept("forbidden", Unkept::Refused, begun + 1_000);
+            let now = begun + 121_000;
+            // The first one is heard all the while, the other one is not.
+            for at in (begun + 1_000..=now).step_by(5_000) {
+                army.look(at);
+                army.check_in(&said(0, stage, &[1]), at).unwrap();
+            }
+            let mut seen = Seen { given_up: Some(nobody_came(1)), ..Seen::default() };
+            let (found, message) = match course(&army, &mut seen, "https://coordinator", now) {
+                Course::Fails(cause) => (Some(cause.reason), cause.message),
+                Course::Ends(_) => (None, String::new()),
+                Course::GoesOn => panic!("{what}: it goes on"),
+            };
+            assert_eq!(found, expected, "{what}");
+            let told = message.contains("RunnerLost: runner 1 was lost");
+            assert_eq!(told, expected == Some(Reason::CheckpointFailed), "{message}");
         }
     }
 }

@@ -92,10 +92,11 @@ pub(super) fn validate(
     plan.allowed = context.limits.targets(&namespace);
     let runners = plan.runners;
     let epoch = context.leadership.now().epoch().unwrap_or_default();
-    let army = match found.checkpoint.take() {
+    let mut army = match found.checkpoint.take() {
         Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch, now_ms()),
         None => Army::new(&namespace, &name, &spec, plan, epoch, now_ms()),
     };
+    army.draws_on(context.armies.budget());
     armies.insert(uid.to_owned(), army);
     Ok(accepted(job, runners, spec))
 }

@@ -104,7 +104,7 @@ impl Contact {
 
     /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
     pub(super) async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<(Orders, Instant)> {
-        let deltas = self.outbox.pending();
+        let deltas = self.outbox.pending(stage == Stage::Finished);
         // Whoever has finished has no more to tell than this: after it the run may be over.
         let stage = if self.outbox.has_more_than(&deltas) { stage.min(Stage::Running) } else { stage };
         self.say(stage, alive, deltas).await
@@ -143,6 +143,9 @@ impl Contact {
         match self.link.post(&check_in).await {
             Ok(orders) if orders.epoch < self.epoch => {
                 tracing::warn!("orders of an older coordinator are refused (epoch {})", orders.epoch);
+                // It may keep its connections for as long as it does not know that it was deposed: a new one finds whoever
+                // leads now.
+                self.link.close();
                 None
             }
             Ok(mut orders) => {
@@ -231,8 +234,8 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
 
-    /// A coordinator that answers with this, call after call, each on a connection of its own; then it is away.
-    async fn coordinator(answers: &'static [&'static str]) -> (String, String) {
+    /// A coordinator that answers with this, call after call, on one connection after another; then it is away.
+    async fn coordinator(connections: Vec<Vec<String>>) -> (String, String) {
         let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -247,15 +250,22 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            for answer in answers {
+            let mut open = Vec::new();
+            for answers in connections {
                 let (stream, _) = listener.accept().await.unwrap();
                 let mut stream = acceptor.accept(stream).await.unwrap();
-                let mut read = Vec::new();
-                while !is_whole(&read).unwrap_or_default() {
-                    stream.read_buf(&mut read).await.unwrap();
+                'answers: for answer in answers {
+                    let mut read = Vec::new();
+                    while !is_whole(&read).unwrap_or_default() {
+                        // The other side has gone.
+                        if stream.read_buf(&mut read).await.unwrap_or_default() == 0 {
+                            break 'answers;
+                        }
+                    }
+                    stream.write_all(answer.as_bytes()).await.unwrap();
                 }
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                stream.shutdown().await.unwrap();
+                // Kept, so that it is the other side that goes, unless an answer has said so.
+                open.push(stream);
             }
         });
         (address, own.cert.pem())
@@ -275,20 +285,7 @@ mod tests {
             "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 12\r\n\r\nno such sort",
             "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: 11\r\n\r\nthere is no",
         ];
-        let (address, certificate) = coordinator(&ANSWERS).await;
-        let folder = tempfile::tempdir().unwrap();
-        let files = Files { token: folder.path().join("token"), certificates: folder.path().join("ca") };
-        std::fs::write(&files.token, "token").unwrap();
-        std::fs::write(&files.certificates, certificate).unwrap();
-        let identity = Identity::read(|name| {
-            Some(match name {
-                env::COORDINATOR => address.clone(),
-                env::INDEX => "0".to_owned(),
-                env::NAMESPACE | env::NAME | env::RUN_UID | env::POD_UID => "a".to_owned(),
-                _ => return None,
-            })
-        });
-        let mut contact = Contact::new(identity.unwrap(), files).unwrap();
+        let (_folder, mut contact) = contact(ANSWERS.map(|answer| vec![answer.to_owned()]).to_vec()).await;
         let mut told = Vec::new();
         for _ in 0..3 {
             assert!(contact.check_in(Stage::Preparing, 0).await.is_none());
@@ -304,5 +301,60 @@ mod tests {
             "away",
         ];
         assert_eq!(told, expected);
+    }
+
+    /// Orders of this epoch.
+    fn orders(epoch: u64) -> String {
+        let orders = Orders {
+            protocol: VERSION,
+            epoch,
+            now_ms: 1,
+            applied: 0,
+            durable: 0,
+            plan: None,
+            start_at_ms: None,
+            bots: 1,
+            stop: false,
+            rates: Vec::new(),
+            pauses: Vec::new(),
+            losses: Vec::new(),
+            perform: None,
+            context: serde_json::Map::new(),
+            stay: false,
+            together: botarmy_protocol::TogetherOrders::default(),
+            trust: None,
+        };
+        let body = serde_json::to_string(&orders).unwrap();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn whoever_was_deposed_is_left_for_whoever_leads_now() {
+        let deposed = [2, 2, 1, 1].map(orders).to_vec();
+        let (_folder, mut contact) = contact(vec![deposed, vec![orders(3)]]).await;
+        let mut obeyed = Vec::new();
+        for _ in 0..4 {
+            obeyed.push(contact.check_in(Stage::Preparing, 0).await.map(|(orders, _)| orders.epoch));
+        }
+        assert_eq!(obeyed, [Some(2), Some(2), None, Some(3)]);
+    }
+
+    /// A runner's side of a talk with a coordinator that answers so, and the folder of its files.
+    async fn contact(connections: Vec<Vec<String>>) -> (tempfile::TempDir, Contact) {
+        let (address, certificate) = coordinator(connections).await;
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files { token: folder.path().join("token"), certificates: folder.path().join("ca") };
+        std::fs::write(&files.token, "token").unwrap();
+        std::fs::write(&files.certificates, certificate).unwrap();
+        let identity = Identity::read(|name| {
+            Some(match name {
+                env::COORDINATOR => address.clone(),
+                env::INDEX => "0".to_owned(),
+                env::NAMESPACE | env::NAME | env::RUN_UID | env::POD_UID => "a".to_owned(),
+                _ => return None,
+            })
+        });
+        let contact = Contact::new(identity.unwrap(), files).unwrap();
+        (folder, contact)
     }
 }

@@ -3,9 +3,15 @@
 use botarmy_report::{Delta, Slice, Totals};
 use std::collections::VecDeque;
 
-/// Most deltas that wait; above it the newest two are added up, so that nothing is lost while the
-/// coordinator is away.
+/// Most deltas that wait for being sent; above it what is measured is added to the newest one, so that nothing is lost
+/// while the coordinator is away.
+///
+/// What was sent must not change, since the coordinator has added it up, and waits until that survives it. While that does
+/// not come about, as where checkpoints fail, the newest one above this number is held back and added to, and the next
+/// one for longer: there are never many more of them, and the coordinator still learns how the load goes.
 const MAX_WAITING: usize = 300;
+/// With so many more that wait, the newest one is held back for twice as many measures.
+const TWICE_AS_LONG: usize = 10;
 /// Most deltas of one check-in.
 const MAX_SENT: usize = 30;
 
@@ -14,6 +20,8 @@ const MAX_SENT: usize = 30;
 pub(super) struct Outbox {
     waiting: VecDeque<Delta>,
     last: u64,
+    /// How many measures the newest one has.
+    added: u64,
     /// The highest number that may have reached the coordinator: what was sent never changes.
     sent: u64,
     /// The highest number that the coordinator has, as it last said: what it has is not sent again, unless it is lost
@@ -25,7 +33,7 @@ pub(super) struct Outbox {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), last: 0, sent: 0, applied: 0, most: MAX_SENT }
+        Self { waiting: VecDeque::new(), last: 0, added: 0, sent: 0, applied: 0, most: MAX_SENT }
     }
 }
 
@@ -40,33 +48,44 @@ impl Outbox {
             && let Some(slice) = newest.slices.last_mut().filter(|s| s.warmup == warmup && !s.apart)
         {
             match slice.totals.merge(&totals) {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.added += 1;
+                    return;
+                }
                 Err(error) => tracing::error!("measures cannot be added up: {error}"),
             }
         }
-        self.last += 1;
-        self.waiting.push_back(Delta {
-            sequence: self.last,
-            slices: vec![Slice { second, totals, warmup, apart: false }],
-            alive,
-        });
+        self.push(Slice { second, totals, warmup, apart: false }, alive);
     }
 
     /// Adds what was measured in setup or teardown.
     pub(super) fn add_apart(&mut self, totals: Totals) {
         if is_worth_telling(&totals) {
-            self.last += 1;
-            let slice = Slice { second: 0, totals, warmup: false, apart: true };
-            self.waiting.push_back(Delta { sequence: self.last, slices: vec![slice], alive: 0 });
+            self.push(Slice { second: 0, totals, warmup: false, apart: true }, 0);
         }
     }
 
-    /// What to send now, oldest first.
-    pub(super) fn pending(&mut self) -> Vec<Delta> {
-        let new = self.waiting.iter().filter(|d| d.sequence > self.applied);
+    fn push(&mut self, slice: Slice, alive: u32) {
+        (self.last, self.added) = (self.last + 1, 1);
+        self.waiting.push_back(Delta { sequence: self.last, slices: vec![slice], alive });
+    }
+
+    /// What to send now, oldest first; all that there is if no more is measured.
+    pub(super) fn pending(&mut self, is_all: bool) -> Vec<Delta> {
+        let held = self.held().filter(|_| !is_all);
+        let new = self.waiting.iter().filter(|d| d.sequence > self.applied && Some(d.sequence) != held);
         let pending: Vec<Delta> = new.take(self.most).cloned().collect();
         self.sent = self.sent.max(pending.last().map_or(0, |d| d.sequence));
         pending
+    }
+
+    /// The newest one, if it is held back: it may be added to, and was not for as often as so many that wait ask for.
+    fn held(&self) -> Option<u64> {
+        let beyond = self.waiting.len().checked_sub(MAX_WAITING + 1)?;
+        let enough = 1_u64.checked_shl(u32::try_from(beyond / TWICE_AS_LONG).unwrap_or(u32::MAX));
+        let newest = self.waiting.back().filter(|d| d.sequence > self.sent)?;
+        let may_grow = newest.slices.last().is_some_and(|slice| !slice.apart);
+        (may_grow && enough.is_none_or(|enough| self.added < enough)).then_some(newest.sequence)
     }
 
     /// Whether there is more to send than these, which were pending.
@@ -124,7 +143,7 @@ mod tests {
         assert!(outbox.is_empty(), "nothing was measured");
         outbox.add(requests(1), 0, true, 1);
         outbox.add(requests(2), 1, false, 1);
-        let sequences = |o: &mut Outbox| o.pending().iter().map(|d| d.sequence).collect::<Vec<_>>();
+        let sequences = |o: &mut Outbox| o.pending(false).iter().map(|d| d.sequence).collect::<Vec<_>>();
         assert_eq!(sequences(&mut outbox), [1, 2]);
         outbox.settle(1, 1);
         assert_eq!(sequences(&mut outbox), [2]);
@@ -145,27 +164,78 @@ mod tests {
         for second in 0..40 {
             outbox.add(requests(1), second, false, 1);
         }
-        let first = outbox.pending();
+        let first = outbox.pending(false);
         assert_eq!((first.len(), outbox.has_more_than(&first)), (MAX_SENT, true));
         outbox.settle(30, 0);
-        let rest = outbox.pending();
+        let rest = outbox.pending(false);
         assert_eq!((rest.len(), outbox.has_more_than(&rest)), (10, false));
         outbox.settle(40, 0);
-        assert!(outbox.pending().is_empty() && !outbox.has_more_than(&[]), "all is there");
+        assert!(outbox.pending(false).is_empty() && !outbox.has_more_than(&[]), "all is there");
         outbox.doubt();
         assert!(
             {
-                let all = outbox.pending();
+                let all = outbox.pending(false);
                 outbox.has_more_than(&all)
             },
             "another one may have none of it"
         );
         for most in [15, 7, 3, 1, 1] {
             outbox.send_less();
-            assert_eq!(outbox.pending().len(), most);
+            assert_eq!(outbox.pending(false).len(), most);
         }
         outbox.settle(1, 1);
-        assert_eq!(outbox.pending().iter().map(|d| d.sequence).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(outbox.pending(false).iter().map(|d| d.sequence).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn what_does_not_become_durable_is_bounded_and_neither_lost_nor_changed_once_sent() {
+        const SECONDS: u64 = 200_000;
+        let mut outbox = Outbox::default();
+        // What the coordinator has: the requests of each, and the seconds in which it has heard.
+        let (mut had, mut heard) = (Vec::new(), Vec::new());
+        let hear = |outbox: &mut Outbox, had: &mut Vec<u64>, is_all| {
+            let pending = outbox.pending(is_all);
+            for delta in &pending {
+                assert_eq!(delta.sequence, had.len() as u64 + 1);
+                had.push(delta.slices[0].totals.requests);
+            }
+            outbox.settle(had.len() as u64, 0);
+            !pending.is_empty()
+        };
+        for second in 0..SECONDS {
+            outbox.add(requests(1), second, false, 1);
+            if hear(&mut outbox, &mut had, false) {
+                heard.push(second);
+            }
+            assert!(outbox.waiting.len() < MAX_WAITING + 200, "{} of {second}", outbox.waiting.len());
+        }
+        let longest = heard.windows(2).map(|w| w[1] - w[0]).max();
+        assert!(longest.is_some_and(|longest| longest < SECONDS / 4), "{longest:?}");
+        hear(&mut outbox, &mut had, true);
+        assert_eq!(had.iter().sum::<u64>(), SECONDS, "all of it is told at the end");
+        // Another coordinator has none of it.
+        outbox.doubt();
+        let mut anew = Vec::new();
+        while hear(&mut outbox, &mut anew, true) {}
+        assert_eq!(anew, had);
+        // Once they are durable, each second is told again.
+        outbox.settle(outbox.last, outbox.last);
+        outbox.add(requests(1), SECONDS, false, 1);
+        assert_eq!(outbox.pending(false).len(), 1);
+    }
+
+    #[test]
+    fn what_setup_has_measured_is_not_held_back() {
+        let mut outbox = Outbox::default();
+        for second in 0..=MAX_WAITING as u64 + 50 {
+            outbox.add(requests(1), second, false, 1);
+            outbox.pending(true);
+            outbox.settle(outbox.last, 0);
+        }
+        outbox.add(requests(1), 400, false, 1);
+        assert!(outbox.pending(false).is_empty());
+        outbox.add_apart(requests(1));
+        assert_eq!(outbox.pending(false).len(), 2);
     }
 
     #[test]
@@ -174,12 +244,12 @@ mod tests {
         for second in 0..1000 {
             outbox.add(requests(1), second, false, 1);
             if second == 10 {
-                outbox.pending();
+                outbox.pending(false);
             }
         }
         assert_eq!(outbox.waiting.len(), MAX_WAITING);
         let sum: u64 = outbox.waiting.iter().flat_map(|d| &d.slices).map(|s| s.totals.requests).sum();
         assert_eq!(sum, 1000);
-        assert_eq!(outbox.pending()[5].slices[0].totals.requests, 1);
+        assert_eq!(outbox.pending(false)[5].slices[0].totals.requests, 1);
     }
 }

@@ -103,6 +103,33 @@ fn a_part_is_given_up_though_nobody_checks_in_any_more() {
 }
 
 #[test]
+fn nobody_was_lost_with_a_part_that_nobody_was_told_to_perform() {
+    let setup = json!({"tree": "T", "timeout": "100s"});
+    let mut army = army_with(&json!({"runners": {"count": 1}, "leaseSeconds": 30, "setup": setup}));
+    army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+    army.cannot_be_kept("forbidden", crate::armies::Unkept::Refused, 1_000);
+    assert!(army.has_to_wait(10_999), "it may be written yet");
+    look(&mut army, 2_000, 400_000);
+    assert_eq!(army.check_in(&said(0, Stage::Ready, &[]), 400_000).unwrap().perform, None);
+    assert_eq!((army.fault(), army.is_setting_up(), army.has_to_wait(400_000)), (None, true, false));
+    // From when it is told on it has all of its time.
+    write(&mut army);
+    assert_eq!(army.check_in(&said(0, Stage::Ready, &[]), 401_000).unwrap().perform, Some(Part::Setup));
+    look(&mut army, 401_000, 590_000);
+    assert_eq!((army.fault(), army.has_to_wait(590_000)), (None, true));
+    look(&mut army, 591_000, 591_000);
+    assert!(matches!(army.fault(), Some((Fault::Setup, reason)) if reason.contains("lost with its outcome")));
+    // Nor with teardown.
+    let (mut army, start) = at_work(&json!({"teardown": {"tree": "T"}}));
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Finished, &[]), start + 2_000).unwrap();
+    }
+    look(&mut army, start + 2_000, start + 900_000);
+    assert_eq!((army.fault(), army.is_tearing_down()), (None, true));
+    assert_eq!(army.lacking_teardown().as_deref(), Some(UNTOLD));
+}
+
+#[test]
 fn a_runner_that_waited_for_an_operator_may_say_first_how_its_part_went() {
     let written = setting_up().checkpoint();
     let run = setting_up().run.clone();
