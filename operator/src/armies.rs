@@ -7,6 +7,7 @@ mod bounds;
 mod check_in;
 mod crew;
 mod figures;
+mod heartbeat;
 mod keeping;
 mod losses;
 mod once;
@@ -53,6 +54,8 @@ pub struct Armies {
     at_work: Mutex<HashMap<String, Army>>,
     /// The runs that there are, those included that no army was made for yet; none before they were listed.
     runs: Mutex<Option<HashSet<String>>>,
+    /// Locked before the others, never after one of them.
+    heart: Mutex<heartbeat::Heartbeat>,
 }
 
 impl Armies {
@@ -164,8 +167,6 @@ pub struct Army {
     shared: together::Shared,
     /// Since when its runners could be heard here, in milliseconds since 1970.
     since_ms: u64,
-    /// When it was looked at last, in milliseconds since 1970.
-    looked_ms: u64,
     /// What its measures take at most, in bytes, about.
     weight: usize,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
@@ -254,7 +255,6 @@ impl Army {
             waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
-            looked_ms: now_ms,
             wanted_ms: 0,
             given_up: false,
             wanted_in_vain: None,

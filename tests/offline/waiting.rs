@@ -50,7 +50,7 @@ async fn a_run_that_was_queued_for_long_has_all_of_its_time_once_it_is_let_in() 
     let second = apply(&fake, old("b", &target));
     eventually("it waits", || (condition(&fake, "b", "Running") == told("False", "Queued")).then_some(()))
         .await;
-    operator.has_looked(&second, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     operator.finish(&first).await;
     begins(&fake, &operator, "b", &second).await;
 }
@@ -62,7 +62,7 @@ async fn a_run_that_was_suspended_for_long_has_all_of_its_time_once_it_goes_on()
     let uid = apply(&fake, old("a", &json!({"suspend": true})));
     eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
         .await;
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
     begins(&fake, &operator, "a", &uid).await;
 }
@@ -77,7 +77,7 @@ async fn a_run_that_stands_still_before_its_start_has_all_of_its_time_once_it_go
     eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
         .await;
     age_job(&fake, "a");
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     seconds(20).await;
     assert_eq!(condition(&fake, "a", "Running"), told("False", "Suspended"));
     fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
@@ -122,7 +122,7 @@ async fn a_quota_that_is_met_late_does_not_end_a_run_at_once() {
         army.is_kept_out();
         army.let_in(now_ms() - HOUR_MS);
     }
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     fake.mend();
     begins(&fake, &operator, "a", &uid).await;
 }
@@ -151,7 +151,7 @@ async fn a_run_whose_runners_had_the_time_is_given_up_and_so_is_one_without_a_jo
             army.is_kept_out();
             army.let_in(now_ms() - HOUR_MS);
         }
-        operator.has_looked(&uid, HOUR_MS);
+        operator.has_lived(HOUR_MS);
         eventually("it is given up", || {
             (condition(&fake, "a", "Failed") == told("True", reason)).then_some(())
         })
@@ -200,7 +200,7 @@ async fn a_runner_that_is_lost_while_it_sets_up_is_missed() {
     add_unplaced(&fake, &uid);
     seconds(5).await;
     assert_eq!(condition(&fake, "a", "Running"), told("False", "SettingUp"), "it may be heard again");
-    operator.has_looked(&uid, 200_000);
+    operator.has_lived(200_000);
     eventually("what keeps the other", || {
         (condition(&fake, "a", "Running") == told("False", "Unschedulable")).then_some(())
     })
@@ -227,7 +227,7 @@ async fn a_setup_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in() 
         if is_replaced {
             add_unplaced(&fake, &uid);
         }
-        operator.has_looked(&uid, 300_000);
+        operator.has_lived(300_000);
         eventually("it is over", || (condition(&fake, "a", "Failed") == told("True", reason)).then_some(()))
             .await;
         assert_eq!(condition(&fake, "a", "Complete"), told("True", "Errored"), "{reason}");
@@ -255,7 +255,7 @@ async fn a_teardown_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in
     .await;
     seconds(20).await;
     assert_eq!(phase(&fake, "a"), "Running");
-    operator.has_looked(&uid, 600_000);
+    operator.has_lived(600_000);
     eventually("it is over", || {
         (condition(&fake, "a", "Failed") == told("True", "TeardownFailed")).then_some(())
     })
@@ -270,7 +270,7 @@ async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_
     let operator = Operator::start(&fake);
     let uid = at_work(&fake, &operator, "a").await;
     operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
-    operator.has_looked(&uid, 60_000);
+    operator.has_lived(60_000);
     add_unplaced(&fake, &uid);
     eventually("it is told", || {
         (condition(&fake, "a", "Running") == told("True", "Unschedulable")).then_some(())
