@@ -291,3 +291,35 @@ async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_
     .await;
     assert_eq!(condition(&fake, "a", "Stalled").expect("a condition").0, "False");
 }
+
+/// Notes of the events about a loss that were told.
+fn losses(fake: &Fake) -> Vec<Value> {
+    let events = fake.calls().to("create", "events").0.into_iter().map(|seen| seen.call.body);
+    events.filter(|told| told["reason"] == "RunnerLost").map(|told| told["note"].clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_that_is_cut_off_for_a_while_is_silent_and_lost_only_when_it_has_stopped() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = at_work(&fake, &operator, "a").await;
+    let lost = || fake.get("botruns", "a").expect("a run")["status"]["runners"]["lost"].clone();
+    let running = |reason: &str| (condition(&fake, "a", "Running") == told("True", reason)).then_some(());
+    operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
+    operator.has_lived(60_000);
+    eventually("it is silent", || running("RunnerSilent")).await;
+    seconds(10).await;
+    assert_eq!((lost(), losses(&fake)), (json!(0), vec![]), "it may be at work");
+    operator.hear(&said(&uid, 0, Stage::Running, &[]));
+    eventually("it is well again", || running("BotsAtWork")).await;
+    assert_eq!((lost(), losses(&fake)), (json!(0), vec![]), "nothing is taken back");
+    // Two and a half minutes, and nobody has come.
+    operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 160_000);
+    operator.has_lived(160_000);
+    eventually("it is lost", || running("RunnerLost")).await;
+    seconds(10).await;
+    assert_eq!(
+        (lost(), losses(&fake)),
+        (json!(1), vec![json!("1 runner was lost so far; its pod was lost")])
+    );
+}

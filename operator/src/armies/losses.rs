@@ -9,7 +9,7 @@ use botarmy_spec::LossPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A runner that was not heard for so long may be gone, in milliseconds: it checks in each second.
+/// A runner that was not heard for so long is silent, in milliseconds: it checks in each second.
 const SILENCE_MS: u64 = 10_000;
 /// For how long after a loss the cluster is asked why, in milliseconds.
 const EXPLAIN_MS: u64 = 60_000;
@@ -67,8 +67,13 @@ impl Pod {
             from: self.measured_until,
             until: until.max(self.measured_until),
             bots: self.bots,
-            reason: self.why.clone().unwrap_or_else(|| if self.left { LEFT } else { SILENT }.to_owned()),
+            reason: self.reason().to_owned(),
         }
+    }
+
+    /// Why it was lost, as far as it is known.
+    fn reason(&self) -> &str {
+        self.why.as_deref().unwrap_or(if self.left { LEFT } else { SILENT })
     }
 }
 
@@ -128,12 +133,52 @@ impl Army {
         Some(redistribution::done(lost))
     }
 
-    /// Runners that were lost while their bots were at work.
+    /// Runners that were lost while their bots were at work. One that is only silent is not: it may be cut off, and come
+    /// back with all that it has measured.
     pub fn lost(&self, now_ms: u64) -> u32 {
-        let is_lost = |p: &&Pod| p.replaced || (p.was_at_work() && !self.is_heard(p, now_ms));
-        let lost = self.state.pods.values().filter(is_lost);
-        let lost = lost.filter(|p| !(p.excused || self.given_up && self.only_ends(p)));
+        self.count_lost(|p| self.is_lost(p, now_ms))
+    }
+
+    /// The same of a run that ends now, whatever becomes of its runners: who is silent is not waited for.
+    pub fn finally_lost(&self, now_ms: u64) -> u32 {
+        self.count_lost(|p| self.is_lost(p, now_ms) || (p.was_at_work() && !self.is_heard(p, now_ms)))
+    }
+
+    fn count_lost(&self, is_lost: impl Fn(&Pod) -> bool) -> u32 {
+        let lost = self.state.pods.values().filter(|p| is_lost(p) && !self.is_forgiven(p));
         u32::try_from(lost.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it has ended because it was to.
+    fn is_forgiven(&self, pod: &Pod) -> bool {
+        pod.excused || (self.given_up && self.only_ends(pod))
+    }
+
+    /// Whether its part is in its hands no more, for certain.
+    fn is_lost(&self, pod: &Pod, now_ms: u64) -> bool {
+        let has_ended = pod.left || pod.why.is_some() || self.gone.contains(&pod.index);
+        pod.replaced || (pod.was_at_work() && (has_ended || self.has_stopped(pod, now_ms)))
+    }
+
+    /// Why the runner was lost that was lost last, of those whose part is in nobody's hands yet.
+    pub fn newest_loss(&self, now_ms: u64) -> Option<&str> {
+        let is_open = |p: &&Pod| !p.replaced && self.is_lost(p, now_ms) && !self.is_forgiven(p);
+        let stopped = |p: &Pod| p.heard_ms.max(self.since_ms).saturating_add(self.stops_after_ms());
+        let since = |p: &&Pod| p.ended_ms.or(p.left_ms).unwrap_or_else(|| stopped(p));
+        self.state.pods.values().filter(is_open).max_by_key(since).map(Pod::reason)
+    }
+
+    /// Whether a runner is only silent: it may be at work, and be heard again.
+    pub fn is_only_silent(&self, index: u32, now_ms: u64) -> bool {
+        let is_there = |p: &Pod| !(p.is_done() || p.left || p.replaced || p.why.is_some());
+        let is_silent = |p: &Pod| !self.is_fresh(p, now_ms) && !self.has_stopped(p, now_ms);
+        !self.gone.contains(&index) && self.pods_of(index).any(|p| is_there(p) && is_silent(p))
+    }
+
+    /// Why a runner was lost in whose place nobody has been heard yet, as far as the cluster tells.
+    pub fn why_lost(&self, index: u32) -> Option<&str> {
+        let last = self.pods_of(index).filter(|p| !p.replaced).max_by_key(|p| p.heard_ms);
+        last?.why.as_deref()
     }
 
     /// Runners whose place another one has taken, or whose part the others.
@@ -250,6 +295,11 @@ impl Army {
         heard_ms.saturating_add(self.stops_after_ms()) < now_ms
     }
 
+    /// Whether a pod was not heard for so long that its runner has stopped by itself.
+    fn has_stopped(&self, pod: &Pod, now_ms: u64) -> bool {
+        self.has_stopped_since(pod.heard_ms.max(self.since_ms), now_ms)
+    }
+
     /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
     pub(super) fn stops_after_ms(&self) -> u64 {
         u64::try_from(stops_after(self.run.lease).as_millis()).unwrap_or(u64::MAX)
@@ -268,7 +318,7 @@ impl Army {
             |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
         let is_silent = |p: &Pod| {
             let may_be_there = !p.replaced && !self.gone.contains(&p.index);
-            is_at_work(p) && may_be_there && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
+            is_at_work(p) && may_be_there && self.has_stopped(p, now_ms)
         };
         self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
     }
@@ -322,3 +372,7 @@ impl Army {
         self.state.start_at_ms.map_or(0, |start| now_ms.saturating_sub(start).div_ceil(1000))
     }
 }
+
+#[cfg(test)]
+#[path = "losses/tests.rs"]
+mod tests;

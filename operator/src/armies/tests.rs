@@ -282,7 +282,8 @@ fn a_run_that_ends_without_any_of_its_runners_has_their_gaps() {
     let start = army.state.start_at_ms.unwrap();
     army.check_in(&said(0, Stage::Running, &[1]), start + 2_000).unwrap();
     let now = start + 60_000;
-    assert_eq!((army.alive(now), army.ready(now), army.lost(now)), (0, 0, 1));
+    assert_eq!((army.alive(now), army.ready(now), army.lost(now)), (0, 0, 0), "it may be at work, cut off");
+    assert_eq!(army.finally_lost(now), 1, "nobody waits for it any more");
     assert!(army.result(now).gaps.is_empty(), "another one may take its place");
     let gaps = army.final_result(now).gaps;
     let told: Vec<_> = gaps.iter().map(|g| (g.index, g.from, g.until, g.bots)).collect();
@@ -565,7 +566,7 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     // The first has been silent for ten seconds: its bots are not known to be alive.
     army.check_in(&said_by("b", 1, Stage::Running, vec![]), start + 12_200).unwrap();
     let now = start + 12_200;
-    assert_eq!((army.alive(now), army.lost(now), army.replaced()), (5, 1, 0));
+    assert_eq!((army.alive(now), army.lost(now), army.replaced()), (5, 0, 0));
     let again = army.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 14_000).unwrap();
     let resume = again.plan.unwrap().resume.unwrap();
     assert_eq!(resume.iterations, [(String::new(), 15)].into());

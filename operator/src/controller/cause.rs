@@ -62,6 +62,8 @@ pub(crate) enum Reason {
     FailedMount,
     /// The node cannot give the pod its network.
     FailedSandbox,
+    /// Nothing is heard any more of a runner that had reported: it is cut off, or its node is dead.
+    RunnerSilent,
     /// The pods run, but not all have reported.
     NoCheckIn,
     /// The Job was given up.

@@ -5,6 +5,9 @@ use crate::armies::{Army, Fault};
 use botarmy_spec::LossPolicy;
 use std::collections::BTreeSet;
 
+/// What may be the matter with a runner that is silent.
+const MAY_BE_DEAD: &str = "it may be cut off from the coordinator, or its node may be dead; another one takes its place once its lease is over, and a margin";
+
 /// Whether a run takes longer than it may.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Overdue {
@@ -108,8 +111,16 @@ pub(super) fn fault(army: &Army) -> Option<Cause> {
     Some(Cause::new(reason, &message))
 }
 
-pub(super) fn nobody_came(index: u32) -> Cause {
-    let message = format!("runner {index} was lost, and no other has taken its place");
+/// Why the part of a runner is in nobody's hands, as far as it is known; it is lost only if it is not merely silent.
+pub(super) fn absent(army: &Army, index: u32, now: u64) -> Cause {
+    if army.is_only_silent(index, now) {
+        let message = format!("nothing is heard of runner {index}: {MAY_BE_DEAD}");
+        return Cause::new(Reason::RunnerSilent, &message);
+    }
+    let message = match army.why_lost(index) {
+        Some(why) => format!("runner {index} was lost, and no other has taken its place; {why}"),
+        None => format!("runner {index} was lost, and no other has taken its place"),
+    };
     Cause::new(Reason::RunnerLost, &message)
 }
 

@@ -5,7 +5,7 @@ use super::apply::Applied;
 use super::build::runner_selector;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, clear, finish, progress, set};
-use super::course::{Course, Overdue, Seen, course, fault, nobody_came};
+use super::course::{Course, Overdue, Seen, absent, course, fault};
 use super::figures::{self, time};
 use super::policy::deadline::{self, Load};
 use super::policy::loss;
@@ -114,7 +114,8 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         army.give_up_for_want_of(index);
     }
     if let Some(index) = army.wanted_in_vain() {
-        seen.given_up.get_or_insert_with(|| seen.kept.take().unwrap_or_else(|| nobody_came(index)));
+        let absent = || absent(army, index, now_ms());
+        seen.given_up.get_or_insert_with(|| seen.kept.take().unwrap_or_else(absent));
     }
     if seen.given_up.is_some() {
         army.give_up(&seen.failed);
@@ -193,7 +194,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         None if army.is_setting_up() => {
             status.phase = Phase::Scheduled;
             if let Some((index, _)) = seen.unmanned {
-                return lacking(status, run, false, index, seen.kept);
+                return lacking(status, run, army, index, seen.kept);
             }
             let message = "setup is being performed; then the bots begin";
             set(status, run, conditions::RUNNING, false, SETTING_UP, message);
@@ -209,7 +210,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         Some(_) if army.is_under_way(now) => {
             at_work(status, run, army, now);
             if let Some((index, _)) = seen.unmanned {
-                return lacking(status, run, true, index, seen.kept);
+                return lacking(status, run, army, index, seen.kept);
             }
             work(status, run, army);
         }
@@ -225,20 +226,15 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
     false
 }
 
-/// A runner was lost whose place nobody has taken yet. Tells whether something keeps whoever shall.
-fn lacking(
-    status: &mut BotRunStatus,
-    run: &BotRun,
-    is_at_work: bool,
-    index: u32,
-    kept: Option<Cause>,
-) -> bool {
-    let is_kept = kept.is_some();
-    let cause = kept.unwrap_or_else(|| nobody_came(index));
-    let others = if is_at_work {
-        format!("the bots are at work but those of runner {index}")
-    } else {
-        format!("runner {index}, which performs setup, is not heard")
+/// The part of a runner is in nobody's hands. Tells whether something keeps whoever shall take its place.
+fn lacking(status: &mut BotRunStatus, run: &BotRun, army: &Army, index: u32, kept: Option<Cause>) -> bool {
+    let (is_kept, is_at_work) = (kept.is_some(), !army.is_setting_up());
+    let cause = kept.unwrap_or_else(|| absent(army, index, now_ms()));
+    let others = match is_at_work {
+        // Its bots may be, too.
+        true if cause.reason == Reason::RunnerSilent => "the bots are at work".to_owned(),
+        true => format!("the bots are at work but those of runner {index}"),
+        false => format!("runner {index}, which performs setup, is not heard"),
     };
     let message = format!("{others}: {}", cause.message);
     set(status, run, conditions::RUNNING, is_at_work, &cause.reason.to_string(), &message);
@@ -288,14 +284,17 @@ fn count(status: &mut BotRunStatus, army: &Army) {
     let now = now_ms();
     status.bots_target = army.run.live_bots().and_then(|_| i32::try_from(army.bots).ok());
     status.start_skew_ms = army.start_skew_ms().and_then(|ms| i64::try_from(ms).ok());
-    let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
-        desired: runners(army.run.runners),
-        ready: runners(army.ready(now)),
-        finished: runners(army.finished()),
-        lost: runners(army.lost(now)),
-        replaced: runners(army.replaced()),
+        desired: number(army.run.runners),
+        ready: number(army.ready(now)),
+        finished: number(army.finished()),
+        lost: number(army.lost(now)),
+        replaced: number(army.replaced()),
     });
+}
+
+fn number(runners: u32) -> i32 {
+    i32::try_from(runners).unwrap_or(i32::MAX)
 }
 
 /// A run that is being ended before its time.
@@ -324,6 +323,9 @@ pub(super) fn unreadable(run: &BotRun, why: &str) -> BotRunStatus {
 fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: Option<u64>, cause: &Cause) {
     let mut result = army.final_result(now);
     result.outcome = RunOutcome::Errored;
+    if let Some(runners) = &mut status.runners {
+        runners.lost = number(army.finally_lost(now));
+    }
     figures::write(status, &result);
     // Of one that never began nothing can be said.
     if start.is_some() {

@@ -1,0 +1,67 @@
+use super::super::tests::{army, said, write};
+use super::*;
+
+const BEGUN: u64 = 2_000;
+/// The lease, and a margin.
+const STOPPED: u64 = 150_000;
+
+/// Two runners, at work and heard two seconds after 1970.
+fn at_work() -> Army {
+    let mut army = army(2);
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+    }
+    write(&mut army);
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Running, &[1]), BEGUN).unwrap();
+    }
+    army
+}
+
+/// The first runner goes on, so that all is about the second.
+fn go_on(army: &mut Army, now_ms: u64) {
+    army.check_in(&said(0, Stage::Running, &[]), now_ms).unwrap();
+}
+
+#[test]
+fn a_runner_is_lost_when_it_is_certain_and_not_because_it_is_silent() {
+    type Happens = fn(&mut Army, u64);
+    let nothing: Happens = |_, _| {};
+    let left: Happens = |army, now| {
+        let left = CheckIn { left: true, ..said(1, Stage::Finished, &[]) };
+        army.check_in(&left, now).unwrap();
+    };
+    let explained: Happens = |army, now| army.explain("pod-1", "OOMKilled: it was", true, now);
+    let replaced: Happens = |army, now| {
+        let other = CheckIn { pod_uid: "other".into(), ..said(1, Stage::Running, &[]) };
+        army.check_in(&other, now).unwrap();
+    };
+    let gone: Happens = |army, _| army.gone.extend([1]);
+    for (what, silent_ms, happens, lost, why) in [
+        ("it is heard", 0, nothing, 0, None),
+        ("cut off", 11_000, nothing, 0, None),
+        ("cut off for as long as it may be", STOPPED, nothing, 0, None),
+        ("it has stopped by itself", STOPPED + 1, nothing, 1, Some(SILENT)),
+        ("told to end", 0, left, 1, Some(LEFT)),
+        ("its end is known", 11_000, explained, 1, Some("OOMKilled: it was")),
+        ("another one is at work", 11_000, replaced, 1, None),
+        ("nobody shall take its place", 11_000, gone, 1, Some(SILENT)),
+    ] {
+        let (mut army, now) = (at_work(), BEGUN + silent_ms);
+        go_on(&mut army, now);
+        happens(&mut army, now);
+        assert_eq!((army.lost(now), army.newest_loss(now)), (lost, why), "{what}");
+        assert_eq!(army.figures(now).runners.lost, lost, "{what}");
+        assert_eq!(army.is_only_silent(1, now), lost == 0 && silent_ms > 0, "{what}");
+    }
+}
+
+#[test]
+fn who_is_heard_again_was_not_lost_and_who_is_silent_at_the_end_is() {
+    let mut army = at_work();
+    go_on(&mut army, BEGUN + 100_000);
+    assert_eq!((army.lost(BEGUN + 100_000), army.finally_lost(BEGUN + 100_000)), (0, 1));
+    assert_eq!(army.final_result(BEGUN + 100_000).gaps.len(), 1, "as many as are counted");
+    army.check_in(&said(1, Stage::Running, &[2]), BEGUN + 100_000).unwrap();
+    assert_eq!((army.lost(BEGUN + 100_000), army.finally_lost(BEGUN + 100_000)), (0, 0));
+}
