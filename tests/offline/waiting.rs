@@ -1,6 +1,6 @@
 //! How long a run waits for its runners, and for those that are lost: never for ever, and never for less than it may.
 
-use crate::fake::{Effect, Fake, Fault, NAMESPACE};
+use crate::fake::{Effect, Fake, Fault, NAMESPACE, Seen};
 use crate::operator::{
     Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
 };
@@ -8,7 +8,7 @@ use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::clock::now_ms;
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
-use botarmy_protocol::Stage;
+use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::Part;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -322,4 +322,38 @@ async fn a_runner_that_is_cut_off_for_a_while_is_silent_and_lost_only_when_it_ha
         (lost(), losses(&fake)),
         (json!(1), vec![json!("1 runner was lost so far; its pod was lost")])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_on_a_dead_node_is_taken_away_though_its_runner_has_not_begun() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"startDeadline": "1h"})));
+    scheduled(&fake, "a").await;
+    let metadata = json!({"name": "a-0", "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid}});
+    let pod = fake.add("pods", json!({"metadata": metadata, "status": {"phase": "Running"}}));
+    let preparing = |ago_ms| {
+        let pod_uid = pod["metadata"]["uid"].as_str().expect("a UID").to_owned();
+        operator.hear_ago(&CheckIn { pod_uid, ..said(&uid, 0, Stage::Preparing, &[]) }, ago_ms);
+    };
+    preparing(140_000);
+    operator.has_lived(140_000);
+    seconds(5).await;
+    assert!(fake.get("pods", "a-0").is_some(), "it may be at work yet");
+    preparing(160_000);
+    operator.has_lived(160_000);
+    eventually("its pod is gone", || fake.get("pods", "a-0").is_none().then_some(())).await;
+    let failed = fake.calls().to("patch", "pods/status").0.pop().expect("it was taken for failed");
+    assert_eq!(failed.call.body["status"]["phase"], "Failed", "its Job makes no other before");
+    assert!(losses(&fake)[0].as_str().is_some_and(|note| note.contains("its node may be dead")));
+    // It is gone, and not looked for again.
+    let lists = || fake.calls().to("list", "pods").0.iter().filter(|l| is_for_silent(l)).count();
+    let before = lists();
+    seconds(10).await;
+    assert_eq!((lists(), losses(&fake).len()), (before, 1));
+}
+
+/// Whether pods were listed to find those that are silent.
+fn is_for_silent(list: &Seen) -> bool {
+    list.call.parameter("fieldSelector").contains("status.phase!=Failed")
 }

@@ -231,8 +231,7 @@ impl Army {
     /// Takes note of why a pod was lost, in the cluster's own words. Unless they tell more than that its container has
     /// ended, those of a pod that was told to end are not taken: it has done as it was told.
     pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool, now_ms: u64) {
-        let sets_up = self.state.setup.is_given_to(pod_uid);
-        let is_lost = |p: &&mut Pod| (p.was_at_work() || sets_up) && p.why.is_none();
+        let is_lost = |p: &&mut Pod| !p.is_done() && p.why.is_none();
         let Some(pod) = self.state.pods.get_mut(pod_uid).filter(is_lost) else { return };
         let why = if pod.left && !tells { LEFT } else { why };
         (pod.why, pod.ended_ms) = (Some(why.to_owned()), Some(now_ms));
@@ -311,16 +310,16 @@ impl Army {
     }
 
     /// Pods of which nothing was heard for so long that their runners have stopped by themselves, though their part is
-    /// not done.
+    /// not done. How far they are makes no difference: a node may die while it prepares one, and its Job makes no other
+    /// before that one is gone.
     pub fn silent(&self, now_ms: u64) -> BTreeSet<String> {
-        // One that was told when to begin may have done so before its node died.
-        let is_at_work =
-            |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
-        let is_silent = |p: &Pod| {
-            let may_be_there = !p.replaced && !self.gone.contains(&p.index);
-            is_at_work(p) && may_be_there && self.has_stopped(p, now_ms)
+        let is_there = |p: &Pod| {
+            // One that was told to end before it had bots has nothing more to do than that.
+            let ends_at_once = p.left && !p.was_at_work();
+            !(p.is_done() || ends_at_once || p.replaced || p.why.is_some() || self.gone.contains(&p.index))
         };
-        self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
+        let silent = self.state.pods.iter().filter(|(_, p)| is_there(p) && self.has_stopped(p, now_ms));
+        silent.map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Whether nothing more is to be expected of a run that is being given up: whoever is left has handed over all, or

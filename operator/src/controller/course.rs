@@ -6,7 +6,7 @@ use botarmy_spec::LossPolicy;
 use std::collections::BTreeSet;
 
 /// What may be the matter with a runner that is silent.
-const MAY_BE_DEAD: &str = "it may be cut off from the coordinator, or its node may be dead; another one takes its place once its lease is over, and a margin";
+const MAY_BE_DEAD: &str = "it may be cut off from the coordinator, or its node may be dead";
 
 /// Whether a run takes longer than it may.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,12 +132,18 @@ fn overdue(army: &Army) -> Cause {
 
 /// The pods do well, as far as the cluster can tell.
 fn silent(army: &Army, coordinator: &str, now: u64) -> Cause {
+    let lacking = || (0..army.run.runners).filter(|index| !army.is_manned(*index, now));
+    if let Some(index) = lacking().find(|index| army.is_only_silent(*index, now)) {
+        return absent(army, index, now);
+    }
     let message = format!(
         "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {coordinator}",
         army.ready(now),
         army.run.runners,
     );
-    Cause::new(Reason::NoCheckIn, &message)
+    let cause = Cause::new(Reason::NoCheckIn, &message);
+    let lost = lacking().find_map(|index| Some(format!("runner {index}: {}", army.why_lost(index)?)));
+    lost.map_or(cause.clone(), |lost| cause.and(&lost))
 }
 
 #[cfg(test)]
@@ -214,6 +220,36 @@ mod tests {
                 let expected = expected.map(|reason| if kept { Reason::ImagePull } else { reason });
                 assert_eq!(found, expected, "{far:?}, late: {late}, kept: {kept}");
             }
+        }
+    }
+
+    #[test]
+    fn a_runner_that_falls_silent_before_the_start_is_told_and_so_is_why_it_was_lost() {
+        for stage in [Stage::Preparing, Stage::Ready] {
+            let mut army = army_with(&json!({}));
+            let hear = |army: &mut Army, index, stage, at| {
+                army.check_in(&said(index, stage, &[]), at).unwrap();
+            };
+            hear(&mut army, 1, stage, 1_000);
+            hear(&mut army, 0, Stage::Preparing, 100_000);
+            let late = |army: &Army, now| {
+                let mut seen = Seen { late: true, scheduled: true, ..Seen::default() };
+                match course(army, &mut seen, "https://coordinator", now) {
+                    Course::Fails(cause) => cause,
+                    course => panic!("{course:?}"),
+                }
+            };
+            let silent = late(&army, 100_000);
+            assert_eq!(silent.reason, Reason::RunnerSilent, "{stage:?}");
+            assert!(silent.message.contains("runner 1") && silent.message.contains("node"), "{silent:?}");
+            hear(&mut army, 0, Stage::Preparing, 200_000);
+            army.explain("pod-1", "CoordinatorUnreachable: its node may be dead", true, 200_000);
+            let lost = late(&army, 200_000);
+            assert_eq!(lost.reason, Reason::NoCheckIn, "{stage:?}: about who shall take its place");
+            assert!(
+                lost.message.ends_with("runner 1: CoordinatorUnreachable: its node may be dead"),
+                "{lost:?}"
+            );
         }
     }
 }

@@ -65,3 +65,45 @@ fn who_is_heard_again_was_not_lost_and_who_is_silent_at_the_end_is() {
     army.check_in(&said(1, Stage::Running, &[2]), BEGUN + 100_000).unwrap();
     assert_eq!((army.lost(BEGUN + 100_000), army.finally_lost(BEGUN + 100_000)), (0, 0));
 }
+
+#[test]
+fn who_is_silent_for_longer_than_its_lease_is_taken_away_however_far_it_is() {
+    type Happens = fn(&mut Army, u64);
+    let ready: Happens = |army, now| drop(army.check_in(&said(1, Stage::Ready, &[]), now).unwrap());
+    let told: Happens = |army, now| {
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Ready, &[]), now).unwrap();
+        }
+        write(army);
+    };
+    let running: Happens = |army, now| drop(army.check_in(&said(1, Stage::Running, &[]), now).unwrap());
+    let finished: Happens = |army, now| drop(army.check_in(&said(1, Stage::Finished, &[]), now).unwrap());
+    let left: Happens = |army, now| {
+        army.check_in(&CheckIn { left: true, ..said(1, Stage::Ready, &[]) }, now).unwrap();
+    };
+    let ended: Happens = |army, now| army.explain("pod-1", "Evicted: its node was drained", true, now);
+    let gone: Happens = |army, _| army.gone.extend([1]);
+    for (what, happens, is_silent) in [
+        ("it prepares", (|_, _| {}) as Happens, true),
+        ("it waits for the start", ready, true),
+        ("it was told when to begin", told, true),
+        ("it is at work", running, true),
+        ("it has done its part", finished, false),
+        ("it was told to end before it had bots", left, false),
+        ("it is known to have ended", ended, false),
+        ("nobody shall take its place", gone, false),
+    ] {
+        let mut army = army(2);
+        army.check_in(&said(1, Stage::Preparing, &[]), BEGUN).unwrap();
+        happens(&mut army, BEGUN);
+        let silent = |now| army.silent(now).contains("pod-1");
+        assert_eq!((silent(BEGUN + STOPPED), silent(BEGUN + STOPPED + 1)), (false, is_silent), "{what}");
+    }
+    // One that was to take the place of a lost one.
+    let mut army = at_work();
+    let other = CheckIn { pod_uid: "other".into(), ..said(1, Stage::Preparing, &[]) };
+    army.check_in(&other, BEGUN + 20_000).unwrap();
+    go_on(&mut army, BEGUN + 20_000 + STOPPED);
+    assert!(army.is_only_silent(1, BEGUN + 20_000 + STOPPED));
+    assert!(army.silent(BEGUN + 20_001 + STOPPED).contains("other"));
+}
