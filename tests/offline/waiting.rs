@@ -3,6 +3,7 @@
 use crate::fake::{Effect, Fake, Fault, NAMESPACE, Seen};
 use crate::operator::{
     Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
+    uid as uid_of,
 };
 use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::clock::now_ms;
@@ -356,4 +357,42 @@ async fn a_pod_on_a_dead_node_is_taken_away_though_its_runner_has_not_begun() {
 /// Whether pods were listed to find those that are silent.
 fn is_for_silent(list: &Seen) -> bool {
     list.call.parameter("fieldSelector").contains("status.phase!=Failed")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_explained_and_what_keeps_the_next_one_told_however_many_pods_have_failed() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    let add = |name: &str, phase: &str| {
+        let metadata = json!({
+            "name": name, "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid},
+            "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
+            "creationTimestamp": "2020-01-01T00:00:00Z",
+        });
+        fake.add("pods", json!({"metadata": metadata, "status": {"phase": phase, "reason": "NodeShutdown"}}))
+    };
+    let pod_uid = uid_of(&add("a-0-lost", "Running"));
+    let said = |stage| CheckIn { pod_uid: pod_uid.clone(), ..said(&uid, 0, stage, &[]) };
+    eventually("the start is told", || operator.hear(&said(Stage::Ready)).start_at_ms.map(drop)).await;
+    operator.hear(&said(Stage::Running));
+    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    // Those names come first that are not asked about, more than are read at once.
+    (0..1_100).for_each(|n| drop(add(&format!("a-0-{n:04}"), "Failed")));
+    fake.change(
+        "pods",
+        "a-0-lost",
+        &json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "no memory"}}),
+    );
+    add("a-0-next", "Failed");
+    add_unplaced(&fake, &uid);
+    operator.hear_ago(&said(Stage::Running), 20_000);
+    operator.has_lived(20_000);
+    eventually("what keeps the next one", || {
+        (condition(&fake, "a", "Running") == told("True", "Unschedulable")).then_some(())
+    })
+    .await;
+    let told = eventually("the loss is told", || losses(&fake).pop()).await;
+    assert_eq!(told, "1 runner was lost so far; Evicted: pod a-0-lost: Evicted: no memory");
 }

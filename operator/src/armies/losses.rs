@@ -240,6 +240,13 @@ impl Army {
         }
     }
 
+    /// Pods that are not heard, though their part is not done, and of which it is not known why.
+    pub fn not_explained(&self, now_ms: u64) -> BTreeSet<String> {
+        let is_away = |p: &Pod| p.replaced || p.left || !self.is_fresh(p, now_ms);
+        let is_it = |p: &Pod| p.why.is_none() && !p.is_done() && is_away(p);
+        self.state.pods.iter().filter(|(_, p)| is_it(p)).map(|(uid, _)| uid.clone()).collect()
+    }
+
     /// Whether a pod was lost a short while ago, and it is not known why.
     pub fn has_unexplained_loss(&self, now_ms: u64) -> bool {
         let lately = |p: &Pod| p.heard_ms.saturating_add(EXPLAIN_MS) >= now_ms;

@@ -193,6 +193,28 @@ fn a_job_that_was_given_up_says_why() {
 }
 
 #[test]
+fn of_many_pods_that_have_failed_those_are_kept_that_tell_something() {
+    let pod = |name: &str, index: u32, minute: u32, status: &Value| -> Pod {
+        let mut pod = pod(index, status);
+        (pod["metadata"]["name"], pod["metadata"]["uid"]) = (name.into(), name.into());
+        pod["metadata"]["creationTimestamp"] = format!("2030-01-01T00:{minute:02}:00Z").into();
+        serde_json::from_value(pod).unwrap()
+    };
+    let (failed, pulling) = (ended("Error", 1, ""), waiting("ErrImagePull", "b"));
+    let asked = ["old".to_owned(), "nowhere".to_owned()].into();
+    let mut evidence = Evidence::default();
+    for page in [
+        vec![pod("a", 0, 1, &failed), pod("b", 0, 9, &failed), pod("old", 1, 2, &failed)],
+        vec![pod("c", 0, 5, &failed), pod("d", 1, 3, &failed), pod("e", 0, 0, &pulling)],
+        vec![pod("f", 0, 1, &pulling), pod("g", 2, 1, &failed)],
+    ] {
+        evidence.take(page, &asked);
+    }
+    let kept: Vec<String> = evidence.pods.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(kept, ["b", "old", "d", "e", "f", "g"]);
+}
+
+#[test]
 fn messages_have_an_end() {
     let cause = Cause::new(Reason::Quota, &"ä".repeat(1000));
     assert!(cause.message.len() <= MAX_MESSAGE && cause.message.ends_with("ä…"), "{}", cause.message.len());
