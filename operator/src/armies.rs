@@ -154,6 +154,8 @@ pub struct Army {
     gone: BTreeSet<u32>,
     /// Those of them whose part was dealt out to the others.
     dealt: BTreeSet<u32>,
+    /// Pods that should have ended long ago, and have not.
+    overdue: BTreeSet<String>,
     /// Runners whose loss has ended the run.
     failed: BTreeSet<u32>,
     /// Whether it is to stand still.
@@ -264,6 +266,7 @@ impl Army {
             handed: None,
             gone: state.losses.iter().map(|loss| loss.index).collect(),
             dealt: state.losses.iter().map(|loss| loss.index).collect(),
+            overdue: BTreeSet::new(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),
             shared,

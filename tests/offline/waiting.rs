@@ -354,6 +354,36 @@ async fn a_pod_on_a_dead_node_is_taken_away_though_its_runner_has_not_begun() {
     assert_eq!((lists(), losses(&fake).len()), (before, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_was_never_heard_of_is_taken_away_when_it_does_not_end() {
+    for phase in ["Running", "Pending"] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = apply(&fake, run("a", &json!({"startDeadline": "1h"})));
+        scheduled(&fake, "a").await;
+        operator.has_lived(HOUR_MS);
+        let ending = |name: &str, ago: i64| {
+            let until = (Timestamp::now() - SignedDuration::from_secs(ago)).to_string();
+            let labels = json!({RUN_UID_LABEL: uid});
+            let metadata =
+                json!({"name": name, "namespace": NAMESPACE, "labels": labels, "deletionTimestamp": until});
+            fake.add("pods", json!({"metadata": metadata, "status": {"phase": phase}}));
+        };
+        ending("a-0-slow", 100);
+        ending("a-0-dead", 200);
+        fake.change("jobs", "a", &json!({"status": {"terminating": 2}}));
+        eventually("it is told", || {
+            (condition(&fake, "a", "Running") == told("False", "RunnerSilent")).then_some(())
+        })
+        .await;
+        eventually("it is gone", || fake.get("pods", "a-0-dead").is_none().then_some(())).await;
+        seconds(10).await;
+        assert!(fake.get("pods", "a-0-slow").is_some(), "{phase}: it may end yet");
+        assert_eq!(losses(&fake).len(), 1, "{phase}");
+        operator.kill().await;
+    }
+}
+
 /// Whether pods were listed to find those that are silent.
 fn is_for_silent(list: &Seen) -> bool {
     list.call.parameter("fieldSelector").contains("status.phase!=Failed")

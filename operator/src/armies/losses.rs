@@ -306,9 +306,14 @@ impl Army {
         self.has_stopped_since(pod.heard_ms.max(self.since_ms), now_ms)
     }
 
-    /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
+    /// How long after it was heard last a runner has stopped by itself for certain.
+    pub fn stops_after(&self) -> Duration {
+        stops_after(self.run.lease)
+    }
+
+    /// The same, in milliseconds.
     pub(super) fn stops_after_ms(&self) -> u64 {
-        u64::try_from(stops_after(self.run.lease).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.stops_after().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How long a runner goes on by itself, in milliseconds.
@@ -316,9 +321,14 @@ impl Army {
         u64::try_from(self.run.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// These pods should have ended long ago, as the cluster tells, and have not.
+    pub fn should_have_ended(&mut self, pods: BTreeSet<String>) {
+        self.overdue = pods;
+    }
+
     /// Pods of which nothing was heard for so long that their runners have stopped by themselves, though their part is
-    /// not done. How far they are makes no difference: a node may die while it prepares one, and its Job makes no other
-    /// before that one is gone.
+    /// not done. How far they are makes no difference: a node may die while it prepares one, or before anything was heard
+    /// of it, and its Job makes no other before that one is gone.
     pub fn silent(&self, now_ms: u64) -> BTreeSet<String> {
         let is_there = |p: &Pod| {
             // One that was told to end before it had bots has nothing more to do than that.
@@ -326,7 +336,12 @@ impl Army {
             !(p.is_done() || ends_at_once || p.replaced || p.why.is_some() || self.gone.contains(&p.index))
         };
         let silent = self.state.pods.iter().filter(|(_, p)| is_there(p) && self.has_stopped(p, now_ms));
-        silent.map(|(uid, _)| uid.clone()).collect()
+        let has_ended = |uid: &&String| match self.state.pods.get(*uid) {
+            Some(pod) => self.has_stopped(pod, now_ms),
+            None => self.has_stopped_since(self.since_ms, now_ms),
+        };
+        let overdue = self.overdue.iter().filter(has_ended);
+        silent.map(|(uid, _)| uid).chain(overdue).cloned().collect()
     }
 
     /// Whether nothing more is to be expected of a run that is being given up: whoever is left has handed over all, or

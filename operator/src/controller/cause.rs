@@ -6,8 +6,10 @@ use botarmy_tree::{Finding, Path, action};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -24,6 +26,8 @@ pub(super) struct Evidence {
     pub(super) job: Option<Job>,
     /// Its pods that do not run, of those that have failed only what may tell something.
     pub(super) pods: Vec<Pod>,
+    /// Those that run, and were told to end: nothing is known of them but that.
+    pub(super) ending: Vec<PartialObjectMeta<Pod>>,
     /// What was told about the Job and its pods.
     pub(super) events: Vec<Event>,
 }
@@ -48,12 +52,13 @@ fn has_failed(pod: &Pod) -> bool {
 }
 
 /// The runner that a pod is of.
-fn index(pod: &Pod) -> u32 {
-    pod.annotations().get(INDEX).and_then(|index| index.parse().ok()).unwrap_or(u32::MAX)
+fn index(pod: &ObjectMeta) -> u32 {
+    let index = pod.annotations.as_ref().and_then(|all| all.get(INDEX));
+    index.and_then(|index| index.parse().ok()).unwrap_or(u32::MAX)
 }
 
 fn take_if_newer<'p>(newest: &mut BTreeMap<u32, &'p Pod>, pod: &'p Pod) {
-    let known = newest.entry(index(pod)).or_insert(pod);
+    let known = newest.entry(index(&pod.metadata)).or_insert(pod);
     if known.creation_timestamp() < pod.creation_timestamp() {
         *known = pod;
     }
@@ -161,6 +166,33 @@ pub(super) fn of_waiting(evidence: &Evidence, has_checked_in: impl Fn(u32) -> bo
     newest.retain(|index, _| !has_checked_in(*index));
     let pods = newest.into_values().filter_map(|pod| of_pod(pod, &evidence.events));
     pods.chain(of_job_events(evidence)).min_by_key(|cause| cause.reason)
+}
+
+/// Pods that should have ended before this moment, and have not: with their metadata, of those that have not failed.
+fn overdue(evidence: &Evidence, before: Timestamp) -> impl Iterator<Item = &ObjectMeta> {
+    let pending = evidence.pods.iter().filter(|pod| !has_failed(pod)).map(|pod| &pod.metadata);
+    let all = pending.chain(evidence.ending.iter().map(|pod| &pod.metadata));
+    // The mark is the end of its grace period.
+    all.filter(move |pod| pod.deletion_timestamp.as_ref().is_some_and(|until| until.0 < before))
+}
+
+/// The UIDs of pods that should have ended before this moment, and have not.
+pub(super) fn of_overdue(evidence: &Evidence, before: Timestamp) -> BTreeSet<String> {
+    overdue(evidence, before).filter_map(|pod| pod.uid.clone()).collect()
+}
+
+/// What is wrong with pods that should have ended before this moment: a Job makes no other one before they have.
+pub(super) fn of_stuck(
+    evidence: &Evidence,
+    before: Timestamp,
+    has_checked_in: impl Fn(u32) -> bool,
+) -> Option<Cause> {
+    let pod = overdue(evidence, before).find(|pod| !has_checked_in(index(*pod)))?;
+    let name = pod.name.as_deref().unwrap_or_default();
+    let message = format!(
+        "pod {name}: it was told to end, and has not within its grace period: its node may be dead; no other takes its place before it is gone"
+    );
+    Some(Cause::new(Reason::RunnerSilent, &message))
 }
 
 /// Why the Job was given up, if it was: its own words, and those of a lost pod. It tells so before the other pods, which

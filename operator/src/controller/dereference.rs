@@ -13,6 +13,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -170,6 +171,10 @@ pub(super) async fn gather(
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let idle = ListParams::default().labels(labels).fields("status.phase!=Running,status.phase!=Succeeded");
     list("listing the pods of a run", &pods, idle, |page| evidence.take(page, asked)).await?;
+    // The Job counts those that were told to end and have not; a run may wait for one of them in vain.
+    if job.status.as_ref().and_then(|status| status.terminating).is_some_and(|pods| pods > 0) {
+        evidence.ending = ending(&pods, labels).await?;
+    }
     let oldest = evidence.pods.iter().filter(|p| is_slow(p)).min_by_key(|p| p.creation_timestamp());
     let about = [
         job.uid().filter(|_| cause::lacks_pods(&job) && !cause::has_ended(&job)),
@@ -181,6 +186,19 @@ pub(super) async fn gather(
         list("listing the events of a run", &events, warnings, |page| evidence.events.extend(page)).await?;
     }
     Ok(())
+}
+
+/// The pods that run though they were told to end.
+async fn ending(pods: &Api<Pod>, labels: &str) -> Result<Vec<PartialObjectMeta<Pod>>, Error> {
+    let mut found = Vec::new();
+    let mut which = ListParams::default().labels(labels).fields("status.phase=Running").limit(PAGE);
+    for _ in 0..MAX_PAGES {
+        let page = call("listing the pods of a run", pods.list_metadata(&which)).await?;
+        found.extend(page.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()));
+        let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
+        which = which.continue_token(&next);
+    }
+    Ok(found)
 }
 
 /// Reads what there is, page by page: it comes in the order of names, so that what matters may be in any of them.

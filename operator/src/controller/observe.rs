@@ -23,6 +23,9 @@ use std::time::Duration;
 /// How long after its grace period a run that was told to end may take to hand over its measures.
 const HAND_OVER: Duration = Duration::from_secs(60);
 
+/// How long after the end of its grace period a pod may be there.
+const SLOW_END: Duration = Duration::from_secs(30);
+
 /// The reason of a run that waits for its runners, and nothing keeps them.
 pub(super) const STARTING: &str = "Scheduled";
 pub(super) const SETTING_UP: &str = "SettingUp";
@@ -70,6 +73,8 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
     for (pod, why, tells) in cause::of_lost(evidence) {
         army.explain(&pod, &why, tells, now_ms());
     }
+    let stopped = army.stops_after();
+    army.should_have_ended(cause::of_overdue(evidence, before(Timestamp::now(), stopped)));
     let (delayed, is_new) = match applied {
         Applied::Delayed(cause) => (Some(cause), false),
         applied => (None, matches!(applied, Applied::Scheduled)),
@@ -89,7 +94,7 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
             (LossPolicy::Fail, Reason::JobFailed) => Cause { reason: Reason::RunnerLost, ..cause },
             _ => cause,
         }),
-        kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.is_manned(index, now_ms()))),
+        kept: delayed.or_else(|| keeping(army, evidence, now)),
         // A Job that was made just now has had no time at all.
         late: !is_new && deadline::start_is_late(job, let_in, from, now, start_limit),
         overdue: match () {
@@ -103,6 +108,19 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
         gone: loss::gone(army.loss_policy(), job),
         failed: loss::failed(job),
     }
+}
+
+/// What keeps runners from starting, as the cluster tells.
+fn keeping(army: &Army, evidence: &Evidence, now: Timestamp) -> Option<Cause> {
+    let is_manned = |index| army.is_manned(index, now_ms());
+    let waiting = cause::of_waiting(evidence, is_manned);
+    let stuck = cause::of_stuck(evidence, before(now, SLOW_END), is_manned);
+    waiting.into_iter().chain(stuck).min_by_key(|cause| cause.reason)
+}
+
+/// The moment so long before another one; none is, if that cannot be told.
+fn before(now: Timestamp, time: Duration) -> Timestamp {
+    now.checked_sub(time).unwrap_or(Timestamp::MIN)
 }
 
 /// The status of a run that is at work or has ended.

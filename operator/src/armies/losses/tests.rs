@@ -107,3 +107,16 @@ fn who_is_silent_for_longer_than_its_lease_is_taken_away_however_far_it_is() {
     assert!(army.is_only_silent(1, BEGUN + 20_000 + STOPPED));
     assert!(army.silent(BEGUN + 20_001 + STOPPED).contains("other"));
 }
+
+#[test]
+fn a_pod_that_does_not_end_is_taken_away_unless_its_runner_is_heard() {
+    let mut army = army(2);
+    army.check_in(&said(1, Stage::Finished, &[]), BEGUN).unwrap();
+    army.should_have_ended(["unheard".to_owned(), "pod-1".to_owned()].into());
+    // This operator has only just come, so that the runner may have been heard by another one.
+    assert!(army.silent(STOPPED).is_empty());
+    let now = BEGUN + STOPPED;
+    assert_eq!(army.silent(now), ["unheard".to_owned()].into());
+    army.should_have_ended(BTreeSet::new());
+    assert!(army.silent(now).is_empty(), "it is gone");
+}
