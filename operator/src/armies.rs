@@ -7,6 +7,7 @@ mod bounds;
 mod check_in;
 mod crew;
 mod figures;
+mod heartbeat;
 mod keeping;
 mod losses;
 mod once;
@@ -55,6 +56,8 @@ pub struct Armies {
     /// The runs that there are, those included that no army was made for yet; none before they were listed.
     runs: Mutex<Option<HashSet<String>>>,
     budget: Arc<Budget>,
+    /// Locked before the others, never after one of them.
+    heart: Mutex<heartbeat::Heartbeat>,
 }
 
 impl Armies {
@@ -159,6 +162,8 @@ pub struct Army {
     gone: BTreeSet<u32>,
     /// Those of them whose part was dealt out to the others.
     dealt: BTreeSet<u32>,
+    /// Pods that should have ended long ago, and have not.
+    overdue: BTreeSet<String>,
     /// Runners whose loss has ended the run.
     failed: BTreeSet<u32>,
     /// Whether it is to stand still.
@@ -172,8 +177,6 @@ pub struct Army {
     shared: together::Shared,
     /// Since when its runners could be heard here, in milliseconds since 1970.
     since_ms: u64,
-    /// When it was looked at last, in milliseconds since 1970.
-    looked_ms: u64,
     /// What its measures take at most.
     share: weight::Share,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
@@ -262,7 +265,6 @@ impl Army {
             waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
-            looked_ms: now_ms,
             wanted_ms: 0,
             given_up: false,
             wanted_in_vain: None,
@@ -273,6 +275,7 @@ impl Army {
             handed: None,
             gone: state.losses.iter().map(|loss| loss.index).collect(),
             dealt: state.losses.iter().map(|loss| loss.index).collect(),
+            overdue: BTreeSet::new(),
             failed: BTreeSet::new(),
             suspension: Suspension::default(),
             shared,

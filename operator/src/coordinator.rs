@@ -198,6 +198,7 @@ async fn read(
 }
 
 fn answer(coordinator: &Coordinator, said: &CheckIn) -> Response {
+    coordinator.armies.beat(now_ms());
     let mut armies = coordinator.armies.lock();
     let is_it = |army: &&mut Army| army.namespace == said.run.namespace && army.name == said.run.name;
     // A pod is known by its namespace, and who may create pods there must not reach the runs of others.

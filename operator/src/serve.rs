@@ -63,6 +63,11 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let shown = metrics::routes(metrics.clone(), armies.clone());
     let mut health = tokio::spawn(health::serve(health_port, readiness.clone(), leadership.clone(), shown));
     tokio::spawn(follow_standing(leadership.clone(), metrics.clone()));
+    // A task of its own, like those in which runners are heard: it stands still when they do, and never for less.
+    let mut heart = tokio::spawn({
+        let armies = armies.clone();
+        async move { armies.live().await }
+    });
     let setup = Setup {
         namespace: namespace.clone(),
         secret: settings.ca_secret.clone(),
@@ -113,6 +118,7 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
         died = &mut health => died?,
         died = &mut coordinator => died?,
         died = &mut custodian => died?,
+        died = &mut heart => died?,
         () = lead => {
             resign.send_replace(true);
             election.await??;

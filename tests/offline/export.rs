@@ -342,11 +342,11 @@ async fn runners_that_nobody_waits_for_are_taken_away_though_the_export_cannot_g
     let name: &'static str = name.leak();
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    let uid = apply(&fake, exported());
+    apply(&fake, exported());
     scheduled(&fake, "a").await;
     fake.inject(Fault::new("get", "jobs", Effect::Code(500)).about(name));
     fake.change("jobs", "a", &json!({"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}}));
-    operator.has_looked(&uid, 3_600_000);
+    operator.has_lived(3_600_000);
     eventually("it is given up", || {
         (condition(&fake, "a", "Failed") == told("True", "NoCheckIn")).then_some(())
     })

@@ -196,7 +196,8 @@ impl State {
             ("get", _) => self.objects.get(&key),
             ("list", resource) => {
                 let (labels, fields) = (call.parameter("labelSelector"), call.parameter("fieldSelector"));
-                Ok(self.objects.list(resource, &call.namespace, labels, fields))
+                let list = self.objects.list(resource, &call.namespace, labels, fields);
+                Ok(page(list, call.parameter("limit"), call.parameter("continue")))
             }
             ("create", _) => self.objects.create(&key, body.clone()),
             ("update", _) => self.objects.replace(&key, body.clone()),
@@ -222,6 +223,19 @@ impl State {
         });
         review
     }
+}
+
+/// So many items of a list, from where the last page has ended: its token is their number.
+fn page(mut list: Value, limit: &str, from: &str) -> Value {
+    let (limit, from): (usize, usize) = (limit.parse().unwrap_or(usize::MAX), from.parse().unwrap_or(0));
+    let Some(items) = list["items"].as_array_mut() else { return list };
+    let until = items.len().min(from.saturating_add(limit));
+    let is_last = until == items.len();
+    *items = items.drain(from.min(until)..until).collect();
+    if !is_last {
+        list["metadata"]["continue"] = until.to_string().into();
+    }
+    list
 }
 
 #[derive(Debug)]

@@ -126,7 +126,7 @@ async fn a_run_that_ends_badly_is_judged_by_all_that_was_measured() {
             operator.hear(&last);
         } else {
             operator.hear_ago(&last, 60_000);
-            operator.has_looked(&uid, 60_000);
+            operator.has_lived(60_000);
         }
         fake.change("jobs", "a", &failed);
         let (kind, reason) =

@@ -88,11 +88,17 @@ impl Operator {
         army.check_in(said, now_ms() - ago_ms).expect("orders")
     }
 
-    /// As if it had looked at the run for so many milliseconds, and could have heard its runners all the while.
-    pub(crate) fn has_looked(&self, uid: &str, ago_ms: u64) {
-        let mut armies = self.armies.lock();
-        let (army, now) = (armies.get_mut(uid).expect("an army"), now_ms());
-        (now - ago_ms..now).step_by(5_000).chain([now]).for_each(|at| army.look(at));
+    /// As if it had been there for so many milliseconds, and could have heard the runners all the while. It has had much
+    /// to do: it has looked at each run but once in a minute.
+    pub(crate) fn has_lived(&self, ms: u64) {
+        let now = now_ms();
+        for ago in (0..=ms).rev().step_by(4_000) {
+            self.armies.beat(now - ago);
+            if ago / 4_000 % 15 == 0 {
+                self.armies.lock().values_mut().for_each(|army| army.look(now - ago));
+            }
+        }
+        self.armies.beat(now);
     }
 
     /// Plays the one runner of a run until its bots are at work.

@@ -1,15 +1,16 @@
 //! How long a run waits for its runners, and for those that are lost: never for ever, and never for less than it may.
 
-use crate::fake::{Effect, Fake, Fault, NAMESPACE};
+use crate::fake::{Effect, Fake, Fault, NAMESPACE, Seen};
 use crate::operator::{
     Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
+    uid as uid_of,
 };
 use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::armies::Unkept;
 use botarmy_operator::clock::now_ms;
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
-use botarmy_protocol::Stage;
+use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::Part;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ async fn a_run_that_was_queued_for_long_has_all_of_its_time_once_it_is_let_in() 
     let second = apply(&fake, old("b", &target));
     eventually("it waits", || (condition(&fake, "b", "Running") == told("False", "Queued")).then_some(()))
         .await;
-    operator.has_looked(&second, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     operator.finish(&first).await;
     begins(&fake, &operator, "b", &second).await;
 }
@@ -63,7 +64,7 @@ async fn a_run_that_was_suspended_for_long_has_all_of_its_time_once_it_goes_on()
     let uid = apply(&fake, old("a", &json!({"suspend": true})));
     eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
         .await;
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
     begins(&fake, &operator, "a", &uid).await;
 }
@@ -78,7 +79,7 @@ async fn a_run_that_stands_still_before_its_start_has_all_of_its_time_once_it_go
     eventually("it waits", || (condition(&fake, "a", "Running") == told("False", "Suspended")).then_some(()))
         .await;
     age_job(&fake, "a");
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     seconds(20).await;
     assert_eq!(condition(&fake, "a", "Running"), told("False", "Suspended"));
     fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
@@ -123,7 +124,7 @@ async fn a_quota_that_is_met_late_does_not_end_a_run_at_once() {
         army.is_kept_out();
         army.let_in(now_ms() - HOUR_MS);
     }
-    operator.has_looked(&uid, HOUR_MS);
+    operator.has_lived(HOUR_MS);
     fake.mend();
     begins(&fake, &operator, "a", &uid).await;
 }
@@ -152,7 +153,7 @@ async fn a_run_whose_runners_had_the_time_is_given_up_and_so_is_one_without_a_jo
             army.is_kept_out();
             army.let_in(now_ms() - HOUR_MS);
         }
-        operator.has_looked(&uid, HOUR_MS);
+        operator.has_lived(HOUR_MS);
         eventually("it is given up", || {
             (condition(&fake, "a", "Failed") == told("True", reason)).then_some(())
         })
@@ -201,7 +202,7 @@ async fn a_runner_that_is_lost_while_it_sets_up_is_missed() {
     add_unplaced(&fake, &uid);
     seconds(5).await;
     assert_eq!(condition(&fake, "a", "Running"), told("False", "SettingUp"), "it may be heard again");
-    operator.has_looked(&uid, 200_000);
+    operator.has_lived(200_000);
     eventually("what keeps the other", || {
         (condition(&fake, "a", "Running") == told("False", "Unschedulable")).then_some(())
     })
@@ -228,7 +229,7 @@ async fn a_setup_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in() 
         if is_replaced {
             add_unplaced(&fake, &uid);
         }
-        operator.has_looked(&uid, 300_000);
+        operator.has_lived(300_000);
         eventually("it is over", || (condition(&fake, "a", "Failed") == told("True", reason)).then_some(()))
             .await;
         assert_eq!(condition(&fake, "a", "Complete"), told("True", "Errored"), "{reason}");
@@ -256,7 +257,7 @@ async fn a_teardown_whose_runner_is_lost_comes_to_an_end_though_nobody_checks_in
     .await;
     seconds(20).await;
     assert_eq!(phase(&fake, "a"), "Running");
-    operator.has_looked(&uid, 600_000);
+    operator.has_lived(600_000);
     eventually("it is over", || {
         (condition(&fake, "a", "Failed") == told("True", "TeardownFailed")).then_some(())
     })
@@ -313,7 +314,7 @@ async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_
     let operator = Operator::start(&fake);
     let uid = at_work(&fake, &operator, "a").await;
     operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
-    operator.has_looked(&uid, 60_000);
+    operator.has_lived(60_000);
     add_unplaced(&fake, &uid);
     eventually("it is told", || {
         (condition(&fake, "a", "Running") == told("True", "Unschedulable")).then_some(())
@@ -333,4 +334,138 @@ async fn a_replacement_that_cannot_start_in_mid_run_is_told_once_and_stalls_the_
     })
     .await;
     assert_eq!(condition(&fake, "a", "Stalled").expect("a condition").0, "False");
+}
+
+/// Notes of the events about a loss that were told.
+fn losses(fake: &Fake) -> Vec<Value> {
+    let events = fake.calls().to("create", "events").0.into_iter().map(|seen| seen.call.body);
+    events.filter(|told| told["reason"] == "RunnerLost").map(|told| told["note"].clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_that_is_cut_off_for_a_while_is_silent_and_lost_only_when_it_has_stopped() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = at_work(&fake, &operator, "a").await;
+    let lost = || fake.get("botruns", "a").expect("a run")["status"]["runners"]["lost"].clone();
+    let running = |reason: &str| (condition(&fake, "a", "Running") == told("True", reason)).then_some(());
+    operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 60_000);
+    operator.has_lived(60_000);
+    eventually("it is silent", || running("RunnerSilent")).await;
+    seconds(10).await;
+    assert_eq!((lost(), losses(&fake)), (json!(0), vec![]), "it may be at work");
+    operator.hear(&said(&uid, 0, Stage::Running, &[]));
+    eventually("it is well again", || running("BotsAtWork")).await;
+    assert_eq!((lost(), losses(&fake)), (json!(0), vec![]), "nothing is taken back");
+    // Two and a half minutes, and nobody has come.
+    operator.hear_ago(&said(&uid, 0, Stage::Running, &[]), 160_000);
+    operator.has_lived(160_000);
+    eventually("it is lost", || running("RunnerLost")).await;
+    seconds(10).await;
+    assert_eq!(
+        (lost(), losses(&fake)),
+        (json!(1), vec![json!("1 runner was lost so far; its pod was lost")])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_on_a_dead_node_is_taken_away_though_its_runner_has_not_begun() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"startDeadline": "1h"})));
+    scheduled(&fake, "a").await;
+    let metadata = json!({"name": "a-0", "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid}});
+    let pod = fake.add("pods", json!({"metadata": metadata, "status": {"phase": "Running"}}));
+    let preparing = |ago_ms| {
+        let pod_uid = pod["metadata"]["uid"].as_str().expect("a UID").to_owned();
+        operator.hear_ago(&CheckIn { pod_uid, ..said(&uid, 0, Stage::Preparing, &[]) }, ago_ms);
+    };
+    preparing(140_000);
+    operator.has_lived(140_000);
+    seconds(5).await;
+    assert!(fake.get("pods", "a-0").is_some(), "it may be at work yet");
+    preparing(160_000);
+    operator.has_lived(160_000);
+    eventually("its pod is gone", || fake.get("pods", "a-0").is_none().then_some(())).await;
+    let failed = fake.calls().to("patch", "pods/status").0.pop().expect("it was taken for failed");
+    assert_eq!(failed.call.body["status"]["phase"], "Failed", "its Job makes no other before");
+    assert!(losses(&fake)[0].as_str().is_some_and(|note| note.contains("its node may be dead")));
+    // It is gone, and not looked for again.
+    let lists = || fake.calls().to("list", "pods").0.iter().filter(|l| is_for_silent(l)).count();
+    let before = lists();
+    seconds(10).await;
+    assert_eq!((lists(), losses(&fake).len()), (before, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_was_never_heard_of_is_taken_away_when_it_does_not_end() {
+    for phase in ["Running", "Pending"] {
+        let fake = Fake::new();
+        let operator = Operator::start(&fake);
+        let uid = apply(&fake, run("a", &json!({"startDeadline": "1h"})));
+        scheduled(&fake, "a").await;
+        operator.has_lived(HOUR_MS);
+        let ending = |name: &str, ago: i64| {
+            let until = (Timestamp::now() - SignedDuration::from_secs(ago)).to_string();
+            let labels = json!({RUN_UID_LABEL: uid});
+            let metadata =
+                json!({"name": name, "namespace": NAMESPACE, "labels": labels, "deletionTimestamp": until});
+            fake.add("pods", json!({"metadata": metadata, "status": {"phase": phase}}));
+        };
+        ending("a-0-slow", 100);
+        ending("a-0-dead", 200);
+        fake.change("jobs", "a", &json!({"status": {"terminating": 2}}));
+        eventually("it is told", || {
+            (condition(&fake, "a", "Running") == told("False", "RunnerSilent")).then_some(())
+        })
+        .await;
+        eventually("it is gone", || fake.get("pods", "a-0-dead").is_none().then_some(())).await;
+        seconds(10).await;
+        assert!(fake.get("pods", "a-0-slow").is_some(), "{phase}: it may end yet");
+        assert_eq!(losses(&fake).len(), 1, "{phase}");
+        operator.kill().await;
+    }
+}
+
+/// Whether pods were listed to find those that are silent.
+fn is_for_silent(list: &Seen) -> bool {
+    list.call.parameter("fieldSelector").contains("status.phase!=Failed")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_explained_and_what_keeps_the_next_one_told_however_many_pods_have_failed() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    let add = |name: &str, phase: &str| {
+        let metadata = json!({
+            "name": name, "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid},
+            "annotations": {"batch.kubernetes.io/job-completion-index": "0"},
+            "creationTimestamp": "2020-01-01T00:00:00Z",
+        });
+        fake.add("pods", json!({"metadata": metadata, "status": {"phase": phase, "reason": "NodeShutdown"}}))
+    };
+    let pod_uid = uid_of(&add("a-0-lost", "Running"));
+    let said = |stage| CheckIn { pod_uid: pod_uid.clone(), ..said(&uid, 0, stage, &[]) };
+    eventually("the start is told", || operator.hear(&said(Stage::Ready)).start_at_ms.map(drop)).await;
+    operator.hear(&said(Stage::Running));
+    eventually("bots at work", || (phase(&fake, "a") == "Running").then_some(())).await;
+    // Those names come first that are not asked about, more than are read at once.
+    (0..1_100).for_each(|n| drop(add(&format!("a-0-{n:04}"), "Failed")));
+    fake.change(
+        "pods",
+        "a-0-lost",
+        &json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "no memory"}}),
+    );
+    add("a-0-next", "Failed");
+    add_unplaced(&fake, &uid);
+    operator.hear_ago(&said(Stage::Running), 20_000);
+    operator.has_lived(20_000);
+    eventually("what keeps the next one", || {
+        (condition(&fake, "a", "Running") == told("True", "Unschedulable")).then_some(())
+    })
+    .await;
+    let told = eventually("the loss is told", || losses(&fake).pop()).await;
+    assert_eq!(told, "1 runner was lost so far; Evicted: pod a-0-lost: Evicted: no memory");
 }

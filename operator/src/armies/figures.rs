@@ -37,7 +37,7 @@ pub struct Runners {
     pub ready: u32,
     /// Those whose measures are all safe.
     pub finished: u32,
-    /// Those that were lost while their bots were at work.
+    /// Those that were lost while their bots were at work; one that is only silent is not.
     pub lost: u32,
     /// Those whose place another one has taken.
     pub replaced: u32,

@@ -9,7 +9,7 @@ use botarmy_spec::LossPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A runner that was not heard for so long may be gone, in milliseconds: it checks in each second.
+/// A runner that was not heard for so long is silent, in milliseconds: it checks in each second.
 const SILENCE_MS: u64 = 10_000;
 /// For how long after a loss the cluster is asked why, in milliseconds.
 const EXPLAIN_MS: u64 = 60_000;
@@ -67,8 +67,13 @@ impl Pod {
             from: self.measured_until,
             until: until.max(self.measured_until),
             bots: self.bots,
-            reason: self.why.clone().unwrap_or_else(|| if self.left { LEFT } else { SILENT }.to_owned()),
+            reason: self.reason().to_owned(),
         }
+    }
+
+    /// Why it was lost, as far as it is known.
+    fn reason(&self) -> &str {
+        self.why.as_deref().unwrap_or(if self.left { LEFT } else { SILENT })
     }
 }
 
@@ -130,12 +135,52 @@ impl Army {
         Some(redistribution::done(lost))
     }
 
-    /// Runners that were lost while their bots were at work.
+    /// Runners that were lost while their bots were at work. One that is only silent is not: it may be cut off, and come
+    /// back with all that it has measured.
     pub fn lost(&self, now_ms: u64) -> u32 {
-        let is_lost = |p: &&Pod| p.replaced || (p.was_at_work() && !self.is_heard(p, now_ms));
-        let lost = self.state.pods.values().filter(is_lost);
-        let lost = lost.filter(|p| !(p.excused || self.given_up && self.only_ends(p)));
+        self.count_lost(|p| self.is_lost(p, now_ms))
+    }
+
+    /// The same of a run that ends now, whatever becomes of its runners: who is silent is not waited for.
+    pub fn finally_lost(&self, now_ms: u64) -> u32 {
+        self.count_lost(|p| self.is_lost(p, now_ms) || (p.was_at_work() && !self.is_heard(p, now_ms)))
+    }
+
+    fn count_lost(&self, is_lost: impl Fn(&Pod) -> bool) -> u32 {
+        let lost = self.state.pods.values().filter(|p| is_lost(p) && !self.is_forgiven(p));
         u32::try_from(lost.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it has ended because it was to.
+    fn is_forgiven(&self, pod: &Pod) -> bool {
+        pod.excused || (self.given_up && self.only_ends(pod))
+    }
+
+    /// Whether its part is in its hands no more, for certain.
+    fn is_lost(&self, pod: &Pod, now_ms: u64) -> bool {
+        let has_ended = pod.left || pod.why.is_some() || self.gone.contains(&pod.index);
+        pod.replaced || (pod.was_at_work() && (has_ended || self.has_stopped(pod, now_ms)))
+    }
+
+    /// Why the runner was lost that was lost last, of those whose part is in nobody's hands yet.
+    pub fn newest_loss(&self, now_ms: u64) -> Option<&str> {
+        let is_open = |p: &&Pod| !p.replaced && self.is_lost(p, now_ms) && !self.is_forgiven(p);
+        let stopped = |p: &Pod| p.heard_ms.max(self.since_ms).saturating_add(self.stops_after_ms());
+        let since = |p: &&Pod| p.ended_ms.or(p.left_ms).unwrap_or_else(|| stopped(p));
+        self.state.pods.values().filter(is_open).max_by_key(since).map(Pod::reason)
+    }
+
+    /// Whether a runner is only silent: it may be at work, and be heard again.
+    pub fn is_only_silent(&self, index: u32, now_ms: u64) -> bool {
+        let is_there = |p: &Pod| !(p.is_done() || p.left || p.replaced || p.why.is_some());
+        let is_silent = |p: &Pod| !self.is_fresh(p, now_ms) && !self.has_stopped(p, now_ms);
+        !self.gone.contains(&index) && self.pods_of(index).any(|p| is_there(p) && is_silent(p))
+    }
+
+    /// Why a runner was lost in whose place nobody has been heard yet, as far as the cluster tells.
+    pub fn why_lost(&self, index: u32) -> Option<&str> {
+        let last = self.pods_of(index).filter(|p| !p.replaced).max_by_key(|p| p.heard_ms);
+        last?.why.as_deref()
     }
 
     /// Runners whose place another one has taken, or whose part the others.
@@ -188,14 +233,20 @@ impl Army {
     /// Takes note of why a pod was lost, in the cluster's own words. Unless they tell more than that its container has
     /// ended, those of a pod that was told to end are not taken: it has done as it was told.
     pub fn explain(&mut self, pod_uid: &str, why: &str, tells: bool, now_ms: u64) {
-        let sets_up = self.state.setup.is_given_to(pod_uid);
-        let is_lost = |p: &&mut Pod| (p.was_at_work() || sets_up) && p.why.is_none();
+        let is_lost = |p: &&mut Pod| !p.is_done() && p.why.is_none();
         let Some(pod) = self.state.pods.get_mut(pod_uid).filter(is_lost) else { return };
         let why = if pod.left && !tells { LEFT } else { why };
         (pod.why, pod.ended_ms) = (Some(why.to_owned()), Some(now_ms));
         for gap in self.state.gaps.iter_mut().filter(|gap| gap.pod_uid == pod_uid) {
             why.clone_into(&mut gap.reason);
         }
+    }
+
+    /// Pods that are not heard, though their part is not done, and of which it is not known why.
+    pub fn not_explained(&self, now_ms: u64) -> BTreeSet<String> {
+        let is_away = |p: &Pod| p.replaced || p.left || !self.is_fresh(p, now_ms);
+        let is_it = |p: &Pod| p.why.is_none() && !p.is_done() && is_away(p);
+        self.state.pods.iter().filter(|(_, p)| is_it(p)).map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Whether a pod was lost a short while ago, and it is not known why.
@@ -252,9 +303,19 @@ impl Army {
         heard_ms.saturating_add(self.stops_after_ms()) < now_ms
     }
 
-    /// How long after it was heard last a runner has stopped by itself for certain, in milliseconds.
+    /// Whether a pod was not heard for so long that its runner has stopped by itself.
+    fn has_stopped(&self, pod: &Pod, now_ms: u64) -> bool {
+        self.has_stopped_since(pod.heard_ms.max(self.since_ms), now_ms)
+    }
+
+    /// How long after it was heard last a runner has stopped by itself for certain.
+    pub fn stops_after(&self) -> Duration {
+        stops_after(self.run.lease)
+    }
+
+    /// The same, in milliseconds.
     pub(super) fn stops_after_ms(&self) -> u64 {
-        u64::try_from(stops_after(self.run.lease).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.stops_after().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// How long a runner goes on by itself, in milliseconds.
@@ -262,17 +323,27 @@ impl Army {
         u64::try_from(self.run.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// These pods should have ended long ago, as the cluster tells, and have not.
+    pub fn should_have_ended(&mut self, pods: BTreeSet<String>) {
+        self.overdue = pods;
+    }
+
     /// Pods of which nothing was heard for so long that their runners have stopped by themselves, though their part is
-    /// not done.
+    /// not done. How far they are makes no difference: a node may die while it prepares one, or before anything was heard
+    /// of it, and its Job makes no other before that one is gone.
     pub fn silent(&self, now_ms: u64) -> BTreeSet<String> {
-        // One that was told when to begin may have done so before its node died.
-        let is_at_work =
-            |p: &Pod| p.was_at_work() || (p.stage == Stage::Ready && self.start_told().is_some());
-        let is_silent = |p: &Pod| {
-            let may_be_there = !p.replaced && !self.gone.contains(&p.index);
-            is_at_work(p) && may_be_there && self.has_stopped_since(p.heard_ms.max(self.since_ms), now_ms)
+        let is_there = |p: &Pod| {
+            // One that was told to end before it had bots has nothing more to do than that.
+            let ends_at_once = p.left && !p.was_at_work();
+            !(p.is_done() || ends_at_once || p.replaced || p.why.is_some() || self.gone.contains(&p.index))
         };
-        self.state.pods.iter().filter(|(_, p)| is_silent(p)).map(|(uid, _)| uid.clone()).collect()
+        let silent = self.state.pods.iter().filter(|(_, p)| is_there(p) && self.has_stopped(p, now_ms));
+        let has_ended = |uid: &&String| match self.state.pods.get(*uid) {
+            Some(pod) => self.has_stopped(pod, now_ms),
+            None => self.has_stopped_since(self.since_ms, now_ms),
+        };
+        let overdue = self.overdue.iter().filter(has_ended);
+        silent.map(|(uid, _)| uid).chain(overdue).cloned().collect()
     }
 
     /// Whether nothing more is to be expected of a run that is being given up: whoever is left has handed over all, or
@@ -309,13 +380,8 @@ impl Army {
         !pod.left && self.is_fresh(pod, now_ms)
     }
 
-    /// An operator that has not looked for a while, because it stood still or its clock was set, could not hear anybody
-    /// in that time.
+    /// It is looked at: what nobody brings to its end any more is given up, though no runner is left that checks in.
     pub fn look(&mut self, now_ms: u64) {
-        if now_ms.abs_diff(self.looked_ms) > SILENCE_MS {
-            self.since_ms = now_ms;
-        }
-        self.looked_ms = now_ms;
         self.give_up_parts(now_ms);
     }
 
@@ -329,3 +395,7 @@ impl Army {
         self.state.start_at_ms.map_or(0, |start| now_ms.saturating_sub(start).div_ceil(1000))
     }
 }
+
+#[cfg(test)]
+#[path = "losses/tests.rs"]
+mod tests;

@@ -91,9 +91,9 @@ mod tests {
         army.cannot_be_kept("forbidden", super::super::Unkept::Refused, 500_200);
         assert!(army.has_to_wait(510_199));
         assert!(!army.has_to_wait(510_200), "it cannot be written down, and that is told");
-        // It was not looked at for a while.
+        // However seldom it is looked at.
         army.look(900_000);
-        assert_eq!(army.waits_from_ms(), 900_000);
+        assert_eq!(army.waits_from_ms(), 500_000);
         write(&mut army);
         assert!(army.start_at_ms().is_some() && !army.has_to_wait(900_000));
     }

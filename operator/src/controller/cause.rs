@@ -6,9 +6,11 @@ use botarmy_tree::{Finding, Path, action};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use std::collections::BTreeMap;
+use kube::core::PartialObjectMeta;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Longest message, in bytes: an event takes no more than a kilobyte.
@@ -22,10 +24,44 @@ const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub(super) struct Evidence {
     /// The Job, if it was made.
     pub(super) job: Option<Job>,
-    /// Its pods that do not run.
+    /// Its pods that do not run, of those that have failed only what may tell something.
     pub(super) pods: Vec<Pod>,
+    /// Those that run, and were told to end: nothing is known of them but that.
+    pub(super) ending: Vec<PartialObjectMeta<Pod>>,
     /// What was told about the Job and its pods.
     pub(super) events: Vec<Event>,
+}
+
+impl Evidence {
+    /// Adds some of the Job's pods. A Job keeps all that have failed, so that there may be very many: of these only the
+    /// newest of each runner is worth anything, and those that are asked about by their UIDs.
+    pub(super) fn take(&mut self, pods: Vec<Pod>, asked: &BTreeSet<String>) {
+        self.pods.extend(pods);
+        let mut newest: BTreeMap<u32, &Pod> = BTreeMap::new();
+        for pod in self.pods.iter().filter(|pod| has_failed(pod)) {
+            take_if_newer(&mut newest, pod);
+        }
+        let newest: BTreeSet<String> = newest.into_values().filter_map(ResourceExt::uid).collect();
+        let is_worth = |uid: &String| newest.contains(uid) || asked.contains(uid);
+        self.pods.retain(|pod| !has_failed(pod) || pod.metadata.uid.as_ref().is_some_and(is_worth));
+    }
+}
+
+fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Failed"))
+}
+
+/// The runner that a pod is of.
+fn index(pod: &ObjectMeta) -> u32 {
+    let index = pod.annotations.as_ref().and_then(|all| all.get(INDEX));
+    index.and_then(|index| index.parse().ok()).unwrap_or(u32::MAX)
+}
+
+fn take_if_newer<'p>(newest: &mut BTreeMap<u32, &'p Pod>, pod: &'p Pod) {
+    let known = newest.entry(index(&pod.metadata)).or_insert(pod);
+    if known.creation_timestamp() < pod.creation_timestamp() {
+        *known = pod;
+    }
 }
 
 /// The reasons; of several the first one is told: what a person has to mend comes before what may
@@ -62,6 +98,8 @@ pub(crate) enum Reason {
     FailedMount,
     /// The node cannot give the pod its network.
     FailedSandbox,
+    /// Nothing is heard any more of a runner that had reported: it is cut off, or its node is dead.
+    RunnerSilent,
     /// The pods run, but not all have reported.
     NoCheckIn,
     /// The Job was given up.
@@ -123,15 +161,38 @@ impl Cause {
 pub(super) fn of_waiting(evidence: &Evidence, has_checked_in: impl Fn(u32) -> bool) -> Option<Cause> {
     let mut newest: BTreeMap<u32, &Pod> = BTreeMap::new();
     for pod in evidence.pods.iter().filter(|p| p.metadata.deletion_timestamp.is_none()) {
-        let index = pod.annotations().get(INDEX).and_then(|i| i.parse().ok()).unwrap_or(u32::MAX);
-        let known = newest.entry(index).or_insert(pod);
-        if known.creation_timestamp() < pod.creation_timestamp() {
-            *known = pod;
-        }
+        take_if_newer(&mut newest, pod);
     }
     newest.retain(|index, _| !has_checked_in(*index));
     let pods = newest.into_values().filter_map(|pod| of_pod(pod, &evidence.events));
     pods.chain(of_job_events(evidence)).min_by_key(|cause| cause.reason)
+}
+
+/// Pods that should have ended before this moment, and have not: with their metadata, of those that have not failed.
+fn overdue(evidence: &Evidence, before: Timestamp) -> impl Iterator<Item = &ObjectMeta> {
+    let pending = evidence.pods.iter().filter(|pod| !has_failed(pod)).map(|pod| &pod.metadata);
+    let all = pending.chain(evidence.ending.iter().map(|pod| &pod.metadata));
+    // The mark is the end of its grace period.
+    all.filter(move |pod| pod.deletion_timestamp.as_ref().is_some_and(|until| until.0 < before))
+}
+
+/// The UIDs of pods that should have ended before this moment, and have not.
+pub(super) fn of_overdue(evidence: &Evidence, before: Timestamp) -> BTreeSet<String> {
+    overdue(evidence, before).filter_map(|pod| pod.uid.clone()).collect()
+}
+
+/// What is wrong with pods that should have ended before this moment: a Job makes no other one before they have.
+pub(super) fn of_stuck(
+    evidence: &Evidence,
+    before: Timestamp,
+    has_checked_in: impl Fn(u32) -> bool,
+) -> Option<Cause> {
+    let pod = overdue(evidence, before).find(|pod| !has_checked_in(index(*pod)))?;
+    let name = pod.name.as_deref().unwrap_or_default();
+    let message = format!(
+        "pod {name}: it was told to end, and has not within its grace period: its node may be dead; no other takes its place before it is gone"
+    );
+    Some(Cause::new(Reason::RunnerSilent, &message))
 }
 
 /// Why the Job was given up, if it was: its own words, and those of a lost pod. It tells so before the other pods, which
@@ -151,8 +212,7 @@ pub(super) fn of_failure(evidence: &Evidence) -> Option<Cause> {
 
 /// Why pods were lost, by their UIDs; false with what only says that a container has ended.
 pub(super) fn of_lost(evidence: &Evidence) -> impl Iterator<Item = (String, String, bool)> {
-    let ended = |pod: &&Pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Failed"));
-    evidence.pods.iter().filter(ended).filter_map(|pod| {
+    evidence.pods.iter().filter(|pod| has_failed(pod)).filter_map(|pod| {
         let cause = of_pod(pod, &[])?;
         let tells = !matches!(cause.reason, Reason::CrashLoop | Reason::PodFailed);
         Some((pod.uid()?, format!("{}: {}", cause.reason, bounded(&cause.message, MAX_LOSS)), tells))

@@ -5,6 +5,9 @@ use crate::armies::{Army, Fault};
 use botarmy_spec::LossPolicy;
 use std::collections::BTreeSet;
 
+/// What may be the matter with a runner that is silent.
+const MAY_BE_DEAD: &str = "it may be cut off from the coordinator, or its node may be dead";
+
 /// Whether a run takes longer than it may.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Overdue {
@@ -119,8 +122,16 @@ pub(super) fn fault(army: &Army) -> Option<Cause> {
     Some(Cause::new(reason, &message))
 }
 
-pub(super) fn nobody_came(index: u32) -> Cause {
-    let message = format!("runner {index} was lost, and no other has taken its place");
+/// Why the part of a runner is in nobody's hands, as far as it is known; it is lost only if it is not merely silent.
+pub(super) fn absent(army: &Army, index: u32, now: u64) -> Cause {
+    if army.is_only_silent(index, now) {
+        let message = format!("nothing is heard of runner {index}: {MAY_BE_DEAD}");
+        return Cause::new(Reason::RunnerSilent, &message);
+    }
+    let message = match army.why_lost(index) {
+        Some(why) => format!("runner {index} was lost, and no other has taken its place; {why}"),
+        None => format!("runner {index} was lost, and no other has taken its place"),
+    };
     Cause::new(Reason::RunnerLost, &message)
 }
 
@@ -132,12 +143,18 @@ fn overdue(army: &Army) -> Cause {
 
 /// The pods do well, as far as the cluster can tell.
 fn silent(army: &Army, coordinator: &str, now: u64) -> Cause {
+    let lacking = || (0..army.run.runners).filter(|index| !army.is_manned(*index, now));
+    if let Some(index) = lacking().find(|index| army.is_only_silent(*index, now)) {
+        return absent(army, index, now);
+    }
     let message = format!(
         "{} of {} runners have checked in; look into the logs of the others' pods, and whether a policy keeps them from {coordinator}",
         army.ready(now),
         army.run.runners,
     );
-    Cause::new(Reason::NoCheckIn, &message)
+    let cause = Cause::new(Reason::NoCheckIn, &message);
+    let lost = lacking().find_map(|index| Some(format!("runner {index}: {}", army.why_lost(index)?)));
+    lost.map_or(cause.clone(), |lost| cause.and(&lost))
 }
 
 #[cfg(test)]
@@ -257,6 +274,36 @@ mod tests {
             assert_eq!(found, expected, "{what}");
             let told = message.contains("RunnerLost: runner 1 was lost");
             assert_eq!(told, expected == Some(Reason::CheckpointFailed), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_runner_that_falls_silent_before_the_start_is_told_and_so_is_why_it_was_lost() {
+        for stage in [Stage::Preparing, Stage::Ready] {
+            let mut army = army_with(&json!({}));
+            let hear = |army: &mut Army, index, stage, at| {
+                army.check_in(&said(index, stage, &[]), at).unwrap();
+            };
+            hear(&mut army, 1, stage, 1_000);
+            hear(&mut army, 0, Stage::Preparing, 100_000);
+            let late = |army: &Army, now| {
+                let mut seen = Seen { late: true, scheduled: true, ..Seen::default() };
+                match course(army, &mut seen, "https://coordinator", now) {
+                    Course::Fails(cause) => cause,
+                    course => panic!("{course:?}"),
+                }
+            };
+            let silent = late(&army, 100_000);
+            assert_eq!(silent.reason, Reason::RunnerSilent, "{stage:?}");
+            assert!(silent.message.contains("runner 1") && silent.message.contains("node"), "{silent:?}");
+            hear(&mut army, 0, Stage::Preparing, 200_000);
+            army.explain("pod-1", "CoordinatorUnreachable: its node may be dead", true, 200_000);
+            let lost = late(&army, 200_000);
+            assert_eq!(lost.reason, Reason::NoCheckIn, "{stage:?}: about who shall take its place");
+            assert!(
+                lost.message.ends_with("runner 1: CoordinatorUnreachable: its node may be dead"),
+                "{lost:?}"
+            );
         }
     }
 }

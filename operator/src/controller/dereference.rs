@@ -13,10 +13,16 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 
-/// Most pods and events that are read to tell why a run waits: one cause is enough.
-const MAX_LISTED: u32 = 100;
+/// How many pods or events are read at once to tell why a run waits, or what it has lost.
+const PAGE: u32 = 500;
+/// Most pages of them: so many pods no run loses, and nobody shall be able to keep the operator busy with more.
+const MAX_PAGES: usize = 20;
 /// Why the measures of a run that has begun are lost, if there are none.
 const DELETED: &str = "the checkpoint was deleted while no operator knew the run; what was measured is lost but for what the status tells";
 /// How old a pod is before its events are read; most are at work by then.
@@ -99,10 +105,12 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
     let now = now_ms();
     let lacks_why = |army: &Army| army.has_unexplained_loss(now) || army.unmanned(now).is_some();
-    let unexplained = context.armies.lock().get(uid).is_some_and(lacks_why);
+    let look = |army: &Army| (lacks_why(army), army.not_explained(now));
+    let (unexplained, asked) = context.armies.lock().get(uid).map(look).unwrap_or_default();
     let lost = cause::of_failure(&evidence).is_some() || unexplained;
     if lost || (start.is_none() && !super::is_over(run)) {
-        gather(context, &namespace, uid, &format!("{RUN_UID_LABEL}={uid}"), &mut evidence).await?;
+        let labels = format!("{RUN_UID_LABEL}={uid}");
+        gather(context, &namespace, uid, &labels, &asked, &mut evidence).await?;
     }
     // A Job whose pods go with their namespace holds on to them, since it cannot make others: the one would wait for the
     // other for ever.
@@ -150,31 +158,65 @@ async fn is_ending(context: &Context, namespace: &str) -> Result<bool, Error> {
 }
 
 /// Reads the pods that do not run, of those with these labels, and events where pods are lacking or say nothing
-/// themselves.
+/// themselves. The pods with the UIDs that are `asked` about are kept, however many others have failed.
 pub(super) async fn gather(
     context: &Context,
     namespace: &str,
     uid: &str,
     labels: &str,
+    asked: &BTreeSet<String>,
     evidence: &mut Evidence,
 ) -> Result<(), Error> {
-    let Some(job) = evidence.job.as_ref().filter(|job| is_owned(job, uid)) else { return Ok(()) };
+    let Some(job) = evidence.job.clone().filter(|job| is_owned(job, uid)) else { return Ok(()) };
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let idle = ListParams::default()
-        .labels(labels)
-        .fields("status.phase!=Running,status.phase!=Succeeded")
-        .limit(MAX_LISTED);
-    evidence.pods = call("listing the pods of a run", pods.list(&idle)).await?.items;
+    let idle = ListParams::default().labels(labels).fields("status.phase!=Running,status.phase!=Succeeded");
+    list("listing the pods of a run", &pods, idle, |page| evidence.take(page, asked)).await?;
+    // The Job counts those that were told to end and have not; a run may wait for one of them in vain.
+    if job.status.as_ref().and_then(|status| status.terminating).is_some_and(|pods| pods > 0) {
+        evidence.ending = ending(&pods, labels).await?;
+    }
     let oldest = evidence.pods.iter().filter(|p| is_slow(p)).min_by_key(|p| p.creation_timestamp());
     let about = [
-        job.uid().filter(|_| cause::lacks_pods(job) && !cause::has_ended(job)),
+        job.uid().filter(|_| cause::lacks_pods(&job) && !cause::has_ended(&job)),
         oldest.and_then(ResourceExt::uid),
     ];
     let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
     for uid in about.into_iter().flatten() {
-        let warnings =
-            ListParams::default().fields(&format!("regarding.uid={uid},type=Warning")).limit(MAX_LISTED);
-        evidence.events.extend(call("listing the events of a run", events.list(&warnings)).await?.items);
+        let warnings = ListParams::default().fields(&format!("regarding.uid={uid},type=Warning"));
+        list("listing the events of a run", &events, warnings, |page| evidence.events.extend(page)).await?;
+    }
+    Ok(())
+}
+
+/// The pods that run though they were told to end.
+async fn ending(pods: &Api<Pod>, labels: &str) -> Result<Vec<PartialObjectMeta<Pod>>, Error> {
+    let mut found = Vec::new();
+    let mut which = ListParams::default().labels(labels).fields("status.phase=Running").limit(PAGE);
+    for _ in 0..MAX_PAGES {
+        let page = call("listing the pods of a run", pods.list_metadata(&which)).await?;
+        found.extend(page.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()));
+        let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
+        which = which.continue_token(&next);
+    }
+    Ok(found)
+}
+
+/// Reads what there is, page by page: it comes in the order of names, so that what matters may be in any of them.
+async fn list<K>(
+    what: &'static str,
+    api: &Api<K>,
+    which: ListParams,
+    mut take: impl FnMut(Vec<K>),
+) -> Result<(), Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut which = which.limit(PAGE);
+    for _ in 0..MAX_PAGES {
+        let page = call(what, api.list(&which)).await?;
+        take(page.items);
+        let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
+        which = which.continue_token(&next);
     }
     Ok(())
 }

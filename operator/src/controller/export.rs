@@ -19,6 +19,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The result is where it shall be.
@@ -251,7 +252,7 @@ async fn look_at(context: &Context, uid: &str, job: Option<Job>) -> Result<Evide
     let namespace = job.namespace().ok_or(Error::Incomplete("namespace"))?;
     let selector = format!("{}={}", objects::JOB_LABEL, job.name_any());
     let mut evidence = Evidence { job: Some(job), ..Evidence::default() };
-    dereference::gather(context, &namespace, uid, &selector, &mut evidence).await?;
+    dereference::gather(context, &namespace, uid, &selector, &BTreeSet::new(), &mut evidence).await?;
     Ok(evidence)
 }
 

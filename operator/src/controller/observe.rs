@@ -5,7 +5,7 @@ use super::apply::Applied;
 use super::build::runner_selector;
 use super::cause::{self, Cause, Evidence, Reason};
 use super::conditions::{self, clear, finish, progress, set};
-use super::course::{Course, Overdue, Seen, course, fault, nobody_came};
+use super::course::{Course, Overdue, Seen, absent, course, fault};
 use super::figures::{self, time};
 use super::policy::deadline::{self, Load};
 use super::policy::loss;
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// How long after its grace period a run that was told to end may take to hand over its measures.
 const HAND_OVER: Duration = Duration::from_secs(60);
+
+/// How long after the end of its grace period a pod may be there.
+const SLOW_END: Duration = Duration::from_secs(30);
 
 /// The reason of a run that waits for its runners, and nothing keeps them.
 pub(super) const STARTING: &str = "Scheduled";
@@ -70,6 +73,8 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
     for (pod, why, tells) in cause::of_lost(evidence) {
         army.explain(&pod, &why, tells, now_ms());
     }
+    let stopped = army.stops_after();
+    army.should_have_ended(cause::of_overdue(evidence, before(Timestamp::now(), stopped)));
     let (delayed, is_new) = match applied {
         Applied::Delayed(cause) => (Some(cause), false),
         applied => (None, matches!(applied, Applied::Scheduled)),
@@ -89,7 +94,7 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
             (LossPolicy::Fail, Reason::JobFailed) => Cause { reason: Reason::RunnerLost, ..cause },
             _ => cause,
         }),
-        kept: delayed.or_else(|| cause::of_waiting(evidence, |index| army.is_manned(index, now_ms()))),
+        kept: delayed.or_else(|| keeping(army, evidence, now)),
         // A Job that was made just now has had no time at all.
         late: !is_new && deadline::start_is_late(job, let_in, from, now, start_limit),
         overdue: match () {
@@ -105,6 +110,19 @@ pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applie
     }
 }
 
+/// What keeps runners from starting, as the cluster tells.
+fn keeping(army: &Army, evidence: &Evidence, now: Timestamp) -> Option<Cause> {
+    let is_manned = |index| army.is_manned(index, now_ms());
+    let waiting = cause::of_waiting(evidence, is_manned);
+    let stuck = cause::of_stuck(evidence, before(now, SLOW_END), is_manned);
+    waiting.into_iter().chain(stuck).min_by_key(|cause| cause.reason)
+}
+
+/// The moment so long before another one; none is, if that cannot be told.
+fn before(now: Timestamp, time: Duration) -> Timestamp {
+    now.checked_sub(time).unwrap_or(Timestamp::MIN)
+}
+
 /// The status of a run that is at work or has ended.
 pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen) -> BotRunStatus {
     let mut status = begin(run);
@@ -114,7 +132,8 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         army.give_up_for_want_of(index);
     }
     if let Some(index) = army.wanted_in_vain() {
-        seen.given_up.get_or_insert_with(|| seen.kept.take().unwrap_or_else(|| nobody_came(index)));
+        let absent = || absent(army, index, now_ms());
+        seen.given_up.get_or_insert_with(|| seen.kept.take().unwrap_or_else(absent));
     }
     if seen.given_up.is_some() {
         army.give_up(&seen.failed);
@@ -193,7 +212,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         None if army.is_setting_up() => {
             status.phase = Phase::Scheduled;
             if let Some((index, _)) = seen.unmanned {
-                return lacking(status, run, false, index, seen.kept);
+                return lacking(status, run, army, index, seen.kept);
             }
             let message = "setup is being performed; then the bots begin";
             set(status, run, conditions::RUNNING, false, SETTING_UP, message);
@@ -209,7 +228,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         Some(_) if army.is_under_way(now) => {
             at_work(status, run, army, now);
             if let Some((index, _)) = seen.unmanned {
-                return lacking(status, run, true, index, seen.kept);
+                return lacking(status, run, army, index, seen.kept);
             }
             work(status, run, army);
         }
@@ -225,20 +244,15 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
     false
 }
 
-/// A runner was lost whose place nobody has taken yet. Tells whether something keeps whoever shall.
-fn lacking(
-    status: &mut BotRunStatus,
-    run: &BotRun,
-    is_at_work: bool,
-    index: u32,
-    kept: Option<Cause>,
-) -> bool {
-    let is_kept = kept.is_some();
-    let cause = kept.unwrap_or_else(|| nobody_came(index));
-    let others = if is_at_work {
-        format!("the bots are at work but those of runner {index}")
-    } else {
-        format!("runner {index}, which performs setup, is not heard")
+/// The part of a runner is in nobody's hands. Tells whether something keeps whoever shall take its place.
+fn lacking(status: &mut BotRunStatus, run: &BotRun, army: &Army, index: u32, kept: Option<Cause>) -> bool {
+    let (is_kept, is_at_work) = (kept.is_some(), !army.is_setting_up());
+    let cause = kept.unwrap_or_else(|| absent(army, index, now_ms()));
+    let others = match is_at_work {
+        // Its bots may be, too.
+        true if cause.reason == Reason::RunnerSilent => "the bots are at work".to_owned(),
+        true => format!("the bots are at work but those of runner {index}"),
+        false => format!("runner {index}, which performs setup, is not heard"),
     };
     let message = format!("{others}: {}", cause.message);
     set(status, run, conditions::RUNNING, is_at_work, &cause.reason.to_string(), &message);
@@ -288,14 +302,17 @@ fn count(status: &mut BotRunStatus, army: &Army) {
     let now = now_ms();
     status.bots_target = army.run.live_bots().and_then(|_| i32::try_from(army.bots).ok());
     status.start_skew_ms = army.start_skew_ms().and_then(|ms| i64::try_from(ms).ok());
-    let runners = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     status.runners = Some(RunnersStatus {
-        desired: runners(army.run.runners),
-        ready: runners(army.ready(now)),
-        finished: runners(army.finished()),
-        lost: runners(army.lost(now)),
-        replaced: runners(army.replaced()),
+        desired: number(army.run.runners),
+        ready: number(army.ready(now)),
+        finished: number(army.finished()),
+        lost: number(army.lost(now)),
+        replaced: number(army.replaced()),
     });
+}
+
+fn number(runners: u32) -> i32 {
+    i32::try_from(runners).unwrap_or(i32::MAX)
 }
 
 /// A run that is being ended before its time.
@@ -324,6 +341,9 @@ pub(super) fn unreadable(run: &BotRun, why: &str) -> BotRunStatus {
 fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: Option<u64>, cause: &Cause) {
     let mut result = army.final_result(now);
     result.outcome = RunOutcome::Errored;
+    if let Some(runners) = &mut status.runners {
+        runners.lost = number(army.finally_lost(now));
+    }
     figures::write(status, &result);
     // Of one that never began nothing can be said.
     if start.is_some() {

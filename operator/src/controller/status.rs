@@ -3,6 +3,7 @@
 use super::conditions;
 use super::{Context, Error, FIELD_MANAGER, story};
 use crate::api_call::call;
+use crate::clock::now_ms;
 use crate::events;
 use botarmy_crds::{BotRun, BotRunStatus, MAX_NUMBER, Phase};
 use jiff::Timestamp;
@@ -28,7 +29,9 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
     {
         context.metrics.ended(outcome);
     }
-    for happened in story::of(&before, &status) {
+    let uid = run.uid().unwrap_or_default();
+    let loss = context.armies.lock().get(&uid).and_then(|a| a.newest_loss(now_ms()).map(str::to_owned));
+    for happened in story::of(&before, &status, loss.as_deref()) {
         if !events::tell(&context.recorder, &run.object_ref(&()), happened).await {
             context.metrics.event_lost();
         }

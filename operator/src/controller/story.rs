@@ -7,6 +7,7 @@ use super::conditions::{self, find};
 use super::observe::{AT_WORK, SETTING_UP, STARTING, TEARING_DOWN};
 use crate::events::Happened;
 use botarmy_crds::{BotRunStatus, Phase};
+use botarmy_report::Gap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
 
@@ -22,10 +23,10 @@ const WARNINGS: [&str; 4] = [
     conditions::MEASURES_SUMMED,
 ];
 
-/// The events that a new status is worth.
-pub(super) fn of(before: &BotRunStatus, status: &BotRunStatus) -> Vec<Happened> {
+/// The events that a new status is worth; `loss` is why the runner was lost that was lost last, if that is known.
+pub(super) fn of(before: &BotRunStatus, status: &BotRunStatus, loss: Option<&str>) -> Vec<Happened> {
     let warnings = WARNINGS.iter().filter_map(|kind| come_true(before, status, kind));
-    let mut story: Vec<Happened> = lost(before, status).into_iter().chain(warnings).collect();
+    let mut story: Vec<Happened> = lost(before, status, loss).into_iter().chain(warnings).collect();
     story.extend(exported(before, status));
     story.extend(if status.phase == Phase::Finished {
         ended(before, status)
@@ -40,14 +41,19 @@ fn happened(is_bad: bool, reason: &str, note: &str) -> Happened {
     Happened { type_, reason: reason.to_owned(), note: note.to_owned(), related: None }
 }
 
-fn lost(before: &BotRunStatus, status: &BotRunStatus) -> Option<Happened> {
+fn lost(before: &BotRunStatus, status: &BotRunStatus, loss: Option<&str>) -> Option<Happened> {
     let lost = |status: &BotRunStatus| status.runners.as_ref().map_or(0, |r| r.lost);
-    if lost(status) <= lost(before) {
+    let now = lost(status);
+    if now <= lost(before) {
         return None;
     }
-    let why = status.result.iter().flat_map(|r| &r.gaps).last().map(|gap| gap.reason.clone());
-    let note = format!("{} runners were lost so far; {}", lost(status), why.unwrap_or_default());
-    Some(happened(true, "RunnerLost", &note))
+    // A gap tells of what is over: that of a runner whose part nobody has taken yet comes later.
+    let mut gaps = status.result.iter().flat_map(|r| &r.gaps);
+    let is_known = |gap: &Gap| before.result.iter().flat_map(|r| &r.gaps).any(|g| g.pod_uid == gap.pod_uid);
+    let why = gaps.rfind(|gap| !is_known(gap)).map(|gap| &*gap.reason).or(loss);
+    let runners = if now == 1 { "1 runner was".to_owned() } else { format!("{now} runners were") };
+    let why = why.map(|why| format!("; {why}")).unwrap_or_default();
+    Some(happened(true, "RunnerLost", &format!("{runners} lost so far{why}")))
 }
 
 /// A warning that was not there before, or is there for another reason.

@@ -59,6 +59,7 @@ pub(super) fn validate(
     let path = Path::top().field("spec");
     let spec = canonical(&run.spec.run);
     let job = found.evidence.job.as_ref();
+    context.armies.beat(now_ms());
     let mut armies = context.armies.lock();
     // As long as it waits nothing of it is frozen.
     if armies.get(uid).is_some_and(|army| !army.admitted && job.is_none() && !army.is_of(&spec)) {

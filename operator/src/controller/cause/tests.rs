@@ -10,6 +10,7 @@ fn evidence(job: &Value, pods: &[Value], events: &[Value]) -> Evidence {
         job: serde_json::from_value(job.clone()).unwrap(),
         pods: pods.iter().map(read).collect(),
         events: events.iter().map(event).collect(),
+        ending: Vec::new(),
     }
 }
 
@@ -190,6 +191,57 @@ fn a_job_that_was_given_up_says_why() {
     let ending = evidence(&failed, &[], &[]);
     assert_eq!(of_failure(&ending), Some(alone));
     assert!(!has_ended(ending.job.as_ref().unwrap()));
+}
+
+#[test]
+fn of_many_pods_that_have_failed_those_are_kept_that_tell_something() {
+    let pod = |name: &str, index: u32, minute: u32, status: &Value| -> Pod {
+        let mut pod = pod(index, status);
+        (pod["metadata"]["name"], pod["metadata"]["uid"]) = (name.into(), name.into());
+        pod["metadata"]["creationTimestamp"] = format!("2030-01-01T00:{minute:02}:00Z").into();
+        serde_json::from_value(pod).unwrap()
+    };
+    let (failed, pulling) = (ended("Error", 1, ""), waiting("ErrImagePull", "b"));
+    let asked = ["old".to_owned(), "nowhere".to_owned()].into();
+    let mut evidence = Evidence::default();
+    for page in [
+        vec![pod("a", 0, 1, &failed), pod("b", 0, 9, &failed), pod("old", 1, 2, &failed)],
+        vec![pod("c", 0, 5, &failed), pod("d", 1, 3, &failed), pod("e", 0, 0, &pulling)],
+        vec![pod("f", 0, 1, &pulling), pod("g", 2, 1, &failed)],
+    ] {
+        evidence.take(page, &asked);
+    }
+    let kept: Vec<String> = evidence.pods.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(kept, ["b", "old", "d", "e", "f", "g"]);
+}
+
+#[test]
+fn a_pod_that_does_not_end_is_told_until_it_is_gone() {
+    let now: Timestamp = "2030-01-01T00:05:00Z".parse().unwrap();
+    let leaving = |name: &str, index: u32, until: &str, status: &Value| {
+        let mut pod = pod(index, status);
+        (pod["metadata"]["name"], pod["metadata"]["uid"]) = (name.into(), name.into());
+        pod["metadata"]["deletionTimestamp"] = format!("2030-01-01T00:{until}Z").into();
+        pod
+    };
+    let (pending, failed) = (json!({"phase": "Pending"}), ended("Error", 1, ""));
+    let mut found = evidence(
+        &job(),
+        &[
+            leaving("a", 0, "04:59", &pending),
+            leaving("b", 1, "05:01", &pending),
+            leaving("c", 2, "04:00", &failed),
+        ],
+        &[],
+    );
+    found.ending = vec![serde_json::from_value(leaving("d", 3, "04:30", &json!({}))).unwrap()];
+    assert_eq!(of_overdue(&found, now), ["a".to_owned(), "d".to_owned()].into());
+    let told = |well: &[u32]| of_stuck(&found, now, |index| well.contains(&index));
+    let first = told(&[]).unwrap();
+    assert_eq!(first.reason, Reason::RunnerSilent);
+    assert!(first.message.starts_with("pod a: ") && first.message.contains("node may be dead"), "{first:?}");
+    assert!(told(&[0]).unwrap().message.starts_with("pod d: "));
+    assert_eq!(told(&[0, 3]), None, "others have taken their places");
 }
 
 #[test]

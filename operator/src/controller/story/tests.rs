@@ -19,7 +19,7 @@ fn running(phase: &str, holds: &str, reason: &str) -> BotRunStatus {
 }
 
 fn told(before: &BotRunStatus, status: &BotRunStatus) -> Vec<(EventType, String)> {
-    of(before, status).into_iter().map(|happened| (happened.type_, happened.reason)).collect()
+    of(before, status, None).into_iter().map(|happened| (happened.type_, happened.reason)).collect()
 }
 
 const GOOD: EventType = EventType::Normal;
@@ -84,6 +84,13 @@ fn what_becomes_of_bots_at_work_is_told() {
             running("Running", "True", "Quota"),
             Some((BAD, "Quota")),
         ),
+        (
+            "one is not heard",
+            at_work(),
+            running("Running", "True", "RunnerSilent"),
+            Some((BAD, "RunnerSilent")),
+        ),
+        ("it was cut off", running("Running", "True", "RunnerSilent"), at_work(), Some((GOOD, "BotsAtWork"))),
         ("it has come", running("Running", "True", "Quota"), at_work(), Some((GOOD, "BotsAtWork"))),
         ("suspended", at_work(), running("Running", "False", "Suspended"), Some((GOOD, "Suspended"))),
         ("resumed", running("Running", "False", "Suspended"), at_work(), Some((GOOD, "BotsAtWork"))),
@@ -184,6 +191,38 @@ fn a_lost_runner_and_the_end_of_an_export_are_told_beside() {
             serde_json::from_value(json!({"job": "j", "completionTime": "2030-01-01T00:00:00Z"})).unwrap();
         assert_eq!(told(&before, &after), [(kind, reason.to_owned())]);
         assert_eq!(told(&after, &after), []);
+    }
+}
+
+#[test]
+fn the_reason_of_a_loss_is_its_own() {
+    let status = |lost: i32, gaps: &[(&str, &str)]| -> BotRunStatus {
+        let gap = |(uid, reason): &(&str, &str)| json!({"index": 0, "podUID": uid, "from": 1, "until": 2, "bots": 1, "reason": reason});
+        let gaps: Vec<Value> = gaps.iter().map(gap).collect();
+        let runners = json!({"desired": 3, "ready": 2, "finished": 0, "lost": lost, "replaced": 0});
+        let mut result = crate::armies::tests::army(1).result(1);
+        result.gaps = serde_json::from_value(gaps.into()).unwrap();
+        let status = json!({"phase": "Running", "runners": runners});
+        BotRunStatus { result: Some(result), ..serde_json::from_value(status).unwrap() }
+    };
+    let (a, b, c) = (("a", "killed"), ("b", "evicted"), ("c", "silent"));
+    for (what, before, after, loss, expected) in [
+        ("nothing is known", status(0, &[]), status(1, &[]), None, "1 runner was lost so far"),
+        (
+            "its place is empty",
+            status(0, &[]),
+            status(1, &[]),
+            Some("full"),
+            "1 runner was lost so far; full",
+        ),
+        ("an earlier gap", status(1, &[a]), status(2, &[a]), None, "2 runners were lost so far"),
+        ("its gap", status(1, &[a]), status(2, &[a, b]), None, "2 runners were lost so far; evicted"),
+        ("the newest", status(0, &[]), status(2, &[a, b]), Some("no"), "2 runners were lost so far; evicted"),
+        ("not the last", status(1, &[b]), status(2, &[a, b]), None, "2 runners were lost so far; killed"),
+        ("open", status(1, &[a]), status(3, &[a]), Some(c.1), "3 runners were lost so far; silent"),
+    ] {
+        let notes: Vec<String> = of(&before, &after, loss).into_iter().map(|told| told.note).collect();
+        assert_eq!(notes, [expected], "{what}");
     }
 }
 

@@ -18,6 +18,11 @@ fn a_runner_cannot_reach_the_coordinator_for_a_minute() {
     let status = namespace.get("botrun/cut")["status"].clone();
     assert_eq!(status["phase"], "Running", "{status:#}");
     ended_without_a_gap(&namespace, "cut", 2000);
+    // Nor was it ever told that one was lost.
+    let which = "regarding.name=cut,reason=RunnerLost";
+    let told =
+        namespace.kubectl(&["get", "events.v1.events.k8s.io", "--field-selector", which, "-o", "name"]);
+    assert_eq!(told, "");
 }
 
 /// A runner is cut off for so long that it stops by itself, and another one takes its place.
