@@ -286,7 +286,7 @@ async fn a_run_whose_end_cannot_be_written_ends_all_the_same_unless_nothing_coul
         // Its bots ended long ago, and its runner is heard all the while.
         let ago_ms = 2 * TEN_MINUTES_MS;
         assert_eq!(operator.hear_ago(&said(&uid, 0, Stage::Finished, &[1]), ago_ms).durable, 0);
-        operator.has_looked(&uid, ago_ms);
+        operator.has_lived(ago_ms);
         operator.hear(&said(&uid, 0, Stage::Finished, &[1]));
         has_failed_for(&operator, &uid, NINE_MINUTES_MS);
         seconds(30).await;

@@ -131,6 +131,7 @@ mod tests {
             let mut sets_up = army_with(&setup);
             for index in [0, 1, 0] {
                 sets_up.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+                write(&mut sets_up);
             }
             let sets_up = armies(sets_up, 1_000);
             live(&sets_up, 1_000, 241_000, look_every_ms);

@@ -243,6 +243,7 @@ mod tests {
 
     #[test]
     fn a_run_that_is_given_up_does_not_wait_for_ever_for_what_cannot_be_written() {
+        let lost = Cause::new(Reason::RunnerLost, "runner 1 was lost");
         for (what, stage, is_written, expected) in [
             ("they are ending", Stage::Running, false, None),
             ("they wait in vain", Stage::Finished, false, Some(Reason::CheckpointFailed)),
@@ -265,7 +266,7 @@ mod tests {
                 army.look(at);
                 army.check_in(&said(0, stage, &[1]), at).unwrap();
             }
-            let mut seen = Seen { given_up: Some(nobody_came(1)), ..Seen::default() };
+            let mut seen = Seen { given_up: Some(lost.clone()), ..Seen::default() };
             let (found, message) = match course(&army, &mut seen, "https://coordinator", now) {
                 Course::Fails(cause) => (Some(cause.reason), cause.message),
                 Course::Ends(_) => (None, String::new()),
