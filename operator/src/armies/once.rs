@@ -103,8 +103,7 @@ impl Progress {
     }
 
     /// Gives the part up when nothing was heard of its end for too long: the runner goes on by itself for as long as its
-    /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody. As long
-    /// as it is not written down who performs it, nobody was told to, and none of this time has begun.
+    /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody.
     fn give_up_if_late(&mut self, part: &str, once: &Once, lease_ms: u64, heard_from_ms: u64, now_ms: u64) {
         let Self::Given { since_ms, .. } = self else { return };
         let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
@@ -144,6 +143,7 @@ impl Army {
 
     /// What this runner is to perform now. Nothing is told before it is written down who does it.
     pub(super) fn perform(&mut self, said: &CheckIn, now_ms: u64) -> Option<Part> {
+        self.postpone_untold(now_ms);
         if self.run.setup.is_some() {
             let was_set_up = self.state.setup.is_over();
             if let Some(context) = self.state.setup.hear(Part::Setup, said) {
@@ -176,6 +176,16 @@ impl Army {
             self.state.teardown.give(said, now_ms);
         }
         (self.written.teardown && self.state.teardown.is_given_to(&said.pod_uid)).then_some(Part::Teardown)
+    }
+
+    /// A part has all of its time from when a runner has asked last and was not told yet to perform it.
+    fn postpone_untold(&mut self, now_ms: u64) {
+        if !self.written.setup {
+            self.state.setup.postpone(now_ms);
+        }
+        if !self.written.teardown {
+            self.state.teardown.postpone(now_ms);
+        }
     }
 
     /// Whether a runner that was told to end performs teardown, or may have to: that of a run which is given up, whose
@@ -218,13 +228,12 @@ impl Army {
         self.give_up_teardown(now_ms);
     }
 
+    /// As long as it is not written down who performs a part, nobody was told to, and nobody can be lost with it.
     fn give_up_setup(&mut self, now_ms: u64) {
         let lease_ms = self.lease_ms();
         let Some(once) = self.run.setup.as_ref().filter(|_| self.is_setting_up()) else { return };
         if self.written.setup {
             self.state.setup.give_up_if_late("setup", once, lease_ms, self.since_ms, now_ms);
-        } else {
-            self.state.setup.postpone(now_ms);
         }
         self.state.setup.lose("setup", &self.dealt);
         if self.state.setup.is_over() {
@@ -243,8 +252,6 @@ impl Army {
         let Some(once) = self.run.teardown.as_ref().filter(|_| self.is_to_be_torn_down()) else { return };
         if self.written.teardown {
             self.state.teardown.give_up_if_late("teardown", once, lease_ms, self.since_ms, now_ms);
-        } else {
-            self.state.teardown.postpone(now_ms);
         }
         self.state.teardown.lose("teardown", &self.dealt);
         if !self.state.teardown.has_begun() && self.nobody_has_come(now_ms) && self.all_are_done() {
