@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// How long writing the last checkpoints may take at the end.
 const LAST_WRITES: Duration = Duration::from_secs(10);
@@ -63,11 +64,7 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
     let shown = metrics::routes(metrics.clone(), armies.clone());
     let mut health = tokio::spawn(health::serve(health_port, readiness.clone(), leadership.clone(), shown));
     tokio::spawn(follow_standing(leadership.clone(), metrics.clone()));
-    // A task of its own, like those in which runners are heard: it stands still when they do, and never for less.
-    let mut heart = tokio::spawn({
-        let armies = armies.clone();
-        async move { armies.live().await }
-    });
+    let mut heart = live(armies.clone());
     let setup = Setup {
         namespace: namespace.clone(),
         secret: settings.ca_secret.clone(),
@@ -125,6 +122,12 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Keeps the heart of the process beating. That is a task of its own, like those in which runners are heard: it stands still
+/// when they do, and never for less.
+fn live(armies: Arc<Armies>) -> JoinHandle<()> {
+    tokio::spawn(async move { armies.live().await })
 }
 
 /// Waits for the leadership, and does its work until the process is told to end.

@@ -187,7 +187,7 @@ pub(super) fn of_stuck(
     before: Timestamp,
     has_checked_in: impl Fn(u32) -> bool,
 ) -> Option<Cause> {
-    let pod = overdue(evidence, before).find(|pod| !has_checked_in(index(*pod)))?;
+    let pod = overdue(evidence, before).find(|pod| !has_checked_in(index(pod)))?;
     let name = pod.name.as_deref().unwrap_or_default();
     let message = format!(
         "pod {name}: it was told to end, and has not within its grace period: its node may be dead; no other takes its place before it is gone"

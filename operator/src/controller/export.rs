@@ -252,7 +252,8 @@ async fn look_at(context: &Context, uid: &str, job: Option<Job>) -> Result<Evide
     let namespace = job.namespace().ok_or(Error::Incomplete("namespace"))?;
     let selector = format!("{}={}", objects::JOB_LABEL, job.name_any());
     let mut evidence = Evidence { job: Some(job), ..Evidence::default() };
-    dereference::gather(context, &namespace, uid, &selector, &BTreeSet::new(), &mut evidence).await?;
+    let asked = BTreeSet::new();
+    Box::pin(dereference::gather(context, &namespace, uid, &selector, &asked, &mut evidence)).await?;
     Ok(evidence)
 }
 
