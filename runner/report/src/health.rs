@@ -66,9 +66,10 @@ impl Health {
         Histogram::new(DEFAULT_HIGHEST_US)
     }
 
-    /// Whether nothing was looked at.
+    /// Whether nothing is known. Whoever tells of no time and yet of lag is taken at his word, whatever it means: what is
+    /// empty is not written down.
     pub fn is_empty(&self) -> bool {
-        self.seconds == 0
+        *self == Self::default()
     }
 
     /// Whether the figures are suspect.
