@@ -296,3 +296,33 @@ impl Keeper {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_write_that_fails_is_of_the_kind_that_says_what_can_be_done() {
+        let refused = |code: u16| {
+            let status = json!({"status": "Failure", "code": code, "reason": "R", "message": "m"});
+            Error::Call(api_call::Error::Refused(
+                "writing",
+                Box::new(serde_json::from_value(status).unwrap()),
+            ))
+        };
+        for (error, kind) in [
+            (refused(NOT_FOUND), Unkept::Missing),
+            (refused(FORBIDDEN), Unkept::Refused),
+            (refused(INVALID), Unkept::Refused),
+            (refused(500), Unkept::Elsewhere),
+            (Error::Call(api_call::Error::Timeout("writing")), Unkept::Elsewhere),
+            (Error::Taken("a".into()), Unkept::Refused),
+            (Error::Places("a".into(), "b"), Unkept::Refused),
+            (Error::Later(2, 1), Unkept::Elsewhere),
+            (Error::TooLarge(2, 1), Unkept::ByItself),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+}

@@ -407,3 +407,33 @@ fn on_error(schedule: Arc<DeserializeGuard<BotRunSchedule>>, error: &Error, cont
     context.metrics.back_off(Reconciling::Schedule, context.backoff.len());
     Action::requeue(wait)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn of_a_run_it_is_kept_whether_its_result_goes_elsewhere() {
+        let export = json!([{"http": {"url": "http://store/"}}]);
+        let mut run: DeserializeGuard<BotRun> = serde_json::from_value(json!({
+            "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": "s-1"},
+            "spec": {"trees": {"T": "done"}, "export": export}, "status": {"phase": "Finished"},
+        }))
+        .unwrap();
+        lighten(&mut run);
+        let kept: Value = serde_json::to_value(&run.0.unwrap().spec).unwrap();
+        assert_eq!((&kept["export"], kept["trees"]["T"].is_null()), (&export, true));
+    }
+
+    #[test]
+    fn a_step_of_the_clock_is_noticed_within_a_minute() {
+        let now: Timestamp = "2030-01-01T00:00:30Z".parse().unwrap();
+        let seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
+        for (cron, wait) in [("* * * * *", 30), ("@yearly", 60)] {
+            let cron = cron::Cron::read(cron, "Etc/UTC").unwrap();
+            let verdict = Verdict::Followed { cron, decision: Decision::Wait, failure: None };
+            assert_eq!(again(&verdict, now), seconds(wait));
+        }
+    }
+}

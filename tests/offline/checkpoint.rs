@@ -298,8 +298,9 @@ async fn a_checkpoint_that_is_slow_keeps_no_other_waiting() {
         () = seconds(100) => {}
     }
     let written = fake.calls().to("patch", "configmaps").about("b-checkpoint");
-    let longest = written.distances().into_iter().max().expect("several");
-    assert!(longest < Duration::from_secs(12), "{:?}", written.distances());
+    let each = Duration::from_secs(9)..Duration::from_secs(12);
+    let distances = written.distances();
+    assert!(distances.len() > 5 && distances.iter().all(|time| each.contains(time)), "{distances:?}");
     let slow = fake.calls().to("patch", "configmaps").about(HEAD);
     assert!(slow.distances().iter().all(|time| *time >= Duration::from_secs(18)), "one at a time of a run");
     assert!(slow.count() >= 3, "{}", slow.count());

@@ -362,6 +362,13 @@ impl Fake {
         self.edit(resource, &name, |objects, key| objects.create(key, object)).expect("made")
     }
 
+    /// The namespace of all objects, with this metadata.
+    pub(crate) fn add_namespace(&self, metadata: &Value) {
+        let key = ("namespaces".to_owned(), String::new(), NAMESPACE.to_owned());
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        self.shared.state().objects.create(&key, namespace).expect("made");
+    }
+
     /// Somebody changes an object by a merge patch, its status included.
     pub(crate) fn change(&self, resource: &str, name: &str, patch: &Value) -> Value {
         self.edit(resource, name, |objects, key| objects.merge(key, patch)).expect("changed")

@@ -2,7 +2,9 @@
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{Operator, apply, condition, eventually, phase, run, said, scheduled, seconds, told};
-use botarmy_protocol::{Performed, Stage};
+use botarmy_crds::RUN_UID_LABEL;
+use botarmy_operator::clock::now_ms;
+use botarmy_protocol::{CheckIn, Performed, Stage};
 use botarmy_spec::Part;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -188,4 +190,52 @@ async fn a_run_that_was_refused_for_a_job_of_somebody_else_is_deleted_in_time() 
     apply(&fake, run("a", &json!({"ttlSecondsAfterFinished": {"errored": 0}})));
     eventually("it is gone", || fake.get("botruns", "a").is_none().then_some(())).await;
     assert_eq!(fake.get("jobs", "a"), Some(job));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_pods_that_were_silent_for_long_and_have_not_ended_are_taken_away() {
+    const AGO_MS: u64 = 300_000;
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"runners": {"count": 4}})));
+    scheduled(&fake, "a").await;
+    let pod = |index: u32, (name, phase): (&str, &str)| {
+        let metadata = json!({"name": name, "namespace": NAMESPACE, "labels": {RUN_UID_LABEL: uid}});
+        let pod = fake.add("pods", json!({"metadata": metadata, "status": {"phase": phase}}));
+        CheckIn { pod_uid: super::operator::uid(&pod), ..said(&uid, index, Stage::Ready, &[]) }
+    };
+    // Of the first one the node is gone, and somebody takes it away before.
+    let pods = [("gone", "Running"), ("ended", "Failed"), ("heard", "Running"), ("silent", "Running")];
+    let pods: Vec<CheckIn> = (0..).zip(pods).map(|(index, told)| pod(index, told)).collect();
+    operator.has_lived(AGO_MS);
+    let hear = |said: &CheckIn| operator.hear(said).start_at_ms;
+    let are_told = || pods.iter().map(hear).collect::<Vec<_>>().iter().all(Option::is_some);
+    eventually("the start is told", || are_told().then_some(())).await;
+    let running = |said: &CheckIn| CheckIn { stage: Stage::Running, ..said.clone() };
+    fake.inject(Fault::new("patch", "pods/status", Effect::Code(404)).about("gone"));
+    for said in &pods {
+        operator.hear_ago(&running(said), AGO_MS);
+    }
+    operator.hear(&running(&pods[2]));
+    operator.has_lived(AGO_MS);
+    eventually("it is taken away", || fake.get("pods", "silent").is_none().then_some(())).await;
+    let left: Vec<Value> = fake.all("pods").iter().map(|pod| pod["metadata"]["name"].clone()).collect();
+    assert_eq!(left, ["ended", "gone", "heard"]);
+    let gaps = operator.armies.lock()[&uid].final_result(now_ms()).gaps;
+    let of_silent = gaps.iter().find(|gap| gap.pod_uid == pods[3].pod_uid).expect("a gap");
+    assert!(of_silent.reason.starts_with("CoordinatorUnreachable: "), "{of_silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_is_about_something_else_is_no_job() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    fake.inject(Fault::new("create", "jobs", Effect::Code(409)));
+    apply(&fake, run("a", &json!({})));
+    seconds(30).await;
+    let is_told = || fake.all("events").iter().filter(|event| event["reason"] == "Scheduled").count();
+    assert_eq!((is_told(), condition(&fake, "a", "Scheduled") == told("True", "JobCreated")), (0, false));
+    fake.mend();
+    scheduled(&fake, "a").await;
+    assert_eq!(is_told(), 1);
 }

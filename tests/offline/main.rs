@@ -20,5 +20,6 @@ mod rotation;
 mod schedules;
 mod serving;
 mod takeover;
+mod targets;
 mod waiting;
 mod watches;

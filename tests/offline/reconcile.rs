@@ -37,6 +37,9 @@ async fn a_new_run_gets_its_objects_its_job_and_its_status_and_then_nothing_more
     let first = &fake.calls().to("patch", "botruns/status").0[0].call.body["status"];
     assert_eq!((&first["phase"], &first["conditions"][0]["type"]), (&json!("Scheduled"), &json!("Accepted")));
     assert_eq!(condition(&fake, "a", "Accepted"), told("True", "Valid"));
+    let statuses = fake.calls().to("patch", "botruns/status").0;
+    let is_of_what_was_read = |body: &Value| body["metadata"]["resourceVersion"].is_string();
+    assert!(statuses.iter().all(|seen| is_of_what_was_read(&seen.call.body)), "{statuses:#?}");
 
     let settled = Instant::now();
     seconds(10).await;
@@ -169,6 +172,21 @@ async fn an_object_whose_status_cannot_be_written_either_is_told_by_an_event() {
     eventually("an event", is_told).await;
     seconds(30).await;
     assert_eq!(fake.calls().about("broken").names(), ["patch botruns/status"], "it is tried once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_is_left_alone_once_it_is_being_deleted() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    let mut broken = run("broken", &json!({"trees": "no mapping"}));
+    let leaving = json!({"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]});
+    broken["metadata"]
+        .as_object_mut()
+        .expect("metadata")
+        .extend(leaving.as_object().cloned().expect("fields"));
+    apply(&fake, broken);
+    seconds(30).await;
+    assert_eq!(fake.calls().writes().names(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,11 +15,17 @@ use tower::ServiceExt;
 
 /// A schedule that was due last at the beginning of the year, when it had been there for long.
 fn add_schedule(fake: &Fake) -> String {
-    let schedule = json!({
+    add_schedule_with(fake, &json!({}))
+}
+
+/// The same, with these fields.
+fn add_schedule_with(fake: &Fake, fields: &Value) -> String {
+    let mut schedule = json!({
         "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRunSchedule",
         "metadata": {"name": "yearly", "namespace": NAMESPACE, "creationTimestamp": "2020-06-01T00:00:00Z"},
         "spec": {"schedule": "@yearly", "template": {"spec": {"trees": {"T": {"wait": 1}}}}},
     });
+    schedule["spec"].as_object_mut().expect("a spec").extend(fields.as_object().cloned().expect("fields"));
     uid(&fake.add("botrunschedules", schedule))
 }
 
@@ -165,4 +171,93 @@ async fn what_is_done_about_schedules_is_counted() {
     fake.remove("botrunschedules", "yearly");
     seconds(5).await;
     assert_eq!(counted(&metrics, backing_off).await, 0);
+}
+
+/// A run of the schedule, which was due at some other time.
+fn add_run(fake: &Fake, name: &str, schedule_uid: &str, status: &Value) -> String {
+    let owner = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRunSchedule", "name": "yearly", "uid": schedule_uid, "controller": true});
+    let labels = json!({"botarmy.dev/schedule": "yearly"});
+    uid(&fake.add("botruns", json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "spec": {"trees": {"T": {"wait": 1}}}, "status": status,
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]},
+    })))
+}
+
+fn names(fake: &Fake) -> Vec<String> {
+    fake.all("botruns")
+        .iter()
+        .map(|run| run["metadata"]["name"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_run_begins_before_it_is_known_which_are_at_work() {
+    let fake = Fake::new();
+    fake.inject(Fault::new("list", "botruns", Effect::Code(500)));
+    let _standing = start(&fake);
+    add_schedule(&fake);
+    seconds(30).await;
+    assert_eq!(names(&fake), [""; 0]);
+    fake.mend();
+    eventually("it is created", || (fake.all("botruns").len() == 1).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_is_about_something_else_is_no_run() {
+    let fake = Fake::new();
+    let _standing = start(&fake);
+    fake.inject(Fault::new("create", "botruns", Effect::Code(409)).times(2));
+    add_schedule(&fake);
+    eventually("it is created", || (fake.all("botruns").len() == 1).then_some(())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_at_work_makes_room_and_no_other_does() {
+    for is_gone in [false, true] {
+        let fake = Fake::new();
+        // One that leads begins only when all is as it shall be.
+        let standing = start(&fake);
+        standing.send_replace(Standing::Follows);
+        let owner = add_schedule_with(
+            &fake,
+            &json!({"concurrencyPolicy": "Replace", "successfulRunsHistoryLimit": 9}),
+        );
+        let active = add_run(&fake, "yearly-1", &owner, &json!({"phase": "Running"}));
+        let passed =
+            json!({"phase": "Finished", "outcome": "Passed", "completionTime": "2020-07-01T00:00:00Z"});
+        add_run(&fake, "yearly-2", &owner, &passed);
+        if is_gone {
+            fake.inject(Fault::new("delete", "botruns", Effect::Code(404)));
+        }
+        seconds(5).await;
+        standing.send_replace(Standing::Leads(2));
+        eventually("it is created", || (names(&fake).len() == if is_gone { 3 } else { 2 }).then_some(()))
+            .await;
+        seconds(5).await;
+        assert_eq!(names(&fake).contains(&"yearly-1".to_owned()), is_gone);
+        let deletions = fake.calls().to("delete", "botruns").0;
+        let which: Vec<_> = deletions
+            .iter()
+            .map(|seen| (&*seen.call.name, &seen.call.body["preconditions"]["uid"]))
+            .collect();
+        assert_eq!(which, [("yearly-1", &json!(active))], "this one, and no other");
+        let written = fake.calls().to("patch", "botrunschedules/status").0;
+        assert_eq!(written[0].call.body["status"]["activeCount"], 1, "one has taken the place of the other");
+        let replaced = fake.all("events").iter().filter(|event| event["reason"] == "RunReplaced").count();
+        assert_eq!(replaced, usize::from(!is_gone));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_many_runs_were_missed_is_told_with_the_one_that_is_made() {
+    let fake = Fake::new();
+    let _standing = start(&fake);
+    fake.inject(Fault::new("create", "botruns", Effect::Code(403)));
+    add_schedule_with(&fake, &json!({"schedule": "@hourly"}));
+    seconds(61).await;
+    let is_told = || fake.all("events").iter().filter(|event| event["reason"] == "TooManyMissed").count();
+    assert_eq!(is_told(), 0);
+    fake.mend();
+    eventually("it is created", || (fake.all("botruns").len() == 1).then_some(())).await;
+    eventually("it is told", || (is_told() == 1).then_some(())).await;
 }

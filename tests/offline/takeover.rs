@@ -165,3 +165,30 @@ async fn who_comes_after_a_crash_goes_on_and_counts_nothing_twice() {
     assert_eq!((&status["outcome"], &status["result"]["requests"]), (&json!("Passed"), &json!(50)));
     assert_eq!((fake.all("jobs").len(), fake.calls().to("create", "jobs").count()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_runners_of_a_run_that_is_lost_are_let_go_though_that_cannot_be_told() {
+    let fake = Fake::new();
+    let (uid, map) = left_at_work(&fake).await;
+    fake.remove("configmaps", map);
+    fake.inject(Fault::new("patch", "botruns/status", Effect::Code(500)));
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("they may leave", || after.armies.has_left(&uid).then_some(())).await;
+    assert_eq!(phase(&fake, "a"), "Running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_somebody_deletes_is_made_anew_while_the_run_is_at_work() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = at_work(&fake, &operator, "a").await;
+    fake.remove("configmaps", "a-checkpoint");
+    eventually("it is there again, with all that is known", || {
+        fake.get("configmaps", "a-checkpoint").filter(|map| map["binaryData"].is_object())
+    })
+    .await;
+    operator.kill().await;
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    assert_eq!(phase(&fake, "a"), "Running");
+}

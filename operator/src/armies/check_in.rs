@@ -210,3 +210,7 @@ impl Army {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "check_in/tests.rs"]
+mod tests;

@@ -156,6 +156,7 @@ impl Army {
             self.give_up_setup(now_ms);
             if !self.state.setup.has_begun()
                 && !self.is_to_end()
+                && !self.dealt.contains(&said.index)
                 && (0..said.index).all(|index| self.dealt.contains(&index))
                 && self.all_are_ready(now_ms)
             {
@@ -171,7 +172,9 @@ impl Army {
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up_if_replaced("teardown", said);
         self.give_up_teardown(now_ms);
-        let may_begin = !self.state.teardown.has_begun() && said.stage == Stage::Finished;
+        // One whose part is the others' is told to end, and would take the outcome with it.
+        let may_be_told = said.stage == Stage::Finished && !self.dealt.contains(&said.index);
+        let may_begin = !self.state.teardown.has_begun() && may_be_told;
         if may_begin && (self.given_up || self.all_are_done()) {
             self.state.teardown.give(said, now_ms);
         }

@@ -152,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_summed_stays_so_in_the_warm_up_too_and_has_few_names() {
+        let mut army = army(&json!({"expect": "count > 0"}));
+        for sequence in [1, 2] {
+            check_in(&mut army, sequence, &[("often", 5), ("rare", 1)], true);
+            let rows = |army: &Army| army.state.warmup.rows.keys().cloned().collect::<Vec<_>>();
+            if sequence == 1 {
+                army.keep_largest_rows(Keep { rows: 0, judged: false });
+            }
+            assert_eq!(rows(&army), ["(other)"], "{sequence}");
+        }
+        army.state.summed = (0..weight::MAX_SUMMED).map(|n| format!("row {n}")).collect();
+        check_in(&mut army, 3, &[("one more", 1)], false);
+        army.keep_largest_rows(Keep { rows: 0, judged: false });
+        assert_eq!(army.summed_rows(), weight::MAX_SUMMED);
+    }
+
+    #[test]
     fn rows_of_thresholds_go_last() {
         let steps: Vec<(usize, bool)> = Keep::steps(5).map(|keep| (keep.rows, keep.judged)).collect();
         assert_eq!(steps, [(2, true), (1, true), (0, true), (2, false), (1, false), (0, false)]);

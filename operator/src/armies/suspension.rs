@@ -117,6 +117,7 @@ impl Army {
 mod tests {
     use super::super::tests::{army, said, write};
     use super::*;
+    use botarmy_protocol::CheckIn;
 
     #[test]
     fn a_run_that_has_stood_still_too_often_goes_on_and_it_is_known() {
@@ -137,5 +138,56 @@ mod tests {
         assert_eq!(army.load_time_ms(now + 10_000), before, "its time goes on");
         army.suspend(false, false, now + 20_000);
         assert!(!army.cannot_stand_still());
+    }
+
+    #[test]
+    fn a_pause_takes_time_from_when_it_is_due() {
+        for (what, resumed, ends, loaded) in [
+            ("before it was due", 5_100, 6_100, 6_000),
+            ("by a clock that was put back", 4_000, 6_000, 6_050),
+        ] {
+            let mut army = army(1);
+            army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+            write(&mut army);
+            let start = army.start_at_ms().unwrap();
+            army.suspend(true, false, start + 5_000);
+            army.suspend(false, false, start + resumed);
+            assert_eq!(army.state.pauses, [(6_000, Some(ends))], "{what}");
+            assert_eq!(army.load_time_ms(start + 6_050), loaded, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_stands_still_does_not_begin_nor_one_whose_runner_leaves() {
+        let mut army = army(1);
+        let has_start = |army: &mut Army, left| {
+            army.check_in(&CheckIn { left, ..said(0, Stage::Ready, &[]) }, 2_000).unwrap();
+            army.state.start_at_ms.is_some()
+        };
+        army.suspend(true, false, 1_000);
+        assert!(!has_start(&mut army, false));
+        army.suspend(false, false, 2_000);
+        assert!(has_start(&mut army, false));
+        let mut army = super::super::tests::army(1);
+        assert!(!has_start(&mut army, true));
+    }
+
+    #[test]
+    fn a_run_goes_on_when_all_are_back_that_can_come_back() {
+        let mut army = army(2);
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+        }
+        write(&mut army);
+        army.go_on_without(&[1].into(), 3_000);
+        army.suspend(false, true, 4_000);
+        let comes = |army: &mut Army, pod: &str, left| {
+            let said = CheckIn { pod_uid: pod.to_owned(), left, ..said(0, Stage::Running, &[]) };
+            army.check_in(&said, 20_000).unwrap();
+            army.suspend(false, false, 20_000);
+            army.suspension()
+        };
+        assert_eq!(comes(&mut army, "pod-0", true), Suspension::PodsComing, "it is about to leave");
+        assert_eq!(comes(&mut army, "other", false), Suspension::No);
     }
 }

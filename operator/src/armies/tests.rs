@@ -174,16 +174,20 @@ fn a_delta_counts_once_and_none_is_left_out() {
     assert_eq!(army.totals().requests, 30);
     assert!(matches!(army.check_in(&said(0, Stage::Running, &[5]), 3), Err(Refusal::Missing(5, 4))));
     assert_eq!(army.totals().requests, 30);
+    assert!(matches!(army.check_in(&said(0, Stage::Running, &[4, 6]), 4), Err(Refusal::Missing(6, 5))));
+    army.check_in(&said(0, Stage::Running, &[4, 5]), 5).unwrap();
+    assert_eq!(army.totals().requests, 50, "what came before the one that was left out was counted");
 }
 
 #[test]
 fn it_is_over_when_the_last_measures_are_written() {
     let mut army = army(1);
     army.check_in(&said(0, Stage::Finished, &[1]), 1).unwrap();
-    assert!(army.is_urgent() && !army.is_over());
+    assert!(army.is_urgent() && !army.is_over() && army.may_have_bots());
     let checkpoint = army.checkpoint();
     army.written(&checkpoint);
     assert!(army.is_over() && !army.is_urgent());
+    assert!(!army.may_have_bots(), "nobody waits for it");
     assert_eq!(army.check_in(&said(0, Stage::Finished, &[1]), 2).unwrap().durable, 1);
 }
 
@@ -339,8 +343,10 @@ pub(crate) fn write(army: &mut Army) -> Checkpoint {
 fn setup_comes_before_the_start_and_its_values_reach_all() {
     let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}));
     let ready = |index| said(index, Stage::Ready, &[]);
-    assert_eq!(army.check_in(&ready(0), 1).unwrap().perform, None, "not before all are there");
-    assert_eq!(army.check_in(&ready(1), 2).unwrap().perform, None, "the first runner does it");
+    for index in [0, 1] {
+        assert_eq!(army.check_in(&ready(index), 1).unwrap().perform, None);
+        assert!(!army.is_setting_up(), "not before all are there, and the first runner does it");
+    }
     assert_eq!(army.check_in(&ready(0), 3).unwrap().perform, None, "who does it is not written down yet");
     assert!(army.is_urgent() && army.has_begun() && army.is_setting_up());
     write(&mut army);
@@ -409,6 +415,8 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
     let told = army.check_in(&performed(0, Stage::Ready, Part::Setup, Some("no")), 2).unwrap();
     assert!(told.stop && army.state.start_at_ms.is_some());
     assert_eq!(army.fault(), Some((Fault::Setup, "no".to_owned())));
+    let after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, 2);
+    assert!(after.stop, "whoever comes next lets no bot begin either");
     for index in [0, 1] {
         army.check_in(&said(index, Stage::Finished, &[]), 3).unwrap();
     }
@@ -463,6 +471,14 @@ fn another_rate_is_told_before_it_is_due() {
     army.set_rate(5.0, start + 60_000);
     let orders = army.check_in(&said(0, Stage::Running, &[]), start + 60_001).unwrap();
     assert_eq!(orders.rates.last(), Some(&(32_000, 5.0)));
+    // Of several for one moment the last one holds, and so it does of more than can be kept.
+    army.set_rate(6.0, start + 60_000);
+    assert_eq!((army.state.rates.len(), army.state.rates.last()), (3, Some(&(32_000, 6.0))));
+    for n in 0..MAX_RATES as u64 {
+        army.set_rate(if n % 2 == 0 { 7.0 } else { 8.0 }, start + 61_000 + n);
+    }
+    let last = (33_000 + MAX_RATES as u64 - 1, 8.0);
+    assert_eq!((army.state.rates.len(), army.state.rates.last()), (MAX_RATES, Some(&last)));
 }
 
 #[test]

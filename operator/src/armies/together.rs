@@ -180,7 +180,20 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{army, said, said_by};
     use super::*;
+    use botarmy_protocol::shared::Change;
+
+    #[test]
+    fn what_was_on_its_way_to_a_lost_pod_takes_no_room() {
+        let mut army = army(1);
+        let changes = vec![(1, Change::Push("l".into(), "a".into()))];
+        let together = Together { changes, is_whole: true, ..Together::default() };
+        army.check_in(&CheckIn { together, ..said(0, Stage::Running, &[]) }, 2_000).unwrap();
+        assert_eq!(army.shared.on_their_way.len(), 1);
+        army.check_in(&said_by("other", 0, Stage::Running, vec![]), 20_000).unwrap();
+        assert_eq!(army.shared.on_their_way.len(), 0);
+    }
 
     #[test]
     fn a_pod_has_its_share_and_all_together_have_a_bound() {

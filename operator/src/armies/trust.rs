@@ -37,9 +37,10 @@ impl Army {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{army, said};
+    use super::super::tests::{army, army_with, performed, said, write};
     use super::*;
     use botarmy_protocol::CheckIn;
+    use botarmy_spec::Part;
 
     /// A runner that trusts what this name stands for.
     fn trusting(index: u32, stage: Stage, name: &str) -> CheckIn {
@@ -88,5 +89,30 @@ mod tests {
         assert!(after.lacks_trust("a", 1_000_000), "nobody was heard here yet");
         after.check_in(&trusting(0, Stage::Running, "a"), 1_000_000).unwrap();
         assert!(!after.lacks_trust("a", 1_000_000));
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_not_waited_for_and_who_may_have_to_tear_down_is() {
+        let mut army = army(2);
+        army.handed("a");
+        army.check_in(&trusting(0, Stage::Running, "a"), 1_000).unwrap();
+        army.go_on_without(&[1].into(), 1_000);
+        assert!(!army.lacks_trust("a", 1_000), "it has never come, and never will");
+        army.handed("b");
+        let other = CheckIn { pod_uid: "other".into(), ..trusting(0, Stage::Running, "b") };
+        army.check_in(&other, 2_000).unwrap();
+        assert!(!army.lacks_trust("b", 2_000), "another one has taken its place");
+
+        let mut army = army_with(&serde_json::json!({"teardown": {"tree": "T"}, "runners": {"count": 1}}));
+        army.handed("a");
+        army.check_in(&trusting(0, Stage::Ready, "a"), 1_000).unwrap();
+        army.check_in(&trusting(0, Stage::Finished, "a"), 2_000).unwrap();
+        write(&mut army);
+        army.handed("b");
+        assert!(army.lacks_trust("b", 2_000), "it cleans up, or waits until that is done");
+        let performed = performed(0, Stage::Finished, Part::Teardown, None);
+        army.check_in(&performed, 3_000).unwrap();
+        write(&mut army);
+        assert!(army.is_over() && !army.lacks_trust("c", 3_000));
     }
 }

@@ -307,4 +307,81 @@ mod tests {
             );
         }
     }
+
+    /// What becomes of two runners that were heard then: whether they may yet hand over what they have, and why.
+    fn ends(army: &Army, mut seen: Seen, now: u64) -> Option<(bool, Reason)> {
+        match course(army, &mut seen, "https://coordinator", now) {
+            Course::Fails(cause) => Some((false, cause.reason)),
+            Course::Ends(cause) => Some((true, cause.reason)),
+            Course::GoesOn => None,
+        }
+    }
+
+    /// Two runners whose bots are at work; with the moment at which they were heard last.
+    fn at_work(fields: &serde_json::Value) -> (Army, u64) {
+        let mut army = army_with(fields);
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Ready, &[]), LATE).unwrap();
+        }
+        write(&mut army);
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Running, &[]), LATE + 5_000).unwrap();
+        }
+        (army, LATE + 5_000)
+    }
+
+    #[test]
+    fn a_run_that_ends_before_its_time_waits_for_what_its_runners_have_and_not_for_ever() {
+        let (army, heard) = at_work(&json!({}));
+        let overdue = |overdue| Seen { overdue, ..Seen::default() };
+        let ended = || Seen { ended: true, ..Seen::default() };
+        for (what, seen, after, expected) in [
+            ("overdue, and heard", overdue(Overdue::Yes), 1_000, Some((true, Reason::DeadlineExceeded))),
+            ("overdue by far", overdue(Overdue::ByFar), 1_000, Some((false, Reason::DeadlineExceeded))),
+            ("overdue, and silent", overdue(Overdue::Yes), 20_000, Some((false, Reason::DeadlineExceeded))),
+            ("its pods have ended, and were heard", ended(), 1_000, None),
+            ("its pods have ended, and are silent", ended(), 20_000, Some((false, Reason::RunnerLost))),
+        ] {
+            assert_eq!(ends(&army, seen, heard + after), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_any_runner_has_lost_them_though_nobody_is_waited_for() {
+        let (mut army, heard) = at_work(&json!({"lossPolicy": "Ignore"}));
+        army.go_on_without(&[0, 1].into(), heard);
+        assert!(army.is_over());
+        assert_eq!(ends(&army, Seen::default(), heard), Some((false, Reason::RunnerLost)));
+    }
+
+    #[test]
+    fn a_runner_that_is_lost_before_the_start_ends_the_run_unless_others_take_its_part() {
+        let cause = || Cause::new(Reason::ImagePull, "there is none");
+        for (policy, kept, expected) in [
+            ("Ignore", false, Some(Reason::RunnerLost)),
+            ("Ignore", true, Some(Reason::ImagePull)),
+            ("Redistribute", true, None),
+        ] {
+            let army = army_with(&json!({"lossPolicy": policy}));
+            let seen = Seen { gone: [0].into(), kept: kept.then(cause), ..Seen::default() };
+            assert_eq!(ends(&army, seen, LATE).map(|(_, reason)| reason), expected, "{policy}, kept: {kept}");
+        }
+    }
+
+    #[test]
+    fn the_reason_is_what_came_first() {
+        // Its setup has failed, and the pods have gone.
+        let mut failed = army(Far::SetupFailed);
+        assert!(failed.start_at_ms().is_none());
+        failed.check_in(&said(1, Stage::Ready, &[]), LATE + 20_000).unwrap();
+        failed.check_in(&said(0, Stage::Ready, &[]), LATE + 20_000).unwrap();
+        write(&mut failed);
+        let seen = Seen { ended: true, ..Seen::default() };
+        assert_eq!(ends(&failed, seen, LATE + 60_000), Some((false, Reason::SetupFailed)));
+        // What keeps it from the start is that nothing can be written.
+        let mut failed = army(Far::SetupFailed);
+        failed.cannot_be_kept("forbidden", Unkept::Refused, LATE);
+        let seen = Seen { late: true, ..Seen::default() };
+        assert_eq!(ends(&failed, seen, LATE + 20_000), Some((false, Reason::CheckpointFailed)));
+    }
 }

@@ -70,3 +70,24 @@ pub(super) fn time(ms: u64) -> Time {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     Time(Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::armies::tests::army;
+    use botarmy_report::FailureClass;
+
+    #[test]
+    fn columns_tell_the_errors_that_were_most() {
+        let mut result = army(1).result(1);
+        let failures =
+            (1..=6).map(|count| FailureResult { class: FailureClass::Dns, count, samples: vec![] });
+        result.detail.failures = failures.collect();
+        (result.total.count, result.total.fail, result.total.p95_us) = (800, 9, Some(12_345));
+        let mut status = BotRunStatus::default();
+        write(&mut status, &result);
+        let counts: Vec<i64> = status.top_errors.iter().map(|error| error.count).collect();
+        assert_eq!(counts, [6, 5, 4, 3, 2]);
+        assert_eq!((status.p95.as_deref(), status.errors.as_deref()), (Some("12.3ms"), Some("1.12%")));
+    }
+}

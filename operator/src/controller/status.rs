@@ -124,6 +124,44 @@ mod tests {
             json!({"bots": 3, "result": {"bytesIn": MAX_NUMBER, "points": [{"max": MAX_NUMBER, "low": -1}]}});
         assert_eq!(status, held);
     }
+
+    /// A run whose status is this.
+    fn run(status: &Value) -> BotRun {
+        let run = json!({"metadata": {"name": "r", "generation": 2}, "spec": {}, "status": status});
+        serde_json::from_value(run).unwrap()
+    }
+
+    fn condition(kind: &str, reason: &str, message: &str) -> Value {
+        json!({
+            "type": kind, "status": "True", "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2030-01-01T00:00:00Z",
+        })
+    }
+
+    #[test]
+    fn figures_alone_are_nothing_new() {
+        let told = |skew: u64, kind: &str, reason: &str, message: &str| {
+            let status = json!({"startSkewMs": skew, "conditions": [condition(kind, reason, message)]});
+            without_figures(&run(&status).status.unwrap())
+        };
+        for kind in [conditions::THRESHOLDS_MET, conditions::GENERATOR_SATURATED] {
+            let before = told(1, kind, "R", "1%");
+            assert_eq!(before, told(2, kind, "R", "2%"), "{kind}");
+            assert_ne!(before, told(1, kind, "S", "1%"), "{kind}");
+        }
+        assert_ne!(told(1, conditions::RUNNING, "R", "1%"), told(1, conditions::RUNNING, "R", "2%"));
+    }
+
+    #[test]
+    fn what_is_told_of_a_run_that_is_over_is_told_of_its_last_change_too() {
+        let status = json!({"observedGeneration": 1, "conditions": [condition("Complete", "Passed", "")]});
+        let status = of_the_end(&run(&status));
+        assert_eq!(
+            (status.observed_generation, status.conditions[0].observed_generation),
+            (Some(2), Some(2))
+        );
+    }
+
     #[test]
     fn figures_are_written_every_five_seconds_whosever_clock_is_ahead() {
         let at = |time: &str| -> Timestamp { format!("2030-01-01T{time}Z").parse().unwrap() };

@@ -1,3 +1,5 @@
+mod gaps;
+
 use super::super::tests::{army, said, write};
 use super::*;
 

@@ -189,3 +189,49 @@ fn teardown_comes_to_its_end_without_anybody_who_says_so() {
     assert!(after.is_over());
     assert_eq!(after.fault(), Some((Fault::Teardown, NOBODY_LEFT.to_owned())));
 }
+
+#[test]
+fn a_run_that_cannot_go_on_comes_to_its_end_with_neither_setup_nor_teardown() {
+    for (fields, is_refused) in [
+        (json!({"setup": {"tree": "T"}, "teardown": {"tree": "T"}}), false),
+        (json!({"teardown": {"tree": "T"}}), true),
+    ] {
+        let mut army = army_with(&fields);
+        if is_refused {
+            let refusal = Some(botarmy_protocol::Refusal { invalid: false, mistakes: vec![] });
+            army.check_in(&CheckIn { refusal, ..said(0, Stage::Preparing, &[]) }, 1_000).unwrap();
+        }
+        army.stop = true;
+        for index in [0, 1, 0] {
+            army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+        }
+        write(&mut army);
+        assert!(army.start_at_ms().is_some() && !army.is_setting_up(), "{fields}");
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Finished, &[]), 2_000).unwrap();
+        }
+        write(&mut army);
+        assert!(army.is_over() && !army.is_tearing_down(), "{fields}");
+    }
+}
+
+#[test]
+fn who_had_the_place_before_does_not_end_teardown() {
+    let (mut army, start) = at_work(&json!({"teardown": {"tree": "T"}}));
+    army.check_in(&CheckIn { pod_uid: "other".into(), ..said(0, Stage::Running, &[]) }, start + 20_000)
+        .unwrap();
+    army.check_in(&said(1, Stage::Finished, &[]), start + 21_000).unwrap();
+    let other = CheckIn { pod_uid: "other".into(), ..said(0, Stage::Finished, &[]) };
+    army.check_in(&other, start + 21_000).unwrap();
+    write(&mut army);
+    army.check_in(&said(0, Stage::Finished, &[]), start + 22_000).unwrap();
+    assert!(army.is_tearing_down());
+    assert_eq!(army.check_in(&other, start + 23_000).unwrap().perform, Some(Part::Teardown));
+}
+
+#[test]
+fn the_pods_of_a_suspended_job_do_not_wait_for_teardown() {
+    let (mut army, start) = at_work(&json!({"teardown": {"tree": "T"}}));
+    army.suspend(false, true, start + 19_000);
+    assert!(!army.check_in(&left(), start + 20_000).unwrap().stay);
+}

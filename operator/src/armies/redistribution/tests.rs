@@ -88,6 +88,8 @@ fn one_that_has_handed_over_is_not_waited_for_and_one_that_comes_back_is_told_to
     write(&mut army);
     let orders = army.check_in(&left, start + 2_600).unwrap();
     assert!(orders.stop && !orders.stay && orders.durable == 2, "{orders:?}");
+    let back = army.check_in(&says(1, Stage::Running, 0, vec![]), start + 2_650).unwrap();
+    assert!(back.stop && !back.stay, "{back:?}");
     let stranger = said_by("other", 1, Stage::Preparing, vec![]);
     assert!(army.check_in(&stranger, start + 2_700).is_err());
 }
@@ -248,4 +250,79 @@ fn a_run_that_was_stopped_before_it_began_does_not_wait_for_who_is_lost() {
     write(&mut army);
     let orders = army.check_in(&said(1, Stage::Ready, &[]), 2_100).unwrap();
     assert!(orders.stop && orders.start_at_ms.is_some());
+}
+
+#[test]
+fn what_runners_say_of_losses_is_taken_for_what_can_be() {
+    let (mut army, start) = at_work();
+    lose(&mut army, 1, start + 12_000);
+    write(&mut army);
+    let knows =
+        |losses, rows| Standing { losses, rows: [(String::new(), rows)].into(), ..Standing::default() };
+    for (said, kept) in [((9, 7), (1, 7)), ((1, 8), (1, 8)), ((0, 3), (1, 8))] {
+        let check_in = CheckIn { standing: knows(said.0, said.1), ..says(0, Stage::Running, 0, vec![]) };
+        army.check_in(&check_in, start + 13_000).unwrap();
+        assert_eq!(army.state.pods["pod-0"].standing, knows(kept.0, kept.1), "{said:?}");
+    }
+}
+
+#[test]
+fn rows_that_were_read_by_any_pod_of_a_lost_runner_are_not_read_again() {
+    let (mut army, start) = at_work();
+    for (pod, rows) in [("pod-1", 7), ("other", 3)] {
+        let standing = Standing { rows: [(String::new(), rows)].into(), ..Standing::default() };
+        let said = CheckIn { standing, ..said_by(pod, 1, Stage::Running, vec![]) };
+        army.check_in(&said, start + 2_000).unwrap();
+    }
+    lose(&mut army, 1, start + 13_000);
+    assert_eq!(army.state.losses[0].done.rows[""], 7);
+}
+
+#[test]
+fn who_has_left_is_not_set_to_work_by_a_loss() {
+    let (mut army, start) = at_work();
+    let left = CheckIn { left: true, ..says(2, Stage::Finished, 0, vec![]) };
+    army.check_in(&left, start + 11_000).unwrap();
+    lose(&mut army, 1, start + 12_000);
+    write(&mut army);
+    let stages: Vec<Stage> = army.pods_of(2).map(|pod| pod.stage).collect();
+    assert_eq!(stages, [Stage::Finished], "it has handed over all that it had");
+}
+
+#[test]
+fn that_all_have_finished_is_written_at_once() {
+    let (mut army, start) = at_work();
+    write(&mut army);
+    for index in 0..3 {
+        assert!(!army.is_urgent(), "{index}");
+        army.check_in(&says(index, Stage::Finished, 0, vec![]), start + 2_000).unwrap();
+    }
+    assert!(army.is_urgent(), "they wait for it");
+}
+
+#[test]
+fn a_runner_whose_part_is_the_others_is_given_nothing_to_perform() {
+    let part = json!({"tree": "T"});
+    let fields = json!({"setup": part, "lossPolicy": "Redistribute"});
+    let mut army = army_with(&fields);
+    army.check_in(&said(0, Stage::Preparing, &[]), 1_000).unwrap();
+    army.check_in(&said(1, Stage::Ready, &[]), 1_000).unwrap();
+    lose(&mut army, 0, 1_500);
+    army.check_in(&said(0, Stage::Ready, &[]), 2_000).unwrap();
+    army.check_in(&said(1, Stage::Ready, &[]), 2_100).unwrap();
+    assert_eq!(army.state.setup.chosen(), Some(1));
+
+    let mut army = army_with(&json!({"teardown": part, "lossPolicy": "Redistribute"}));
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+    }
+    write(&mut army);
+    army.check_in(&said(1, Stage::Running, &[]), 20_000).unwrap();
+    lose(&mut army, 0, 20_000);
+    army.give_up(&BTreeSet::new());
+    for index in [0, 1] {
+        let left = CheckIn { left: true, ..said(index, Stage::Finished, &[]) };
+        army.check_in(&left, 21_000).unwrap();
+    }
+    assert_eq!(army.state.teardown.chosen(), Some(1));
 }

@@ -95,4 +95,14 @@ mod tests {
         leaving.has_left("a");
         assert_eq!(uids(&mut leaving, after(50)), <[String; 0]>::default());
     }
+
+    #[test]
+    fn of_many_that_leave_a_few_are_looked_at_each_time() {
+        let (mut leaving, now) = (Leaving::default(), Instant::now());
+        for n in 0..AT_ONCE + 2 {
+            leaving.enter(place(&n.to_string(), Some("t:80")), now + Duration::from_secs(100));
+        }
+        let due = [(); 3].map(|()| leaving.due("t:80", now).len());
+        assert_eq!(due, [AT_ONCE, 2, 0]);
+    }
 }

@@ -148,6 +148,12 @@ fn other_conditions_are_told_when_they_become_true() {
             Some((BAD, "SpecChanged")),
         ),
         (
+            "changed in another way",
+            with(at_work(), "SpecChanged", "True", "Kept"),
+            with(at_work(), "SpecChanged", "True", "InvalidRate"),
+            Some((BAD, "SpecChanged")),
+        ),
+        (
             "nothing can be written down",
             at_work(),
             with(at_work(), "MeasuresUnsafe", "True", "CheckpointFailed"),
@@ -192,6 +198,9 @@ fn a_lost_runner_and_the_end_of_an_export_are_told_beside() {
         assert_eq!(told(&before, &after), [(kind, reason.to_owned())]);
         assert_eq!(told(&after, &after), []);
     }
+    let mut begun = status("Finished", &[("Exported", "Unknown", "ExportPending")]);
+    begun.export = serde_json::from_value(json!({"job": "j"})).unwrap();
+    assert_eq!(told(&status("Finished", &[]), &begun), [], "its Job tells of itself");
 }
 
 #[test]
