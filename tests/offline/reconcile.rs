@@ -5,12 +5,12 @@ use crate::operator::{Operator, apply, condition, eventually, phase, run, schedu
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::test(start_paused = true)]
 async fn a_new_run_gets_its_objects_its_job_and_its_status_and_then_nothing_more() {
@@ -103,19 +103,29 @@ async fn a_run_that_makes_no_sense_is_refused_and_left_alone() {
     assert!(!operator.knows(&uid) && fake.owned_by(&uid) == 0);
 }
 
-/// What the operator says, for a test to read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What the operator of this thread's test has said since the first test that reads it has begun.
+    static SAID: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Log;
 
 impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned()
+    /// From now on what is said is kept. For all tests of this process: a subscriber of one thread alone misses what another
+    /// thread has said first, while it came.
+    fn read() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| Self).init());
+    }
+
+    fn text() -> String {
+        SAID.with_borrow(|said| String::from_utf8_lossy(said).into_owned())
     }
 }
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("the log").write(bytes)
+        SAID.with_borrow_mut(|said| said.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -125,10 +135,7 @@ impl Write for Log {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
-    let log = Log::default();
-    let to = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
-    let _reading = subscriber.set_default();
+    Log::read();
     let fake = Fake::new();
     let first = Operator::start(&fake);
     let mut broken = run("broken", &json!({"trees": "no mapping"}));
@@ -145,7 +152,7 @@ async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
             (condition(&fake, name, "Accepted") == told("False", "Unreadable")).then_some(())
         })
         .await;
-        assert!(log.text().contains(&format!("{name} cannot be read")), "{}", log.text());
+        assert!(Log::text().contains(&format!("{name} cannot be read")), "{}", Log::text());
         assert_eq!(phase(&fake, name), Value::Null, "it is left alone");
     }
     assert_eq!(condition(&fake, "broken", "Approved"), told("True", "ByHand"), "it is not ours to write");
