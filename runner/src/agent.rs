@@ -307,7 +307,9 @@ impl Agent {
             }
             if let Some((orders, sent)) = self.contact.check_in(Stage::Ready, 0).await {
                 if let Some(start_at) = orders.start_at_ms {
-                    let start = clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
+                    // A round trip that took long, this one, say, would have its bots begin at another time than the others.
+                    let by_this_one = || clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
+                    let start = self.contact.clock.here(start_at).unwrap_or_else(by_this_one);
                     return Ok(Some((start, orders)));
                 }
                 if self.contact.is_to_perform(&orders) == Some(Part::Setup) {

