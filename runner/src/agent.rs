@@ -238,9 +238,7 @@ impl Agent {
             if *self.terminated.borrow() {
                 return Err(Error::Left);
             }
-            if let Some((Orders { plan: Some(plan), .. }, _)) =
-                self.contact.check_in(Stage::Preparing, 0).await
-            {
+            if let Some(Orders { plan: Some(plan), .. }) = self.contact.check_in(Stage::Preparing, 0).await {
                 break plan;
             }
             tokio::time::sleep(Duration::from_millis(PREPARING_INTERVAL_MS)).await;
@@ -305,11 +303,10 @@ impl Agent {
             if self.contact.lease_is_over() {
                 return Err(self.contact.given_up());
             }
-            if let Some((orders, sent)) = self.contact.check_in(Stage::Ready, 0).await {
-                if let Some(start_at) = orders.start_at_ms {
-                    // A round trip that took long, this one, say, would have its bots begin at another time than the others.
-                    let by_this_one = || clock::local_instant(start_at, orders.now_ms, sent, Instant::now());
-                    let start = self.contact.clock.here(start_at).unwrap_or_else(by_this_one);
+            if let Some(orders) = self.contact.check_in(Stage::Ready, 0).await {
+                // Not by this round trip alone: one that took long would have the bots begin at another time than all others.
+                if let Some(start) = orders.start_at_ms.and_then(|start_at| self.contact.clock.here(start_at))
+                {
                     return Ok(Some((start, orders)));
                 }
                 if self.contact.is_to_perform(&orders) == Some(Part::Setup) {
@@ -379,7 +376,7 @@ impl Agent {
                 () = army.worker_finished() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = self.contact.together_is_due(), if !course.finished => {
-                    if let Some((orders, _)) = self.contact.say(Stage::Running, alive, Vec::new()).await {
+                    if let Some(orders) = self.contact.say(Stage::Running, alive, Vec::new()).await {
                         course.obey(army, &orders);
                     }
                     continue;
@@ -394,7 +391,7 @@ impl Agent {
             self.contact.outbox.add(snapshot.warmup, second, true, alive);
             self.contact.outbox.add(snapshot.totals, second, false, alive);
             let stage = if course.finished { Stage::Finished } else { Stage::Running };
-            let orders = self.contact.check_in(stage, alive).await.map(|(orders, _)| orders);
+            let orders = self.contact.check_in(stage, alive).await;
             if let Some(orders) = &orders {
                 course.obey(army, orders);
             }

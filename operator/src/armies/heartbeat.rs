@@ -57,7 +57,7 @@ impl Army {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{army, army_with, said, write};
+    use super::super::tests::{army, army_with, at_work, said, write};
     use super::*;
     use botarmy_protocol::Stage;
     use serde_json::json;
@@ -82,19 +82,6 @@ mod tests {
 
     fn of<T>(armies: &Armies, tell: impl Fn(&Army) -> T) -> T {
         tell(&armies.lock()["u"])
-    }
-
-    /// One that is at work since a second after 1970, about.
-    fn at_work() -> Army {
-        let mut army = army(2);
-        for index in [0, 1] {
-            army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
-        }
-        write(&mut army);
-        for index in [0, 1] {
-            army.check_in(&said(index, Stage::Running, &[1]), 2_000).unwrap();
-        }
-        army
     }
 
     #[test]

@@ -308,6 +308,22 @@ fn strangers_are_refused() {
 }
 
 /// An army whose spec has these fields beside a tree that is done at once.
+/// When these are at work, in milliseconds since 1970.
+pub(super) const BEGUN: u64 = 2_000;
+
+/// Two runners, at work and heard then.
+pub(super) fn at_work() -> Army {
+    let mut army = army(2);
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
+    }
+    write(&mut army);
+    for index in [0, 1] {
+        army.check_in(&said(index, Stage::Running, &[1]), BEGUN).unwrap();
+    }
+    army
+}
+
 pub(crate) fn army_with(fields: &serde_json::Value) -> Army {
     let mut spec =
         serde_json::json!({"trees": {"T": "done"}, "tree": "T", "bots": 10, "runners": {"count": 2}});
@@ -652,16 +668,21 @@ fn who_takes_the_place_of_a_lost_runner_goes_on_with_what_is_left() {
     assert_eq!(restored.result(start + 16_000).gaps, [gap]);
 }
 
-#[test]
-fn who_was_told_when_to_begin_may_have_done_so() {
+/// Two runners, "a" and "b", that may have been told when to begin by an operator that is gone; and when that is.
+fn taken_over_at_the_start() -> (Army, u64) {
     let mut army = army(2);
     for (index, pod) in [(0, "a"), (1, "b")] {
         army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
     }
     let checkpoint = write(&mut army);
     let start = army.state.start_at_ms.unwrap();
+    (Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1), start)
+}
+
+#[test]
+fn who_was_told_when_to_begin_may_have_done_so() {
+    let (mut after, start) = taken_over_at_the_start();
     // It is killed before it was heard again, and the operator with it.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     after.check_in(&said_by("b", 1, Stage::Running, vec![passes(1, 0, 1)]), start + 9_000).unwrap();
     let plan =
         after.check_in(&said_by("c", 0, Stage::Preparing, vec![]), start + 9_500).unwrap().plan.unwrap();
@@ -679,14 +700,8 @@ fn who_was_told_when_to_begin_may_have_done_so() {
 
 #[test]
 fn a_run_whose_runners_were_all_lost_unheard_does_not_begin_anew() {
-    let mut army = army(2);
-    for (index, pod) in [(0, "a"), (1, "b")] {
-        army.check_in(&said_by(pod, index, Stage::Ready, vec![]), 1_000).unwrap();
-    }
-    let checkpoint = write(&mut army);
-    let start = army.state.start_at_ms.unwrap();
+    let (mut after, start) = taken_over_at_the_start();
     // No operator was there for so long that they have stopped by themselves.
-    let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 1);
     let others = [(0, "c"), (1, "d")];
     for stage in [Stage::Preparing, Stage::Ready] {
         for (index, pod) in others {

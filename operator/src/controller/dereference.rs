@@ -13,11 +13,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
-use kube::core::PartialObjectMeta;
+use kube::core::{ObjectList, PartialObjectMeta};
 use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 
 /// How many pods or events are read at once to tell why a run waits, or what it has lost.
 const PAGE: u32 = 500;
@@ -169,52 +167,54 @@ pub(super) async fn gather(
     evidence: &mut Evidence,
 ) -> Result<(), Error> {
     let Some(job) = evidence.job.clone().filter(|job| is_owned(job, uid)) else { return Ok(()) };
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let pods: &Api<Pod> = &Api::namespaced(context.client.clone(), namespace);
     let idle = ListParams::default().labels(labels).fields("status.phase!=Running,status.phase!=Succeeded");
-    list("listing the pods of a run", &pods, idle, |page| evidence.take(page, asked)).await?;
+    let what = "listing the pods of a run";
+    list(what, idle, |which| async move { pods.list(&which).await }, |page| evidence.take(page, asked))
+        .await?;
     // The Job counts those that were told to end and have not; a run may wait for one of them in vain.
     if job.status.as_ref().and_then(|status| status.terminating).is_some_and(|pods| pods > 0) {
-        evidence.ending = ending(&pods, labels).await?;
+        let at_work = ListParams::default().labels(labels).fields("status.phase=Running");
+        let ending = |page: Vec<PartialObjectMeta<Pod>>| {
+            let told_to_end = page.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_some());
+            evidence.ending.extend(told_to_end);
+        };
+        list(what, at_work, |which| async move { pods.list_metadata(&which).await }, ending).await?;
     }
     let oldest = evidence.pods.iter().filter(|p| is_slow(p)).min_by_key(|p| p.creation_timestamp());
     let about = [
         job.uid().filter(|_| cause::lacks_pods(&job) && !cause::has_ended(&job)),
         oldest.and_then(ResourceExt::uid),
     ];
-    let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
+    let events: &Api<Event> = &Api::namespaced(context.client.clone(), namespace);
     for uid in about.into_iter().flatten() {
         let warnings = ListParams::default().fields(&format!("regarding.uid={uid},type=Warning"));
-        list("listing the events of a run", &events, warnings, |page| evidence.events.extend(page)).await?;
+        let what = "listing the events of a run";
+        list(
+            what,
+            warnings,
+            |which| async move { events.list(&which).await },
+            |page| evidence.events.extend(page),
+        )
+        .await?;
     }
     Ok(())
 }
 
-/// The pods that run though they were told to end.
-async fn ending(pods: &Api<Pod>, labels: &str) -> Result<Vec<PartialObjectMeta<Pod>>, Error> {
-    let mut found = Vec::new();
-    let mut which = ListParams::default().labels(labels).fields("status.phase=Running").limit(PAGE);
-    for _ in 0..MAX_PAGES {
-        let page = call("listing the pods of a run", pods.list_metadata(&which)).await?;
-        found.extend(page.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()));
-        let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
-        which = which.continue_token(&next);
-    }
-    Ok(found)
-}
-
 /// Reads what there is, page by page: it comes in the order of names, so that what matters may be in any of them.
-async fn list<K>(
+async fn list<T, F>(
     what: &'static str,
-    api: &Api<K>,
     which: ListParams,
-    mut take: impl FnMut(Vec<K>),
+    read: impl Fn(ListParams) -> F,
+    mut take: impl FnMut(Vec<T>),
 ) -> Result<(), Error>
 where
-    K: Clone + DeserializeOwned + Debug,
+    T: Clone,
+    F: Future<Output = kube::Result<ObjectList<T>>>,
 {
     let mut which = which.limit(PAGE);
     for _ in 0..MAX_PAGES {
-        let page = call(what, api.list(&which)).await?;
+        let page = call(what, read(which.clone())).await?;
         take(page.items);
         let Some(next) = page.metadata.continue_.filter(|token| !token.is_empty()) else { break };
         which = which.continue_token(&next);

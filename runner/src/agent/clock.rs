@@ -9,7 +9,7 @@ const ROUND_TRIPS: usize = 8;
 /// When `at_ms` of the coordinator's clock is here. Its answer, made at `now_ms` of its clock, was
 /// asked for at `sent` and came at `received`; it was made half way between, as near as can be
 /// known (Cristian's algorithm, 1989).
-pub(super) fn local_instant(at_ms: u64, now_ms: u64, sent: Instant, received: Instant) -> Instant {
+fn local_instant(at_ms: u64, now_ms: u64, sent: Instant, received: Instant) -> Instant {
     let made = sent + (received - sent) / 2;
     if at_ms >= now_ms {
         made + Duration::from_millis(at_ms - now_ms)

@@ -103,7 +103,7 @@ impl Contact {
     }
 
     /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
-    pub(super) async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<(Orders, Instant)> {
+    pub(super) async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<Orders> {
         let deltas = self.outbox.pending(stage == Stage::Finished);
         // Whoever has finished has no more to tell than this: after it the run may be over.
         let stage = if self.outbox.has_more_than(&deltas) { stage.min(Stage::Running) } else { stage };
@@ -111,12 +111,7 @@ impl Contact {
     }
 
     /// Says these measures, and all else there is to say.
-    pub(super) async fn say(
-        &mut self,
-        stage: Stage,
-        alive: u32,
-        deltas: Vec<Delta>,
-    ) -> Option<(Orders, Instant)> {
+    pub(super) async fn say(&mut self, stage: Stage, alive: u32, deltas: Vec<Delta>) -> Option<Orders> {
         while let Ok(request) = self.requests.try_recv() {
             self.ledger.take(request);
         }
@@ -163,7 +158,7 @@ impl Contact {
                 let mut heard = std::mem::take(&mut orders.together);
                 self.together.learn(self.ledger.news(&mut heard));
                 self.ledger.hear(heard);
-                Some((orders, sent))
+                Some(orders)
             }
             Err(error) => {
                 self.unknown = error.is_unknown_run();
@@ -334,7 +329,7 @@ mod tests {
         let (_folder, mut contact) = contact(vec![deposed, vec![orders(3)]]).await;
         let mut obeyed = Vec::new();
         for _ in 0..4 {
-            obeyed.push(contact.check_in(Stage::Preparing, 0).await.map(|(orders, _)| orders.epoch));
+            obeyed.push(contact.check_in(Stage::Preparing, 0).await.map(|orders| orders.epoch));
         }
         assert_eq!(obeyed, [Some(2), Some(2), None, Some(3)]);
     }

@@ -1,24 +1,10 @@
 mod gaps;
 
-use super::super::tests::{army, said, write};
+use super::super::tests::{BEGUN, army, at_work, said, write};
 use super::*;
 
-const BEGUN: u64 = 2_000;
 /// The lease, and a margin.
 const STOPPED: u64 = 150_000;
-
-/// Two runners, at work and heard two seconds after 1970.
-fn at_work() -> Army {
-    let mut army = army(2);
-    for index in [0, 1] {
-        army.check_in(&said(index, Stage::Ready, &[]), 1_000).unwrap();
-    }
-    write(&mut army);
-    for index in [0, 1] {
-        army.check_in(&said(index, Stage::Running, &[1]), BEGUN).unwrap();
-    }
-    army
-}
 
 /// The first runner goes on, so that all is about the second.
 fn go_on(army: &mut Army, now_ms: u64) {
