@@ -24,7 +24,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 pub use identity::Reviewer;
-use room::Room;
+use identity::Runner;
+use room::{Owner, Room};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -166,7 +167,7 @@ async fn hear(coordinator: &Coordinator, request: Request) -> Result<Heard, Resp
     if place.is_some_and(|place| !place.is_of(runner.pod_uid())) {
         return Err(refuse(StatusCode::TOO_MANY_REQUESTS, &"the pod has too many connections; close some"));
     }
-    let said = read(coordinator, runner.run_uid(), body, length).await?;
+    let said = read(coordinator, &runner, body, length).await?;
     runner.is(&said.said).map_err(|error| {
         let run = &said.said.run;
         tracing::debug!("a check-in for {}/{} is refused: {error}", run.namespace, run.name);
@@ -175,14 +176,17 @@ async fn hear(coordinator: &Coordinator, request: Request) -> Result<Heard, Resp
     Ok(said)
 }
 
-/// Reads the body of a check-in, of a runner of this run.
+/// Reads the body of a check-in of this runner.
 async fn read(
     coordinator: &Coordinator,
-    run_uid: &str,
+    runner: &Runner,
     body: body::Body,
     length: usize,
 ) -> Result<Heard, Response> {
-    let Some(_taken) = coordinator.room.take(run_uid, length).await else {
+    let (namespace, uid) = (runner.namespace(), runner.run_uid());
+    let is_known = coordinator.armies.lock().get(uid).is_some_and(|army| army.namespace == namespace);
+    let owner = Owner { namespace, run_uid: is_known.then_some(uid) };
+    let Some(_taken) = coordinator.room.take(owner, length).await else {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, &"there is no room for check-ins"));
     };
     let body = body::to_bytes(body, length).await;

@@ -90,6 +90,11 @@ impl Runner {
         &self.pod_uid
     }
 
+    /// The namespace of its pod.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The UID of its run, as its pod's label says it.
     pub fn run_uid(&self) -> &str {
         &self.run_uid
