@@ -4,6 +4,10 @@ use super::cluster::{Namespace, condition, reason};
 use super::loads::run;
 use serde_json::{Value, json};
 
+/// A secret that is longer than what a failure tells of a value.
+const LONG: &str =
+    "k3y-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789";
+
 /// Makes what a run refers to.
 fn objects() -> Value {
     let trees = |name: &str, path: &str| {
@@ -14,7 +18,7 @@ fn objects() -> Value {
             "map.yaml": trees("FromMap", "catalogue"), "bad.txt": "no trees",
         }},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden"}, "stringData": {
-            "secret.yaml": trees("FromSecret", "cart"), "token": "s3cr3t-t0ken",
+            "secret.yaml": trees("FromSecret", "cart"), "token": "s3cr3t-t0ken", "long": LONG,
         }},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {
             "broken.yaml": "trees: {FromMap: {htpp: {}}, Unknown: {action: Nobody.knows}}",
@@ -58,6 +62,7 @@ fn values_from_secrets_are_used_and_never_shown() {
     namespace.apply(&objects().to_string());
     let env = json!([
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hidden", "key": "token"}}},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "hidden", "key": "long"}}},
         {"name": "SPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
         {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "x", "optional": true}}},
     ]);
@@ -65,19 +70,21 @@ fn values_from_secrets_are_used_and_never_shown() {
         {"log": "the token is {{ env.TOKEN }}"},
         {"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "{{ env.TOKEN }} in {{ env.SPACE }}{{ env.NONE }}"}}},
         {"always_succeed": {"http": {"get": "http://{{ env.TOKEN }}.invalid/"}}},
+        {"always_succeed": {"http": {"get": "{{ target }}/catalogue", "headers": {"x-sender": "key"}, "expect": {"json": {"$.none": "{{ env.KEY }}"}}}}},
         {"error": "no luck with {{ env.TOKEN }}"},
     ]}});
     namespace.apply(&run("values", &json!({"trees": tree, "env": env, "bots": 2, "iterations": 4})));
     let ended = namespace.wait_complete("values");
     let senders = namespace.shop_stats()["senders"].clone();
-    assert_eq!(senders, json!({format!("{TOKEN} in e2e-values"): 4}), "it was sent");
+    assert_eq!(senders, json!({format!("{TOKEN} in e2e-values"): 4, "key": 4}), "it was sent");
     let errors = ended["status"]["topErrors"].to_string();
     assert!(errors.contains("the name ***.invalid cannot be resolved"), "{errors}");
     let logs = namespace.kubectl(&["logs", "-l", "botarmy.dev/run=values", "--tail=-1"]);
     let shown =
         [ended.to_string(), logs, namespace.kubectl(&["get", "configmap/values-checkpoint", "-o", "yaml"])];
+    assert!(errors.contains("***…"), "what is longer than what is shown is hidden as well: {errors}");
     for text in shown {
-        assert!(!text.contains(TOKEN), "{text}");
+        assert!(!text.contains(TOKEN) && !text.contains(&LONG[..8]), "{text}");
     }
 }
 

@@ -19,6 +19,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Instant;
 
+/// How much of a value a failure tells, in characters.
+const MAX_SHOWN: usize = 80;
+
 /// Largest answer that is read as JSON, in bytes. Answers that nobody looks into may be larger:
 /// they are dropped as they come.
 pub const MAX_JSON_BYTES: usize = 8 << 20;
@@ -202,6 +205,11 @@ fn same(one: &Value, other: &Value) -> bool {
     one == other || canonical(one) == canonical(other)
 }
 
+/// The mark tells those who hide secrets that one may have been cut off.
 fn shortened(value: &Value) -> String {
-    value.to_string().chars().take(80).collect()
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }

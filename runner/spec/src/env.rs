@@ -1,13 +1,20 @@
 //! Values of `env` that are not in the spec: found where the run is, and kept out of what it tells.
 
 use crate::types::{BotRunSpec, EnvVar};
+use base64::Engine;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use botarmy_tree::{Finding, Path};
 use std::borrow::Cow;
 
 /// Values with fewer characters are not hidden: they stand in any text.
 const SHORTEST_HIDDEN: usize = 4;
+/// The same in base64: so many characters are four that are known, and no word.
+const SHORTEST_ENCODED: usize = 6;
 /// What stands in the place of a value.
 const HIDDEN: &str = "***";
+/// What stands at the end of a text that was cut off.
+const CUT: char = '…';
 
 /// A variable whose value is elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +109,17 @@ impl Secrets {
     }
 
     fn add(&mut self, value: &str) {
+        let is_long = |form: &str| form.chars().count() >= SHORTEST_HIDDEN;
         // As it is written in JSON and in an address, it may look otherwise.
         let json = serde_json::Value::from(value).to_string();
-        let forms =
-            [value.to_owned(), value.trim().to_owned(), json.trim_matches('"').to_owned(), in_address(value)];
-        for form in forms {
-            if form.chars().count() >= SHORTEST_HIDDEN && !self.0.contains(&form) {
+        let whole = [value.to_owned(), value.trim().to_owned(), json.trim_matches('"').to_owned()];
+        let addresses = [in_address(value, ""), in_address(value, "/")];
+        // Of a key that has several, each line tells something.
+        let lines = value.lines().map(|line| line.trim().to_owned());
+        let plain = whole.into_iter().chain(addresses).chain(lines).filter(|form| is_long(form));
+        let encoded = [value, value.trim()].into_iter().filter(|value| is_long(value)).flat_map(in_base64);
+        for form in plain.chain(encoded) {
+            if !self.0.contains(&form) {
                 self.0.push(form);
             }
         }
@@ -125,9 +137,13 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    /// The text with asterisks in the place of secrets.
+    /// The text with asterisks in the place of secrets, those that were cut off included.
     pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
+        // What was cut off first: its beginning may be another one's whole.
+        if !self.0.is_empty() && text.contains(CUT) {
+            text = Cow::Owned(text.split_inclusive(CUT).map(|part| self.hide_cut(part)).collect());
+        }
         for secret in &self.0 {
             if text.contains(secret.as_str()) {
                 text = Cow::Owned(text.replace(secret.as_str(), HIDDEN));
@@ -135,13 +151,43 @@ impl Secrets {
         }
         text
     }
+
+    /// The same for the beginning of a secret, where it was cut off.
+    fn hide_cut<'t>(&self, part: &'t str) -> Cow<'t, str> {
+        let Some(text) = part.strip_suffix(CUT) else { return Cow::Borrowed(part) };
+        match self.0.iter().filter_map(|secret| shared(text, secret)).max() {
+            Some(bytes) => Cow::Owned(format!("{}{HIDDEN}{CUT}", &text[..text.len() - bytes])),
+            None => Cow::Borrowed(part),
+        }
+    }
 }
 
-/// As it stands in an address: all but what RFC 3986 calls unreserved as percent and two digits.
-fn in_address(value: &str) -> String {
+/// With how many bytes of a secret's beginning the text ends, if these are too many to be shown.
+fn shared(text: &str, secret: &str) -> Option<usize> {
+    let ends =
+        secret.char_indices().map(|(at, _)| at).skip(SHORTEST_HIDDEN).take_while(|at| *at <= text.len());
+    ends.filter(|at| text.ends_with(&secret[..*at])).last()
+}
+
+/// As it stands in base64, alone or behind something else, such as a user's name (RFC 4648, RFC 7617): the characters that
+/// it alone decides, for each place that it may begin at.
+fn in_base64(value: &str) -> impl Iterator<Item = String> {
+    let engines: [GeneralPurpose; 2] = [STANDARD_NO_PAD, URL_SAFE_NO_PAD];
+    let places = engines.into_iter().flat_map(|engine| (0..3).map(move |place| (engine.clone(), place)));
+    let forms = places.map(move |(engine, place)| {
+        let mut bytes = vec![0; place];
+        bytes.extend(value.as_bytes());
+        let whole = bytes.len() * 8 / 6;
+        engine.encode(&bytes)[(place * 8).div_ceil(6)..whole].to_owned()
+    });
+    forms.filter(|form| form.len() >= SHORTEST_ENCODED)
+}
+
+/// As it stands in an address: all but what RFC 3986 calls unreserved, and these characters, as percent and two digits.
+fn in_address(value: &str, kept: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.as_bytes().contains(&byte) {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));
@@ -205,11 +251,26 @@ mod tests {
             ("passing", "***ing"),
             (r#"{"key": "a\"b/c\n"}"#, r#"{"key": "***"}"#),
             ("/x?key=a%22b%2Fc%0A&y", "/x?key=***&y"),
+            ("/x?key=a%22b/c%0A&y", "/x?key=***&y"),
+            ("the pass…, then p…", "the ***…, then p…"),
+            ("it was passwo…", "it was ***…"),
+            ("passworn…", "***worn…"),
             ("a\"b/c", "***"),
             ("abc is too short to be hidden", "abc is too short to be hidden"),
         ] {
             assert_eq!(secrets.hide(text), hidden);
         }
+        let of = |value: &str| Secrets::of([value]);
+        for (user, encoded) in [("", ""), ("a:", "YTp"), ("me:", "bWU6"), ("you:", "eW91O")] {
+            let sent = STANDARD_NO_PAD.encode(format!("{user}s3cr3t-t0ken-of-mine"));
+            let hidden = of("s3cr3t-t0ken-of-mine").hide(&sent).into_owned();
+            assert!(hidden.starts_with(encoded) && hidden.contains(HIDDEN), "{sent}: {hidden}");
+            assert!(hidden.len() <= encoded.len() + HIDDEN.len() + 3, "{sent}: {hidden}");
+        }
+        let key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----\n";
+        assert_eq!(of(key).hide("a line: MIIEvQIBADANBg."), "a line: ***.");
+        let token = "t".repeat(70) + "0123456789" + &"u".repeat(120);
+        assert_eq!(of(&token).hide(&format!("is \"{}…, not this", &token[..79])), "is \"***…, not this");
         assert!(matches!(secrets.hide("nothing"), Cow::Borrowed(_)));
         assert!(Secrets::default().is_empty() && !secrets.is_empty());
     }
