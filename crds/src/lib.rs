@@ -69,7 +69,7 @@ pub struct BotRunDefinition {
 
 /// Fields that cannot be changed. Lists and open mappings cannot either, but comparing them costs the API
 /// server more than a rule may: of these the condition `SpecChanged` tells.
-const FROZEN: [&str; 19] = [
+const FROZEN: [&str; 20] = [
     "target",
     "tree",
     "duration",
@@ -87,6 +87,7 @@ const FROZEN: [&str; 19] = [
     "teardown",
     "lossPolicy",
     "leaseSeconds",
+    "queueDeadline",
     "startDeadline",
     "deadline",
 ];

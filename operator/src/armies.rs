@@ -300,9 +300,14 @@ impl Army {
         &self.state.spec
     }
 
+    /// Whether it waits for nobody's turn.
+    pub fn is_let_in(&self) -> bool {
+        self.admitted || self.scheduled
+    }
+
     /// Whether pods of it may be there whose bots are at work, or may come to be.
     pub fn may_have_bots(&self) -> bool {
-        (self.admitted || self.scheduled || !self.state.pods.is_empty()) && !self.is_over()
+        (self.is_let_in() || !self.state.pods.is_empty()) && !self.is_over()
     }
 
     /// Why the run is Errored by what its runners say, if it is.

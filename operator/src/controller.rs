@@ -44,6 +44,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
+use policy::pace::Pace;
 use policy::ttl::Export;
 use queue::Queue;
 use std::collections::HashSet;
@@ -55,7 +56,7 @@ use tokio::sync::watch;
 pub const FIELD_MANAGER: &str = "botarmy-operator";
 /// Reconciles at the same time.
 const CONCURRENCY: u16 = 16;
-/// How often a run at work is looked at.
+/// How soon a run is looked at again of which something is to be done.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a run that waits for others is looked at.
 const QUEUED: Duration = Duration::from_secs(2);
@@ -113,6 +114,7 @@ pub struct Context {
     recorder: Recorder,
     metrics: Arc<Metrics>,
     backoff: Backoff,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Context {
@@ -147,6 +149,7 @@ impl Context {
             recorder,
             metrics,
             backoff,
+            pace: Pace::default(),
         }
     }
 
@@ -159,6 +162,12 @@ impl Context {
     fn recovered(&self, uid: &str) {
         self.backoff.forget(uid);
         self.metrics.back_off(Reconciling::Run, self.backoff.len());
+    }
+
+    /// How soon a run is looked at again of which nothing is to be done.
+    fn look_again(&self) -> Duration {
+        let looked_at = self.armies.lock().values().filter(|army| army.is_let_in()).count();
+        self.pace.every(looked_at, CONCURRENCY)
     }
 
     /// Takes note of what went wrong outside of reconciles.
@@ -316,9 +325,10 @@ async fn follow(
     run: &BotRun,
     uid: &str,
 ) -> Result<Action, Error> {
-    if queue::still_waits(context, run, uid) {
+    if queue::still_waits(context, run, uid) && !queue::is_late(context, run, uid) {
         return Ok(Action::requeue(QUEUED));
     }
+    let begun = Instant::now();
     let mut found = dereference::dereference(context, run, uid).await?;
     // The API server was asked, which takes its time: nothing is made for a run that was deleted since.
     if context.is_gone(guarded, uid) {
@@ -330,7 +340,7 @@ async fn follow(
         }
         return Ok(Action::requeue(AGAIN));
     }
-    if is_over(run) {
+    let done = if is_over(run) {
         Box::pin(after_the_end(context, run, uid, &mut found)).await
     } else if let Some(why) = &found.unreadable {
         // Its runners are told that nobody waits for them, and its Job is taken away in the next round.
@@ -339,7 +349,9 @@ async fn follow(
         Ok(Action::requeue(LOOK))
     } else {
         at_work(context, run, uid, &mut found).await
-    }
+    };
+    context.pace.took(begun.elapsed());
+    done
 }
 
 fn is_over(run: &BotRun) -> bool {
@@ -348,17 +360,16 @@ fn is_over(run: &BotRun) -> bool {
 
 /// The pipeline, from the second step on.
 async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) -> Result<Action, Error> {
-    let (mut again, mut done) = (LOOK, Ok(()));
+    let (mut again, mut done) = (context.look_again(), Ok(()));
     let observed = match validate::validate(context, run, uid, found) {
+        Ok(_) if never_begins(context, run, uid) => {
+            queue::note(context, uid, None);
+            observe::never_began(context, run, uid)
+        }
         Ok(accepted) => {
             queue::look_for_pods(context, run, &accepted).await;
             if let Some(cause) = queue::wait(context, run, uid, &accepted) {
-                status::write(context, run, observe::queued(run, &cause)).await?;
-                let is_at_rest = cause.reason == cause::Reason::Suspended;
-                if !is_at_rest {
-                    queue::looked_at(context, run, uid, cause);
-                }
-                return Ok(Action::requeue(if is_at_rest { AT_REST } else { QUEUED }));
+                return waits(context, run, uid, cause).await;
             }
             let objects = build::build(context, run, uid, &accepted)?;
             let (applied, tried) = apply::apply_or_tell(context, run, uid, objects).await?;
@@ -367,6 +378,8 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
                     context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_scheduled);
                 }
                 Applied::Delayed(_) => again = AGAIN,
+                // What has begun is not refused any more: its runners are missed, if they do not come back.
+                Applied::Refused(_) if has_begun(context, uid) => again = AGAIN,
                 Applied::Refused(finding) => {
                     context.leave(uid);
                     status::write(context, run, observe::invalid(run, std::slice::from_ref(finding))).await?;
@@ -389,6 +402,33 @@ async fn at_work(context: &Context, run: &BotRun, uid: &str, found: &mut Found) 
     Ok(Action::requeue(again))
 }
 
+fn has_begun(context: &Context, uid: &str) -> bool {
+    context.armies.lock().get(uid).is_some_and(Army::has_begun)
+}
+
+/// A run waits for its turn, or for a person; for the one it does not wait longer than it says.
+async fn waits(context: &Context, run: &BotRun, uid: &str, cause: cause::Cause) -> Result<Action, Error> {
+    if cause.reason == cause::Reason::Suspended {
+        status::write(context, run, observe::queued(run, &cause)).await?;
+        return Ok(Action::requeue(AT_REST));
+    }
+    if let Some(limit) = queue::limit(context, uid).filter(|_| queue::is_late(context, run, uid)) {
+        queue::note(context, uid, None);
+        let observed = observe::queued_too_long(run, limit, &cause);
+        export::keep(context, run, uid, &observed).await;
+        status::write(context, run, observed).await?;
+        return Ok(Action::requeue(LOOK));
+    }
+    status::write(context, run, observe::queued(run, &cause)).await?;
+    queue::looked_at(context, run, uid, cause);
+    Ok(Action::requeue(QUEUED))
+}
+
+/// Whether the run was stopped before it began, whatever it waits for.
+fn never_begins(context: &Context, run: &BotRun, uid: &str) -> bool {
+    context.armies.lock().get_mut(uid).is_some_and(|army| army.never_begins(run.spec.run.stop))
+}
+
 /// A run that is over is looked at until its result is exported and its pods are gone, and until it is to be deleted.
 async fn after_the_end(
     context: &Context,
@@ -397,7 +437,7 @@ async fn after_the_end(
     found: &mut Found,
 ) -> Result<Action, Error> {
     // Bots that nobody waits for are at work until it is gone, whatever becomes of the export; nor does that wait for it.
-    let left_over = found.left_over(run, uid);
+    let left_over = found.left_over(run);
     let discarded = match left_over {
         Some(job) => apply::discard(context, job).await,
         None => Ok(()),
@@ -406,7 +446,7 @@ async fn after_the_end(
     let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
     status::write(context, run, status).await?;
     discarded?;
-    let is_left = found.runners_are_gone(uid) || has_been_over_for_long(run) || found.unreadable.is_some();
+    let is_left = found.runners_are_gone() || has_been_over_for_long(run) || found.unreadable.is_some();
     if left_over.is_some() || is_left {
         // All of the result is here alone, until it is kept for its export.
         if export != Export::Unkept {
@@ -418,7 +458,7 @@ async fn after_the_end(
     if let Err(refused) = validate::validate(context, run, uid, found) {
         tracing::debug!("{}: {refused:?}", run.name_any());
     }
-    Ok(Action::requeue(LOOK))
+    Ok(Action::requeue(context.look_again()))
 }
 
 /// Whether a run ended so long ago that nobody waits for its pods any more: a container that the user has added to them

@@ -19,6 +19,7 @@ mod reconcile;
 mod rotation;
 mod schedules;
 mod serving;
+mod stopping;
 mod takeover;
 mod targets;
 mod waiting;

@@ -20,6 +20,8 @@ pub(super) struct Start {
     allowance_ms: u64,
     /// A pod was heard whose bots were at work, or had been.
     begun: bool,
+    /// The run was stopped before anybody could know of a start.
+    never: bool,
     /// The slowest round trip since it was last looked for, in milliseconds.
     slowest_ms: u64,
 }
@@ -42,7 +44,7 @@ impl Start {
             Some(_) if begun => State::Told,
             Some(_) => State::Unsure,
         };
-        Self { state, allowance_ms: FIRST_ALLOWANCE_MS, begun, slowest_ms: 0 }
+        Self { state, allowance_ms: FIRST_ALLOWANCE_MS, begun, never: false, slowest_ms: 0 }
     }
 
     /// The start, as runners may know it.
@@ -80,8 +82,22 @@ impl Army {
         self.start.told(&self.state)
     }
 
+    /// Whether it ends before it begins, as it does when it is `stopped` while nobody can know of a start and setup has not
+    /// begun: from then on no start is told.
+    pub fn never_begins(&mut self, stopped: bool) -> bool {
+        let is_open = self.start.state == State::Untold && !self.start.begun && !self.state.setup.has_begun();
+        if stopped && is_open && self.fault().is_none() && !self.given_up {
+            self.start.never = true;
+            self.state.start_at_ms = None;
+        }
+        self.start.never
+    }
+
     /// Proposes the start when the last runner has got ready, this one: late enough for the slowest.
     pub(super) fn set_start(&mut self, pod: &Pod, now_ms: u64) {
+        if self.start.never {
+            return;
+        }
         self.start.begun |= pod.stage >= Stage::Running;
         self.start.slowest_ms = self.start.slowest_ms.max(pod.round_trip_ms);
         match (self.start.state, self.state.start_at_ms) {
@@ -143,8 +159,39 @@ impl Army {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{army_with, said};
+    use super::super::tests::{army_with, said, write};
     use super::*;
+
+    #[test]
+    fn what_is_stopped_before_anybody_knows_of_a_start_never_begins() {
+        let ready = |army: &mut Army| {
+            for index in [0, 1] {
+                army.check_in(&said(index, Stage::Ready, &[]), 5_000).unwrap();
+            }
+        };
+        let mut army = army_with(&serde_json::json!({}));
+        assert!(!army.never_begins(false));
+        ready(&mut army);
+        let proposed = army.checkpoint();
+        assert!(proposed.start_at_ms.is_some() && army.never_begins(true));
+        // What was on its way to be written comes too late, and so does whoever asks.
+        army.written(&proposed);
+        let orders = army.check_in(&said(0, Stage::Ready, &[]), 6_000).unwrap();
+        assert_eq!((orders.start_at_ms, army.start_at_ms(), army.has_begun()), (None, None, false));
+        assert!(army.never_begins(false), "it stays so");
+
+        let mut army = army_with(&serde_json::json!({}));
+        ready(&mut army);
+        write(&mut army);
+        assert!(army.start_at_ms().is_some() && !army.never_begins(true), "its runners know when to begin");
+        let mut army = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, 7_000);
+        assert!(!army.never_begins(true), "an operator before this one may have told them");
+
+        let mut army = army_with(&serde_json::json!({"setup": {"tree": "T"}}));
+        ready(&mut army);
+        army.check_in(&said(0, Stage::Ready, &[]), 5_100).unwrap();
+        assert!(army.has_begun() && !army.never_begins(true), "what setup has made is to be torn down");
+    }
 
     #[test]
     fn the_start_is_so_far_that_each_of_many_runners_has_asked_once_more() {

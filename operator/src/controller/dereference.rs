@@ -7,7 +7,7 @@ use crate::api_call::call;
 use crate::armies::{Army, Checkpoint};
 use crate::checkpoint;
 use crate::clock::now_ms;
-use botarmy_crds::{BotRun, Phase, RUN_UID_LABEL};
+use botarmy_crds::{BotRun, BotRunStatus, Phase, RUN_UID_LABEL};
 use botarmy_report::RunOutcome;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -34,22 +34,24 @@ pub(super) struct Found {
     pub(super) unreadable: Option<String>,
     /// Its namespace is being deleted.
     pub(super) namespace_ends: bool,
-    /// The run's Job; of a run that waits for its runners or has lost them, also what tells why.
+    /// There is a Job of the run's name that belongs to somebody else.
+    pub(super) name_is_taken: bool,
+    /// The run's own Job; of a run that waits for its runners or has lost them, also what tells why.
     pub(super) evidence: Evidence,
 }
 
 impl Found {
     /// Whether no runner will check in any more.
-    pub(super) fn runners_are_gone(&self, uid: &str) -> bool {
-        are_gone(&self.evidence, uid)
+    pub(super) fn runners_are_gone(&self) -> bool {
+        are_gone(&self.evidence)
     }
 
     /// The Job that is still there of a run that is over without having begun, or that was ended without its runners. One that
     /// is given up takes its pods away by itself, and stays to be looked at.
-    pub(super) fn left_over(&self, run: &BotRun, uid: &str) -> Option<&Job> {
+    pub(super) fn left_over(&self, run: &BotRun) -> Option<&Job> {
         let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
         let job = self.evidence.job.as_ref();
-        job.filter(|job| (!begun || was_cut_off(run)) && is_owned(job, uid) && !cause::is_ending(job))
+        job.filter(|job| (!begun || was_cut_off(run)) && !cause::is_ending(job))
     }
 }
 
@@ -94,11 +96,12 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let namespace = run.namespace().ok_or(Error::Incomplete("namespace"))?;
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
     let job = call("reading the Job", jobs.get_opt(&run.name_any())).await?;
-    let job = job.filter(|job| Belongs::to(job, run, uid) != Belongs::ToOneBefore);
+    let belongs = job.as_ref().map(|job| Belongs::to(job, run, uid));
+    let job = job.filter(|_| belongs == Some(Belongs::Here));
     let start = context.armies.lock().get(uid).map(Army::start_at_ms);
     let mut evidence = Evidence { job, ..Evidence::default() };
     let (checkpoint, unreadable) = match start {
-        None if may_have_checkpoint(run, uid, &evidence) => read_checkpoint(context, run, &namespace).await?,
+        None if may_have_checkpoint(run, &evidence) => read_checkpoint(context, run, &namespace).await?,
         _ => (None, None),
     };
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
@@ -116,16 +119,18 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let lacks_pods = evidence.job.as_ref().is_none_or(|job| cause::lacks_pods(job) && !cause::has_ended(job));
     let namespace_ends =
         start.is_some() && lacks_pods && !super::is_over(run) && is_ending(context, &namespace).await?;
-    Ok(Found { checkpoint, unreadable, namespace_ends, evidence })
+    let name_is_taken = belongs == Some(Belongs::Elsewhere);
+    Ok(Found { checkpoint, unreadable, namespace_ends, name_is_taken, evidence })
 }
 
 /// Whether a checkpoint is worth a look. A run whose Job somebody has deleted goes on all the same; of one that is over
 /// nobody wants it whose runners are gone.
-fn may_have_checkpoint(run: &BotRun, uid: &str, evidence: &Evidence) -> bool {
+fn may_have_checkpoint(run: &BotRun, evidence: &Evidence) -> bool {
     if super::is_over(run) {
-        return !are_gone(evidence, uid) && !super::has_been_over_for_long(run);
+        return !are_gone(evidence) && !super::has_been_over_for_long(run);
     }
-    evidence.job.is_some() || run.status.as_ref().is_some_and(|s| s.phase != Phase::Pending)
+    let has_begun = |status: &BotRunStatus| status.phase != Phase::Pending || status.start_time.is_some();
+    evidence.job.is_some() || run.status.as_ref().is_some_and(has_begun)
 }
 
 /// What an earlier operator wrote of a run, or why it is lost: the objects belong to the run's namespace, where others may
@@ -144,9 +149,9 @@ async fn read_checkpoint(
     }
 }
 
-/// Whether no runner will check in any more. Those of somebody else's Job never will.
-fn are_gone(evidence: &Evidence, uid: &str) -> bool {
-    evidence.job.as_ref().is_none_or(|job| cause::has_ended(job) || !is_owned(job, uid))
+/// Whether no runner will check in any more.
+fn are_gone(evidence: &Evidence) -> bool {
+    evidence.job.as_ref().is_none_or(cause::has_ended)
 }
 
 /// Whether a namespace is being deleted.

@@ -64,7 +64,45 @@ pub(super) fn queued(run: &BotRun, cause: &Cause) -> BotRunStatus {
     status
 }
 
+/// A run that has waited for its turn for too long, for this reason.
+pub(super) fn queued_too_long(run: &BotRun, limit: Duration, cause: &Cause) -> BotRunStatus {
+    let mut status = begin(run);
+    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    let message = format!("its turn has not come within its queueDeadline of {limit:?}: {}", cause.message);
+    let cause = Cause::new(cause.reason, &message);
+    set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
+    errored(&mut status, run, now_ms(), &cause);
+    progress(&mut status, run, true, None);
+    status
+}
+
 const VALID: &str = "the trees and the settings make sense";
+
+/// A run that was stopped before it began. It is judged like any other, by nothing.
+pub(super) fn never_began(context: &Context, run: &BotRun, uid: &str) -> BotRunStatus {
+    let mut status = begin(run);
+    let armies = context.armies.lock();
+    let Some(army) = armies.get(uid) else { return status };
+    let now = now_ms();
+    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    changes(context, &mut status, run, army);
+    count(&mut status, army);
+    let result = army.result(now);
+    figures::judge(&mut status, run, &result, army.summed_rows());
+    (status.phase, status.outcome) = (Phase::Finished, Some(result.outcome));
+    status.completion_time = Some(time(now));
+    if conditions::find(&status, conditions::SCHEDULED).is_none_or(|told| told.status != "True") {
+        set(&mut status, run, conditions::SCHEDULED, false, "Stopped", STOPPED);
+    }
+    set(&mut status, run, conditions::RUNNING, false, "Stopped", STOPPED);
+    let message = format!("{STOPPED}; {}", figures::verdict(&result));
+    finish(&mut status, run, result.outcome, result.outcome.name(), &message);
+    progress(&mut status, run, true, None);
+    status.result = Some(result.bounded());
+    status
+}
+
+const STOPPED: &str = "stop is true, and the bots had not begun";
 
 /// Draws the conclusions from the evidence, which is older than what was `applied`.
 pub(super) fn conclude(context: &Context, uid: &str, evidence: &Evidence, applied: Applied) -> Seen {
@@ -157,7 +195,7 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
     }
     status.sources_digest = army.sources().map(str::to_owned);
-    changes(&mut status, run);
+    changes(context, &mut status, run, army);
     if seen.scheduled {
         set(&mut status, run, conditions::SCHEDULED, true, "JobCreated", "the Job of the runners is there");
         status.selector = Some(runner_selector(uid));
@@ -284,15 +322,23 @@ fn suspended(army: &Army) -> Option<(bool, String, String)> {
 }
 
 /// What was changed since the run was accepted.
-fn changes(status: &mut BotRunStatus, run: &BotRun) {
+fn changes(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army) {
     let now_written = digest(&run.spec.run);
     let rate = run.spec.run.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
-    let changed = status.plan_digest.get_or_insert_with(|| now_written.clone()) != &now_written;
+    // What was accepted may have been changed before anything could be told of it.
+    let changed = status.plan_digest.get_or_insert_with(|| digest(army.spec())) != &now_written;
+    let bots = run.spec.run.load.bots.unwrap_or_default();
+    let most = context.limits.most_bots(&army.namespace).filter(|most| i64::from(bots) > i64::from(*most));
     if let Some(Err(error)) = rate {
         let told = format!("spec.arrivalRate: {error}; the run goes on at the rate it had");
         set(status, run, conditions::SPEC_CHANGED, true, "InvalidRate", &told);
     } else if changed {
         set(status, run, conditions::SPEC_CHANGED, true, "Kept", KEPT);
+    } else if let Some(most) = most {
+        let told = format!(
+            "spec.bots is {bots}, and a run of this namespace may have {most}, which it goes on with; whoever installs the operator sets limits.maxBots"
+        );
+        set(status, run, conditions::SPEC_CHANGED, true, "BotsLimited", &told);
     } else {
         clear(status, run, conditions::SPEC_CHANGED, "Same", "the run is as it was accepted");
     }

@@ -4,5 +4,6 @@ pub(super) mod deadline;
 pub(super) mod export;
 pub(super) mod limits;
 pub(super) mod loss;
+pub(super) mod pace;
 pub(super) mod queue;
 pub(super) mod ttl;

@@ -4,6 +4,7 @@ mod leaving;
 
 use super::cause::{self, Cause, Reason};
 use super::dereference::is_owned;
+use super::policy::deadline;
 use super::policy::queue::{self, Place, Wait, target_key};
 use super::validate::Accepted;
 use super::{Context, Error};
@@ -13,6 +14,7 @@ use crate::clock::now_ms;
 use crate::metrics::Waiting;
 use botarmy_crds::{BotRun, Phase, RUN_UID_LABEL};
 use botarmy_spec::{BotRunSpec, DEFAULT_LEASE};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -86,7 +88,9 @@ pub(super) fn note(context: &Context, uid: &str, waits: Option<Waiting>) {
 }
 
 fn find(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Option<(Waiting, Cause)> {
-    if run.spec.run.operation.suspend && !accepted.has_job {
+    // One that has begun stands still in its place, even if somebody has deleted its Job.
+    let has_begun = context.armies.lock().get(uid).is_some_and(Army::has_begun);
+    if run.spec.run.operation.suspend && !accepted.has_job && !has_begun {
         context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_kept_out);
         let message = "suspend is true; the run begins when it is false";
         return Some((Waiting::Suspended, Cause::new(Reason::Suspended, message)));
@@ -144,6 +148,17 @@ pub(super) fn still_waits(context: &Context, run: &BotRun, uid: &str) -> bool {
     // Pods that are waited for are looked at by the one who waits.
     let is_the_same = |(waits, cause): (Waiting, Cause)| waits != Waiting::Pods && cause == before;
     seen(context, run, uid, &armies, &mut queue).is_some_and(is_the_same)
+}
+
+/// How long a run may wait for its turn.
+pub(super) fn limit(context: &Context, uid: &str) -> Option<Duration> {
+    context.armies.lock().get(uid).and_then(|army| army.run.queue_deadline)
+}
+
+/// Whether it has waited for longer.
+pub(super) fn is_late(context: &Context, run: &BotRun, uid: &str) -> bool {
+    let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    deadline::turn_is_late(created, Timestamp::now(), limit(context, uid))
 }
 
 /// Looks at all runs that wait or are at work, and at those whose pods may be. Those that are suspended before they began

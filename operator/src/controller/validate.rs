@@ -1,7 +1,7 @@
 //! Step 2: what the spec says, checked; no client needed.
 
 use super::Context;
-use super::dereference::{Found, is_owned};
+use super::dereference::Found;
 use super::template;
 use crate::armies::Army;
 use crate::clock::now_ms;
@@ -78,11 +78,13 @@ pub(super) fn validate(
         }
         army.stop |= spec.stop;
         let job_is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend).unwrap_or_default();
-        army.suspend(spec.operation.suspend, job_is_suspended, now_ms());
+        // What is stopped has nothing to stand still for before it begins.
+        let stands_still = spec.operation.suspend && !(army.stop && army.start_at_ms().is_none());
+        army.suspend(stands_still, job_is_suspended, now_ms());
         return Ok(accepted(job, army.run.runners, spec));
     }
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
-    let mut findings = check_objects(run, uid, job);
+    let mut findings = check_objects(run, found.name_is_taken);
     let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
     let plan = check_spec(accepted_spec, &name, &path).map_err(|f| findings.extend(f)).ok();
     // What has begun goes on, though others were not let in any more.
@@ -167,13 +169,13 @@ fn relative_files(plan: &Run, path: &Path) -> Vec<Finding> {
     findings
 }
 
-fn check_objects(run: &BotRun, uid: &str, job: Option<&Job>) -> Vec<Finding> {
+fn check_objects(run: &BotRun, name_is_taken: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let name = run.name_any();
     if name.len() > MAX_RUN_NAME || name.contains('.') {
         findings.push(Finding::new(&Path::top().field("metadata").field("name"), &Error::Name));
     }
-    if job.is_some_and(|job| !is_owned(job, uid)) {
+    if name_is_taken {
         findings.push(foreign("a Job"));
     }
     findings
@@ -186,15 +188,16 @@ pub(super) fn foreign(object: &str) -> Finding {
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
-    let live = LoadSpec { bots: None, arrival_rate: None, ..spec.load.clone() };
+    let spec = canonical(spec);
+    let live = LoadSpec { bots: None, arrival_rate: None, ..spec.load };
     let operation = OperationSpec {
         suspend: false,
         target_policy: None,
         ttl_seconds_after_finished: None,
         export: Vec::new(),
-        ..spec.operation.clone()
+        ..spec.operation
     };
-    let frozen = BotRunSpec { load: live, operation, stop: false, ..spec.clone() };
+    let frozen = BotRunSpec { load: live, operation, stop: false, ..spec };
     let json = serde_json::to_vec(&frozen).unwrap_or_default();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

@@ -52,6 +52,8 @@ pub struct Run {
     pub teardown: Option<Once>,
     /// Addresses of names, in the place of what DNS says.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// How long it may wait for its turn.
+    pub queue_deadline: Option<Duration>,
     /// How long it may wait for its runners, if it says so itself.
     pub start_deadline: Option<Duration>,
     /// How long it may take in all.
@@ -236,6 +238,7 @@ impl Run {
                 .unwrap_or(DEFAULT_GRACE_PERIOD),
             max_rate: check.max_rate(spec),
             hosts: check.hosts(spec),
+            queue_deadline: check.time_above_zero("queueDeadline", spec.operation.queue_deadline.as_ref()),
             start_deadline: check.time_above_zero("startDeadline", spec.operation.start_deadline.as_ref()),
             deadline: check.time_above_zero("deadline", spec.operation.deadline.as_ref()),
             lease: check.lease(spec),

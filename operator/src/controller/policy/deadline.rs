@@ -4,6 +4,17 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use std::time::Duration;
 
+/// Whether a run has waited for its turn for longer than `limit`, from its creation on: whoever sets it wants the run by
+/// then, whatever became of the operators meanwhile.
+pub(in crate::controller) fn turn_is_late(
+    created: Option<Timestamp>,
+    now: Timestamp,
+    limit: Option<Duration>,
+) -> bool {
+    let limit = limit.map(|limit| SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX));
+    limit.zip(created).is_some_and(|(limit, created)| now.duration_since(created) > limit)
+}
+
 /// Whether a run has waited for its runners for longer than `limit`.
 ///
 /// It waits from the start of its Job, which is a later one after each suspension; while there is no Job, from when it
@@ -89,6 +100,22 @@ mod tests {
             let limit = Duration::from_secs(20);
             let found = start_is_late(job.as_ref(), let_in.map(at), at(from), at(now), limit);
             assert_eq!(found, over, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_run_waits_for_its_turn_from_its_creation() {
+        let at = |second: &str| -> Timestamp { format!("2030-01-01T00:00:{second}Z").parse().unwrap() };
+        let limit = Some(Duration::from_secs(20));
+        for (what, created, now, limit, late) in [
+            ("in time", Some("10"), "30", limit, false),
+            ("late", Some("10"), "31", limit, true),
+            ("without a limit", Some("10"), "59", None, false),
+            ("without an end", Some("10"), "59", Some(Duration::MAX), false),
+            ("nobody has created it yet", None, "59", limit, false),
+            ("the clock was put back", Some("10"), "00", limit, false),
+        ] {
+            assert_eq!(turn_is_late(created.map(at), at(now), limit), late, "{what}");
         }
     }
 

@@ -28,6 +28,11 @@ pub struct OperationSpec {
     #[schemars(range(min = 30, max = 3600))]
     pub lease_seconds: Option<i32>,
 
+    /// How long the run may wait for its turn, from its creation on: for another run of its target, or for room in its
+    /// namespace. Then it is Errored with the reason Queued. Default: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_deadline: Option<Time>,
+
     /// How long the run may wait for its runners' pods before it is given up. Default: what was chosen when the
     /// operator was installed, 5m unless it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
