@@ -8,7 +8,7 @@ help: ## List the targets
 demo: ## See an army at work: here at once, then on a real local cluster
 	@examples/demo
 
-test: ## Run every test there is, the test cluster included
+test: ## Run the tests, the test cluster included, but faults and chaos
 	@tests/cluster/install || echo "what is lacking here is skipped below, and said there"
 	@tests/run
 

@@ -178,6 +178,28 @@ fn a_run_is_scaled_stopped_and_interrupted_while_it_goes_on() {
     assert_eq!(namespace.get("botrun/interrupted")["spec"]["stop"], true);
 }
 
+#[test]
+fn a_file_that_a_run_at_work_does_not_perform_has_no_verdict() {
+    let namespace = Namespace::new("plugin-kept");
+    plugin(&namespace, &["run", "-", "--detach"], &waiting("taken", &json!({}))).with(0, "taken\n", "");
+    status(&namespace, "taken", "phase", &json!("Running"));
+    let thresholds = json!([{"expect": "count < 1", "action": "wait"}]);
+    let tightened = waiting("taken", &json!({"thresholds": thresholds}));
+    let ignored = plugin(&namespace, &["run", "-", TIMEOUT], &tightened);
+    let ignored = ignored.with(1, "", "Kept: what was changed has no effect");
+    assert!(ignored.stderr.contains("--name") && ignored.stdout.is_empty(), "{ignored:#?}");
+    // It is known by now, also to who does not wait.
+    plugin(&namespace, &["run", "-", "--detach"], &tightened).with(1, "", "Kept: what was changed");
+    let run = namespace.get("botrun/taken");
+    assert!(run["status"]["phase"] == "Running" && run["spec"]["stop"] != true, "{run:#}");
+    plugin(&namespace, &["stop", "taken", "--wait", TIMEOUT], "").with(0, "outcome     Passed\n", "");
+    let late = plugin(&namespace, &["run", "-", TIMEOUT], &tightened);
+    late.with(1, "", "botrun/taken is over already (Passed)");
+    let elsewhere = waiting("taken", &json!({"thresholds": thresholds, "iterations": 20}));
+    let ran = plugin(&namespace, &["run", "-", "--name", "free", TIMEOUT], &elsewhere);
+    ran.with(99, "outcome     Failed\n", "botrun/free is applied");
+}
+
 /// The pods that lines come from.
 fn speakers(stdout: &str) -> BTreeSet<&str> {
     stdout

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tower::BoxError;
 use tower::retry::Retry;
 
-/// The namespace of all objects of the tests.
+/// The namespace of all objects of the tests, unless they say otherwise.
 pub(crate) const NAMESPACE: &str = "ns";
 /// So many calls are answered; whoever spins then waits for ever, and the test for it comes to its end.
 const MOST_CALLS: usize = 200_000;
@@ -161,8 +161,8 @@ struct State {
     objects: Objects,
     faults: Vec<Fault>,
     seen: Vec<Seen>,
-    /// By the token, the name and the UID of its pod.
-    tokens: HashMap<String, (String, String)>,
+    /// By the token, the namespace, the name and the UID of its pod.
+    tokens: HashMap<String, [String; 3]>,
     /// How watches were cut, by resource.
     cuts: HashMap<String, Vec<Cut>>,
     /// Changes that nobody can watch any more.
@@ -214,11 +214,11 @@ impl State {
     fn review(&self, mut review: Value) -> Value {
         let token = review["spec"]["token"].as_str().unwrap_or_default();
         let pod = self.tokens.get(token).filter(|_| review["spec"]["audiences"] == json!(["botarmy"]));
-        review["status"] = pod.map_or(json!({"authenticated": false}), |(name, uid)| {
+        review["status"] = pod.map_or(json!({"authenticated": false}), |[namespace, name, uid]| {
             let extra = json!({
                 "authentication.kubernetes.io/pod-name": [name], "authentication.kubernetes.io/pod-uid": [uid],
             });
-            let user = format!("system:serviceaccount:{NAMESPACE}:default");
+            let user = format!("system:serviceaccount:{namespace}:default");
             json!({"authenticated": true, "user": {"username": user, "extra": extra}})
         });
         review
@@ -348,7 +348,13 @@ impl Fake {
 
     /// The API server vouches for this token: it is that of the pod.
     pub(crate) fn vouch(&self, token: &str, pod: &str, pod_uid: &str) {
-        self.shared.state().tokens.insert(token.to_owned(), (pod.to_owned(), pod_uid.to_owned()));
+        self.vouch_for(NAMESPACE, token, pod, pod_uid);
+    }
+
+    /// The same of a pod of another namespace.
+    pub(crate) fn vouch_for(&self, namespace: &str, token: &str, pod: &str, pod_uid: &str) {
+        let pod = [namespace, pod, pod_uid].map(str::to_owned);
+        self.shared.state().tokens.insert(token.to_owned(), pod);
     }
 
     /// All calls so far.
@@ -358,8 +364,16 @@ impl Fake {
 
     /// Somebody makes an object.
     pub(crate) fn add(&self, resource: &str, object: Value) -> Value {
+        self.add_to(NAMESPACE, resource, object)
+    }
+
+    /// Somebody makes an object in another namespace.
+    pub(crate) fn add_to(&self, namespace: &str, resource: &str, object: Value) -> Value {
         let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
-        self.edit(resource, &name, |objects, key| objects.create(key, object)).expect("made")
+        let key = (resource.to_owned(), namespace.to_owned(), name);
+        let made = self.shared.state().objects.create(&key, object).expect("made");
+        self.shared.changed.send_replace(());
+        made
     }
 
     /// The namespace of all objects, with this metadata.

@@ -1,76 +1,61 @@
-//! The operator's ports under attack: thousands of connections, slow, endless, oversized and senseless callers, and a
-//! runner that is a foe. Meanwhile an honest runner is answered, and memory stays within its bound.
+//! The operator's ports under attack: thousands of connections, slow, endless, oversized and senseless callers, runners
+//! that are foes, and pods that only say to be runners. Meanwhile an honest runner measures and reports each second: it
+//! is answered all the while, all that it hands over becomes part of the sum once, and memory stays within its bound.
 //!
 //! The ports are served by a process of their own, so that its memory can be told from that of those who attack it.
 
 mod attack;
+mod honest;
 mod server;
 
 use crate::fake::NAMESPACE;
-use crate::operator::said;
 use attack::Target;
-use botarmy_protocol::{CHECK_IN_PATH, CheckIn, Stage};
 use futures::FutureExt;
+use honest::{Honest, Sums};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{Served, Server};
+use server::Server;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Mutex;
 
 /// What the chart gives the operator, in kibibytes, and a quarter more: in the process is also the fake of the API
 /// server, which keeps every checkpoint that was ever written.
 const MOST_MEMORY_KIB: u64 = 320 << 10;
-/// Strangers of both ports, the connections of the two runners, and what a process has open anyhow.
-const MOST_FILES: usize = 1_500;
+/// Strangers of both ports, the connections of runners and of pods, and what a process has open anyhow.
+const MOST_FILES: usize = 1_500 + server::PODS * attack::CONNECTIONS_OF_POD;
 /// Connections that say nothing, and the files that whoever attacks needs besides.
 const SILENT: usize = 10_000;
 const BESIDES: u64 = 3_000;
-/// Check-ins that an honest runner makes after each wave, and how long all of them may take at most.
-const CHECK_INS: usize = 5;
-const ANSWERED_WITHIN: Duration = Duration::from_secs(90);
+/// Answers that the honest runner has after each wave.
+const ANSWERS: u64 = 3;
+/// How long it waits for any of them at most, a quarter of the time after which it would stop by itself.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
+/// How long an attack lasts that goes on by itself: longer than that, so that it would be noticed.
+const LASTING: Duration = Duration::from_secs(45);
+/// One attack at a time: they are to be borne by the operator, and not by the machine.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// A runner that does what it shall: it calls again when its connection breaks, as it may.
-struct Honest<'s> {
-    served: &'s Served,
-    connection: Option<attack::Tls>,
+/// The honest runner is answered often enough, and was all the while.
+async fn goes_on(honest: &Honest, while_what: &str) {
+    let mut heard = honest.heard.clone();
+    let enough = heard.borrow_and_update().answers + ANSWERS;
+    loop {
+        let now = heard.borrow_and_update().clone();
+        let silence = now.longest.max(now.last.elapsed());
+        assert!(silence < LONGEST_SILENCE, "{while_what}: {now:?}");
+        if now.answers >= enough {
+            println!("{while_what}: {now:?}");
+            return;
+        }
+        // It may also hear nothing any more.
+        drop(tokio::time::timeout(Duration::from_secs(1), heard.changed()).await);
+    }
 }
 
-impl Honest<'_> {
-    async fn check_in(&mut self, said: &CheckIn) -> Option<u16> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Target::of(self.served).tls([127, 0, 0, 1]).await?,
-        };
-        let body = serde_json::to_vec(said).expect("JSON");
-        let head = attack::head(CHECK_IN_PATH, &self.served.honest, body.len());
-        connection.write_all(&[head.as_bytes(), &body].concat()).await.ok()?;
-        let mut answer = Vec::new();
-        let code = loop {
-            connection.read_buf(&mut answer).await.ok().filter(|read| *read > 0)?;
-            let text = String::from_utf8_lossy(&answer).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-            if body.len() >= length.parse().ok()? {
-                break head.split(' ').nth(1)?.parse().ok()?;
-            }
-        };
-        self.connection = Some(connection);
-        Some(code)
-    }
-
-    /// Is answered as often as it has to be.
-    async fn goes_on(&mut self, while_what: &str) {
-        let said = CheckIn {
-            pod_uid: self.served.honest_pod.clone(),
-            ..said(&self.served.run, 0, Stage::Preparing, &[])
-        };
-        let (begun, mut answered, mut refused) = (Instant::now(), 0, Vec::new());
-        while answered < CHECK_INS {
-            assert!(begun.elapsed() < ANSWERED_WITHIN, "{while_what}: {answered} answered, else {refused:?}");
-            match self.check_in(&said).await {
-                Some(200) => answered += 1,
-                other => refused.push(other),
-            }
-        }
+/// The honest runner goes on for a while.
+async fn goes_on_for(time: Duration, honest: &Honest, while_what: &str) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        goes_on(honest, while_what).await;
     }
 }
 
@@ -86,14 +71,23 @@ fn raise_open_files() {
     assert!(most.is_none_or(|most| most >= needed), "{most:?} open files; raise the hard limit to {needed}");
 }
 
+/// The memory and the open files of what is attacked are within their bounds.
+#[track_caller]
+fn stays_within_bounds(server: &Server, while_what: &str) {
+    let (memory, files) = (server.peak_memory_kib(), server.open_files());
+    println!("{while_what}: at most {memory} KiB so far, {files} files");
+    assert!(memory < MOST_MEMORY_KIB, "{while_what}: {memory} KiB");
+    assert!(files < MOST_FILES, "{while_what}: {files} files");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ports_withstand_whoever_calls_and_an_honest_runner_goes_on() {
+    let _alone = ALONE.lock().await;
     raise_open_files();
     let server = Server::start();
-    let served = &server.served;
-    let target = Target::of(served);
-    let mut honest = Honest { served, connection: None };
-    honest.goes_on("nobody attacks").await;
+    let target = Target::of(&server.served);
+    let honest = Honest::start(&server.served);
+    goes_on(&honest, "nobody attacks").await;
     let mut held = Vec::new();
 
     let waves = [
@@ -114,11 +108,8 @@ async fn the_ports_withstand_whoever_calls_and_an_honest_runner_goes_on() {
     ];
     for (what, wave) in waves {
         held.push(wave.await);
-        honest.goes_on(what).await;
-        let (memory, files) = (server.peak_memory_kib(), server.open_files());
-        println!("{what}: at most {memory} KiB so far, {files} files");
-        assert!(memory < MOST_MEMORY_KIB, "{what}: {memory} KiB");
-        assert!(files < MOST_FILES, "{what}: {files} files");
+        goes_on(&honest, what).await;
+        stays_within_bounds(&server, what);
     }
     // Tokens that are none were asked for, and no more than a few of those from one address.
     let reviews = server.reviews();
@@ -126,7 +117,47 @@ async fn the_ports_withstand_whoever_calls_and_an_honest_runner_goes_on() {
     // The kubelet is told that all is well.
     assert_eq!(target.health_code("/healthz").await, Some(200));
     drop(held);
-    honest.goes_on("all of them are gone").await;
+    goes_on(&honest, "all of them are gone").await;
+    its_sums_are_right(&server, honest).await;
+}
+
+/// Pods whose tokens are good: of runs that there are not, of another run, and of another namespace with the label of the
+/// honest runner's run. Each takes what room it gets, for what it never sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_only_say_to_be_runners_keep_no_runner_waiting() {
+    let _alone = ALONE.lock().await;
+    raise_open_files();
+    let server = Server::start();
+    let target = Target::of(&server.served);
+    let honest = Honest::start(&server.served);
+    goes_on_for(Duration::from_secs(10), &honest, "nobody attacks").await;
+    let (served, all) = (&server.served, "all pods at once");
+    let pods = [&served.of_no_run, &served.from_elsewhere, &served.of_other_run];
+    let going: Vec<_> = pods.into_iter().map(|pods| attack::slow_pods(&target, pods)).collect();
+    goes_on_for(LASTING, &honest, all).await;
+    stays_within_bounds(&server, all);
+    drop(going);
+    its_sums_are_right(&server, honest).await;
+}
+
+/// The honest runner comes to its end: all that it has measured is in the result, once, and nothing is lacking.
+async fn its_sums_are_right(server: &Server, honest: Honest) {
+    assert!(honest.heard.borrow().large > 0, "some of what it said was large");
+    let sums = honest.finish().await;
+    let begun = Instant::now();
+    let status = loop {
+        let status = server.status("a");
+        if status["phase"] == "Finished" {
+            break status;
+        }
+        assert!(begun.elapsed() < LONGEST_SILENCE, "it has not come to its end: {status:#}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let number = |place: &str| status["result"].pointer(place).and_then(serde_json::Value::as_u64);
+    let told = (number("/requests"), number("/total/count"), &status["runners"]["lost"]);
+    let Sums { requests, actions } = sums;
+    assert_eq!(told, (Some(requests), Some(actions), &0.into()), "{status:#}");
+    assert_eq!(status["result"]["gaps"].as_array().map(Vec::len), Some(0), "{status:#}");
 }
 
 /// What the process serves that is under attack: only when it is started for it.

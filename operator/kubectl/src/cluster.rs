@@ -70,6 +70,13 @@ impl Cluster {
         Ok(Self { client, namespace, place: place.clone() })
     }
 
+    /// The cluster behind a client.
+    #[cfg(test)]
+    pub(crate) fn of_client(client: Client, namespace: &str) -> Self {
+        let place = Where { namespace: None, context: None, kubeconfig: None };
+        Self { client, namespace: namespace.to_owned(), place }
+    }
+
     /// The same cluster, in the namespace that a file names.
     pub(crate) fn in_namespace(self, file: Option<&str>) -> Result<Self, Error> {
         let namespace = namespace_of(self.place.namespace.as_deref(), file, &self.namespace)?;

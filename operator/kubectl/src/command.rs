@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed, 1 refused, not allowed, not there or not reached, 2 wrong command line, \
-     3 the run is Errored, 4 passed but the result could not be written, 99 thresholds failed, \
+     3 the run is Errored, 4 passed but the result could not be written, 8 begun but lost from sight, 99 thresholds failed, \
      124 the time of --timeout is over, 130 left by an interrupt (SIGINT or SIGTERM).";
 
 /// Runs, watches and stops armies of bots on a cluster.
@@ -79,10 +79,25 @@ enum Error {
         "botrun/{name} is over already ({outcome}); delete it first, or give this one another name with --name"
     )]
     OverBefore { name: String, outcome: &'static str },
+    #[error(
+        "{0}; the run may have been applied all the same: look with kubectl get botruns before you try again"
+    )]
+    PerhapsApplied(cluster::Error),
     #[error("botrun/{name} is over ({outcome}): there are no bots left to be scaled")]
     Over { name: String, outcome: &'static str },
     #[error("botrun/{name} has no result yet: it is {phase}; wait for its bots, or for its end: {command}")]
     NoResult { name: String, phase: String, command: String },
+}
+
+impl Error {
+    /// The exit code: whether the same command can simply be tried again.
+    fn exit(&self) -> Exit {
+        match self {
+            Self::PerhapsApplied(_) => Exit::EndUnknown,
+            Self::Follow(error) if error.leaves_the_end_unknown() => Exit::EndUnknown,
+            _ => Exit::Invalid,
+        }
+    }
 }
 
 /// Reads the command line and does what it says. A wrong command line ends with exit code 2.
@@ -99,7 +114,7 @@ pub fn main() -> ExitCode {
     };
     let exit = exit.unwrap_or_else(|error| {
         complain(&error);
-        Exit::Invalid
+        error.exit()
     });
     exit.into()
 }

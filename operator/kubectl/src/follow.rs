@@ -1,5 +1,6 @@
 //! A run, followed to its end.
 
+mod heed;
 mod patience;
 mod progress;
 
@@ -14,6 +15,7 @@ use botarmy_crds::BotRun;
 use botarmy_report::Exit;
 use botarmy_report::quantity::span;
 use futures::StreamExt;
+use heed::Heed;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
@@ -21,7 +23,7 @@ use progress::Progress;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-/// How often what is shown is made anew while nothing is heard.
+/// How often what is shown is made anew while nothing is heard, and how long after a try to end a run the next one comes.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Why a run cannot be followed to its end.
@@ -29,8 +31,22 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) enum Error {
     #[error("botrun/{0} is gone: somebody has deleted it; apply it anew if it is to run")]
     Gone(String),
-    #[error("{error}; botrun/{run} may go on all the while, watch it: {command}")]
-    Lost { error: cluster::Error, run: String, command: String },
+    #[error("{error}; botrun/{run} may go on all the while; watch it: {watch}; end it: {stop}")]
+    Lost { error: Box<cluster::Error>, run: String, watch: String, stop: String },
+    #[error(
+        "botrun/{run} was at work already, and what was applied is not what it performs: {why}. Give this run another name with --name; or wait for the end of that one, or end it ({stop}), delete it, and try again"
+    )]
+    NotPerformed { run: String, why: String, stop: String },
+}
+
+impl Error {
+    /// Whether a run was begun whose end is not known.
+    pub(crate) fn leaves_the_end_unknown(&self) -> bool {
+        match self {
+            Self::Gone(_) | Self::Lost { .. } => true,
+            Self::NotPerformed { .. } => false,
+        }
+    }
 }
 
 /// What an interrupt does.
@@ -48,6 +64,8 @@ pub(crate) struct How {
     pub(crate) on_interrupt: OnInterrupt,
     /// For how long; none: to the end of the run.
     pub(crate) timeout: Option<Duration>,
+    /// The generation of the spec whose outcome is wanted; none if that of whatever the run performs is.
+    pub(crate) wanted: Option<i64>,
 }
 
 /// How the following ended.
@@ -91,11 +109,15 @@ async fn follow(cluster: &Cluster, run: BotRun, how: How, interrupts: &Interrupt
     // The backoff comes last: a list that is begun would be taken for a success, and never be waited for longer.
     let mut changes = pin!(watch_object(cluster.runs(), &name).default_backoff());
     let mut late = pin!(over_after(how.timeout));
+    let mut stopping = pin!(stop_when_interrupted(cluster, &name, interrupts));
     let mut tick = tokio::time::interval(TICK);
     let (mut progress, mut patience) = (Progress::new(Instant::now()), Patience::default());
     let stops = how.on_interrupt == OnInterrupt::Stop;
-    let (mut run, mut stopped) = (run, false);
+    let (mut run, mut stopped, mut wanted) = (run, false, how.wanted);
     loop {
+        if is_performed(cluster, &run, wanted)? {
+            wanted = None;
+        }
         if ending::outcome(&run).is_some() {
             return Ok(End::Over(Box::new(run)));
         }
@@ -108,36 +130,51 @@ async fn follow(cluster: &Cluster, run: BotRun, how: How, interrupts: &Interrupt
                     run = new;
                 }
                 Some(Err(error)) => {
-                    let lost = |error| {
-                        Error::Lost { error, run: name.clone(), command: cluster.command("watch", &name) }
-                    };
-                    let said = patience.lost(Instant::now(), cluster.cut_off(error)).map_err(lost)?;
-                    said.iter().for_each(complain);
+                    let said = patience.lost(Instant::now(), cluster.cut_off(error));
+                    said.map_err(|error| lost(cluster, &name, error))?.iter().for_each(complain);
                 }
-                Some(Ok(_)) | None => return Err(Error::Gone(name)),
+                Some(Ok(_)) | None => return Err(Error::Gone(name.clone())),
             },
             _ = tick.tick() => {}
             limit = &mut late => return Ok(End::TimedOut(limit)),
             () = interrupts.reached(if stops { 2 } else { 1 }) => return Ok(End::Left),
-            () = interrupts.reached(1), if stops && !stopped => {
-                stopped = true;
-                stop(cluster, &name, interrupts).await;
-            }
+            () = &mut stopping, if stops && !stopped => stopped = true,
         }
     }
 }
 
-/// Tells a run to end because of an interrupt; the next one is not kept waiting.
-async fn stop(cluster: &Cluster, name: &str, interrupts: &Interrupts) {
-    complain(&"the run is told to end, and its end is waited for; a second interrupt leaves it at once");
-    tokio::select! {
-        stopped = cluster.stop(name) => {
-            if let Err(error) = stopped {
-                let again = cluster.command("stop", name);
-                complain(&format_args!("it could not be told: {error}; try it yourself: {again}"));
-            }
+fn lost(cluster: &Cluster, name: &str, error: cluster::Error) -> Error {
+    let (watch, stop) = (cluster.command("watch", name), cluster.command("stop", name));
+    Error::Lost { error: Box::new(error), run: name.to_owned(), watch, stop }
+}
+
+/// Whether it is certain that a run performs the spec of the generation that is wanted, if any is.
+pub(crate) fn is_performed(cluster: &Cluster, run: &BotRun, wanted: Option<i64>) -> Result<bool, Error> {
+    let name = run.name_any();
+    match wanted.map(|generation| heed::of(run, generation)) {
+        None | Some(Heed::Performed) => Ok(true),
+        Some(Heed::Unknown) => Ok(false),
+        Some(Heed::Ignored(why)) => {
+            Err(Error::NotPerformed { stop: cluster.command("stop", &name), run: name, why })
         }
-        () = interrupts.reached(2) => {}
+    }
+}
+
+/// Tells a run to end once an interrupt has come, and tries until it is told: the cluster may be away just then.
+async fn stop_when_interrupted(cluster: &Cluster, name: &str, interrupts: &Interrupts) {
+    interrupts.reached(1).await;
+    complain(&"the run is told to end, and its end is waited for; a second interrupt leaves it at once");
+    let mut said = None;
+    while let Err(error) = cluster.stop(name).await {
+        let why = error.to_string();
+        if said.as_ref() != Some(&why) {
+            complain(&format_args!("it could not be told: {why}; trying again"));
+            said = Some(why);
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    if said.is_some() {
+        complain(&"it is told now");
     }
 }
 
@@ -151,3 +188,6 @@ async fn over_after(limit: Option<Duration>) -> Duration {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,3 +10,6 @@ mod ending;
 mod follow;
 mod manifest;
 mod names;
+
+#[cfg(test)]
+mod fake;

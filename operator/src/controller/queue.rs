@@ -179,7 +179,10 @@ fn look(context: &Context, own: &BotRun, armies: &HashMap<String, Army>, leaving
     places.extend(more.map(|(uid, army)| place_of(uid, army)));
     places.extend(leaving.places(now).filter(|place| !known.contains(&place.uid)).cloned());
     let waiting = queue::waits(&places, |namespace| context.limits.most_runs(namespace));
-    let why = |place: &Place| (place.uid.clone(), waiting.get(&*place.uid).map(told));
+    let why = |place: &Place| {
+        let told = |wait: &Wait<'_>| told(wait, &place.namespace);
+        (place.uid.clone(), waiting.get(&*place.uid).map(told))
+    };
     Seen { at: now, waits: places.iter().map(why).collect() }
 }
 
@@ -217,22 +220,35 @@ fn target(spec: &BotRunSpec, namespace: &str) -> Option<String> {
     spec.target.as_ref().map(|target| target_key(target, namespace))
 }
 
-fn told(wait: &Wait<'_>) -> (Waiting, Cause) {
+const NONE_MAY: &str =
+    "no run may begin in this namespace, whose limit maxRuns is 0; ask whoever has installed the operator";
+
+/// Why a run of this namespace waits.
+fn told(wait: &Wait<'_>, namespace: &str) -> (Waiting, Cause) {
+    // Whoever may read this run need not know what others have called theirs.
+    let who = |other: &Place| {
+        if other.namespace == namespace {
+            format!("the BotRun {}/{}", other.namespace, other.name)
+        } else {
+            "a run of another namespace".to_owned()
+        }
+    };
     let (waits, message) = match wait {
         Wait::Target(other) if other.leaves => (
             Waiting::Pods,
             format!(
-                "the BotRun {}/{} is over or was deleted, and its pods may load the same target until they have ended",
-                other.namespace, other.name
+                "{} is over or was deleted, and its pods may load the same target until they have ended",
+                who(other)
             ),
         ),
         Wait::Target(other) => (
             Waiting::Target,
             format!(
-                "the BotRun {}/{} loads the same target; targetPolicy: Shared in both lets them load it together",
-                other.namespace, other.name
+                "{} loads the same target; targetPolicy: Shared in both lets them load it together",
+                who(other)
             ),
         ),
+        Wait::Namespace(0) => (Waiting::Namespace, NONE_MAY.to_owned()),
         Wait::Namespace(most) => {
             (Waiting::Namespace, format!("{most} runs may be at work in this namespace, and as many are"))
         }
@@ -292,3 +308,6 @@ async fn are_gone(context: &Context, place: &Place) -> Result<bool, Error> {
         .limit(1);
     Ok(call("listing the pods of a run", pods.list_metadata(&at_work)).await?.items.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,3 +32,10 @@ impl Interrupts {
         }
     }
 }
+
+impl From<watch::Receiver<u32>> for Interrupts {
+    /// Asked as often as somebody else counts.
+    fn from(counted: watch::Receiver<u32>) -> Self {
+        Self(counted)
+    }
+}

@@ -20,6 +20,8 @@ pub enum Exit {
     Left = 6,
     /// A runner's coordinator has refused it for too long.
     Refused = 7,
+    /// A run was begun, and its end could not be seen: it may go on.
+    EndUnknown = 8,
     /// The run was made, and a threshold does not hold.
     ThresholdsFailed = 99,
     /// The run did not come to its end in the time that it was given; the code that timeout(1) gives too.

@@ -25,6 +25,8 @@ pub(super) type Held = Box<dyn Any + Send>;
 const ADDRESSES: usize = 8;
 /// How long an attacker waits for what he may not get.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections of one pod; it is allowed no more.
+pub(super) const CONNECTIONS_OF_POD: usize = 8;
 /// How long a slow one waits between two bytes.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -292,6 +294,44 @@ pub(super) async fn slow_bodies(target: &Target, times: usize) -> Held {
         }
     })
     .await
+}
+
+/// Foes that are pods, with tokens that are good: each of their connections takes what room there is, and when it is
+/// closed the next one does.
+pub(super) fn slow_pods(target: &Target, tokens: &[String]) -> Held {
+    let connections = tokens.iter().flat_map(|token| (0..CONNECTIONS_OF_POD).map(move |n| (token, n)));
+    let going = connections.enumerate().map(|(place, (token, n))| {
+        let (target, token) = (target.clone(), token.clone());
+        // One in eight is as large as it may be; the others pass for small ones.
+        let length = if n == 0 { MAX_CHECK_IN_BYTES } else { 60_000 };
+        Going(tokio::spawn(async move {
+            loop {
+                slow_body(&target, address(place), &token, length).await;
+                tokio::time::sleep(SLOW).await;
+            }
+        }))
+    });
+    Box::new(going.collect::<Vec<_>>())
+}
+
+/// One of them, until its connection is closed.
+async fn slow_body(target: &Target, from: [u8; 4], token: &str, length: usize) -> Option<()> {
+    let mut stream = target.tls(from).await?;
+    let said = head(CHECK_IN_PATH, token, length) + &"[".repeat(50_000);
+    let (mut reading, mut writing) = tokio::io::split(&mut stream);
+    let speaks = async {
+        writing.write_all(said.as_bytes()).await.ok()?;
+        loop {
+            tokio::time::sleep(SLOW).await;
+            writing.write_all(b"[").await.ok()?;
+            writing.flush().await.ok()?;
+        }
+    };
+    let mut answer = [0; 1_024];
+    tokio::select! {
+        spoken = speaks => spoken,
+        read = reading.read(&mut answer) => read.ok().map(drop),
+    }
 }
 
 /// A foe that is a runner: measures that it makes up, as many as it can, each of names that there were not before.

@@ -1,15 +1,16 @@
 //! The process with the ports: the coordinator of an operator at work, and its health.
 
-use crate::fake::Fake;
-use crate::operator::{Operator, apply, in_force, run, scheduled};
+use crate::fake::{Fake, NAMESPACE};
+use crate::operator::{Operator, apply, in_force, run, scheduled, uid};
 use crate::serving::pod;
+use botarmy_crds::RUN_UID_LABEL;
 use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::coordinator::{self, Coordinator, Reviewer};
 use botarmy_operator::election::Leadership;
 use botarmy_operator::metrics::{self, Metrics};
 use botarmy_operator::{armies::Armies, health};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -37,7 +38,19 @@ pub(super) struct Served {
     pub(super) other_run: String,
     pub(super) foe: String,
     pub(super) foe_pod: String,
+    /// Tokens of pods that are no runners: of runs that there are not, each of another one; of another namespace, all
+    /// with the label of the honest runner's run; and of the foe's run.
+    pub(super) of_no_run: Vec<String>,
+    pub(super) from_elsewhere: Vec<String>,
+    pub(super) of_other_run: Vec<String>,
 }
+
+/// How many pods there are of those that are no runners.
+pub(super) const PODS: usize = OF_NO_RUN + FROM_ELSEWHERE + OF_OTHER_RUN;
+/// Enough of each to take all the room there is, if they were let.
+const OF_NO_RUN: usize = 40;
+const FROM_ELSEWHERE: usize = 8;
+const OF_OTHER_RUN: usize = 8;
 
 /// The process, which ends with this.
 pub(super) struct Server {
@@ -76,10 +89,19 @@ impl Server {
 
     /// How often the API server was asked whose a token is.
     pub(super) fn reviews(&self) -> usize {
+        self.ask("").parse().expect("a number")
+    }
+
+    /// The status of the run of this name.
+    pub(super) fn status(&self, run: &str) -> Value {
+        serde_json::from_str(&self.ask(run)).expect("JSON")
+    }
+
+    fn ask(&self, what: &str) -> String {
         let mut lines = self.lines.lock().expect("nobody panics who holds it");
         let (stdin, stdout) = &mut *lines;
-        stdin.write_all(b"\n").expect("to be read");
-        told(stdout).parse().expect("a number")
+        writeln!(stdin, "{what}").expect("to be read");
+        told(stdout)
     }
 }
 
@@ -118,8 +140,10 @@ pub(super) fn serve_if_asked(namespace: &str) {
     let served = runtime.block_on(serve(&fake));
     tell(&serde_json::to_string(&served).expect("JSON"));
     for line in std::io::stdin().lines() {
-        drop(line.expect("text"));
-        tell(&fake.calls().to("create", "tokenreviews").count().to_string());
+        match line.expect("text").as_str() {
+            "" => tell(&fake.calls().to("create", "tokenreviews").count().to_string()),
+            run => tell(&fake.get("botruns", run).map(|run| run["status"].to_string()).unwrap_or_default()),
+        }
     }
 }
 
@@ -132,6 +156,11 @@ async fn serve(fake: &Fake) -> Served {
     let (honest, foe) = ("honest".repeat(100), "foe".repeat(100));
     let honest_pod = pod(fake, &run, 0, &honest);
     let foe_pod = pod(fake, &other_run, 1, &foe);
+    let posing =
+        |n: usize, namespace, run: &str| (0..n).map(|_| posing_pod(fake, namespace, run)).collect::<Vec<_>>();
+    let of_no_run = (0..OF_NO_RUN).map(|n| posing_pod(fake, NAMESPACE, &format!("made-up-{n}"))).collect();
+    let (from_elsewhere, of_other_run) =
+        (posing(FROM_ELSEWHERE, "elsewhere", &run), posing(OF_OTHER_RUN, NAMESPACE, &other_run));
 
     let listen = || async { TcpListener::bind("127.0.0.1:0").await.expect("a port") };
     let (port, health_port) = (listen().await, listen().await);
@@ -156,7 +185,34 @@ async fn serve(fake: &Fake) -> Served {
     tokio::spawn(health::serve(health_port, operator.readiness.clone(), leadership, shown));
     // For as long as the process lives.
     std::mem::forget(operator);
-    Served { coordinator: at, health: health_at, trust, run, honest, honest_pod, other_run, foe, foe_pod }
+    Served {
+        coordinator: at,
+        health: health_at,
+        trust,
+        run,
+        honest,
+        honest_pod,
+        other_run,
+        foe,
+        foe_pod,
+        of_no_run,
+        from_elsewhere,
+        of_other_run,
+    }
+}
+
+/// A pod that somebody has made who may make pods in this namespace, with the labels that he likes; its token.
+fn posing_pod(fake: &Fake, namespace: &str, run_uid: &str) -> String {
+    let name = format!("posing-{}", fake.all("pods").len());
+    let metadata = json!({
+        "name": name, "labels": {RUN_UID_LABEL: run_uid},
+        "annotations": {"batch.kubernetes.io/job-completion-index": "1"},
+    });
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata});
+    let pod = fake.add_to(namespace, "pods", pod);
+    let token = format!("{name}-").repeat(50);
+    fake.vouch_for(namespace, &token, &name, &uid(&pod));
+    token
 }
 
 fn run_of(name: &str, runners: u32) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! What can go wrong between this program and a cluster, in words that say what to do.
 
 use botarmy_report::terminal::escape;
+use hyper_util::client::legacy;
 use std::time::Duration;
 
 /// Why a cluster cannot do what it is asked for.
@@ -42,6 +43,10 @@ pub(crate) enum Error {
         "the cluster cannot be reached: {0}; look at the kubeconfig's address, at proxies and at the network"
     )]
     Unreachable(String),
+    #[error(
+        "the connection to the cluster broke: {0}; look at proxies and at the network, and at how the cluster does"
+    )]
+    Broken(String),
     #[error("the cluster has not answered within {0:?}; try again, or look at how it does")]
     NoAnswer(Duration),
     #[error(
@@ -57,8 +62,10 @@ impl Error {
             kube::Error::Api(status) => Self::of_status(&status, namespace),
             kube::Error::SerdeError(error) => Self::Foreign(error.to_string()),
             kube::Error::Auth(error) => Self::Unknown(chain(&error)),
-            // Its own words tell nothing.
+            // Their own words tell nothing.
+            kube::Error::Service(error) if has_connected(&*error) => Self::Broken(chain(&*error)),
             kube::Error::Service(error) => Self::Unreachable(chain(&*error)),
+            kube::Error::HyperError(error) => Self::Broken(chain(&error)),
             other => Self::Unreachable(chain(&other)),
         }
     }
@@ -79,10 +86,15 @@ impl Error {
         }
     }
 
+    /// Whether the cluster may have done what it was asked for.
+    pub(crate) fn leaves_it_open(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::NoAnswer(_) | Self::Foreign(_))
+    }
+
     /// Whether it is not to be expected that the same call succeeds a little later.
     pub(crate) fn lasts(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Unreachable(_) | Self::NoAnswer(_) => false,
+            Self::Refused(_) | Self::Unreachable(_) | Self::Broken(_) | Self::NoAnswer(_) => false,
             Self::Kubeconfig(_)
             | Self::Nowhere(_)
             | Self::TwoNamespaces { .. }
@@ -95,6 +107,12 @@ impl Error {
             | Self::Foreign(_) => true,
         }
     }
+}
+
+/// Whether a call was cut off, and not merely no connection made for it.
+fn has_connected(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    !causes.any(|cause| cause.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect))
 }
 
 /// An error with what is behind it, which its own words may leave out.

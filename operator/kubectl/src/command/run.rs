@@ -3,12 +3,13 @@
 use super::Error;
 use crate::cluster::{Cluster, Where};
 use crate::ending;
-use crate::follow::{How, OnInterrupt, to_the_end};
+use crate::follow::{How, OnInterrupt, is_performed, to_the_end};
 use crate::manifest::Manifest;
 use botarmy_console::interrupts::Interrupts;
 use botarmy_console::output::{complain, one_line, say};
 use botarmy_console::result_file::{OutArgs, ResultFile};
 use botarmy_console::text;
+use botarmy_crds::BotRun;
 use botarmy_report::Exit;
 use botarmy_spec::file;
 use botarmy_tree::{duration, yaml};
@@ -42,18 +43,38 @@ pub(super) async fn run(args: &Args, place: &Where) -> Result<Exit, Error> {
     look_before(&cluster, &manifest).await?;
     // Before there is something to be stopped, an interrupt ends the program.
     let interrupts = Interrupts::listen()?;
-    let run = match &manifest.name {
-        Some(name) => cluster.apply(name, &manifest.body).await?,
-        None => cluster.create(&manifest.body).await?,
+    apply(args, &cluster, &manifest, &interrupts, files).await
+}
+
+/// Applies the run, and follows it to its end if that is wanted.
+async fn apply(
+    args: &Args,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    interrupts: &Interrupts,
+    files: Vec<ResultFile>,
+) -> Result<Exit, Error> {
+    let applied = match &manifest.name {
+        Some(name) => cluster.apply(name, &manifest.body).await,
+        None => cluster.create(&manifest.body).await,
     };
+    let run = applied.map_err(|error| match error {
+        error if error.leaves_it_open() => Error::PerhapsApplied(error),
+        error => error.into(),
+    })?;
     let name = run.name_any();
+    // It may have come to its end since it was looked at.
+    refuse_over(&run)?;
+    // One that was made just now performs what was applied, whatever is changed of it later.
+    let wanted = run.metadata.generation.filter(|generation| *generation > 1);
+    is_performed(cluster, &run, wanted)?;
     complain(&format_args!("botrun/{name} is applied"));
     if args.detach {
         complain(&format_args!("watch it: {}", cluster.command("watch", &name)));
         return Ok(say(&name));
     }
-    let how = How { on_interrupt: OnInterrupt::Stop, timeout: args.timeout };
-    Ok(to_the_end(&cluster, run, how, &interrupts, files).await?)
+    let how = How { on_interrupt: OnInterrupt::Stop, timeout: args.timeout, wanted };
+    Ok(to_the_end(cluster, run, how, interrupts, files).await?)
 }
 
 /// What the file says, or all that is wrong with it.
@@ -68,13 +89,22 @@ fn read(path: &Path) -> Result<Value, Error> {
     })
 }
 
-/// Refuses a run whose name one has that is over: the outcome of that one would be taken for its own.
+/// Refuses a run whose name one has that is over.
 async fn look_before(cluster: &Cluster, manifest: &Manifest) -> Result<(), Error> {
     let Some(name) = &manifest.name else { return Ok(()) };
     let Some(known) = cluster.known_run(name).await? else { return Ok(()) };
-    if let Some(outcome) = ending::outcome(&known) {
-        return Err(Error::OverBefore { name: name.clone(), outcome: outcome.name() });
-    }
+    refuse_over(&known)?;
     complain(&format_args!("botrun/{name} goes on already: what can be changed of it is changed"));
     Ok(())
 }
+
+/// Refuses a run that is over: its outcome would be taken for that of what is applied.
+fn refuse_over(run: &BotRun) -> Result<(), Error> {
+    match ending::outcome(run) {
+        Some(outcome) => Err(Error::OverBefore { name: run.name_any(), outcome: outcome.name() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

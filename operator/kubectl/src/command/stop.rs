@@ -39,6 +39,6 @@ pub(super) async fn stop(args: &Args, place: &Where) -> Result<Exit, Error> {
         return Ok(Exit::Passed);
     }
     let interrupts = Interrupts::listen()?;
-    let how = How { on_interrupt: OnInterrupt::Leave, timeout: args.timeout };
+    let how = How { on_interrupt: OnInterrupt::Leave, timeout: args.timeout, wanted: None };
     Ok(to_the_end(&cluster, run, how, &interrupts, Vec::new()).await?)
 }

@@ -72,3 +72,23 @@ fn what_makes_no_sense_is_refused_with_a_word_about_it() {
         assert!(!error.contains("kubectl-botarmy "), "people type kubectl botarmy: {error}");
     }
 }
+
+#[test]
+fn only_what_was_not_begun_may_simply_be_tried_again() {
+    let away = || cluster::Error::Unreachable("refused".to_owned());
+    let (name, command) = ("a".to_owned(), String::new());
+    let (watch, stop) = (command.clone(), command.clone());
+    let lost = follow::Error::Lost { error: Box::new(away()), run: name.clone(), watch, stop };
+    let ignored = follow::Error::NotPerformed { run: name.clone(), why: String::new(), stop: command };
+    for (error, exit) in [
+        (Error::Cluster(away()), 1),
+        (Error::File("no".to_owned()), 1),
+        (Error::OverBefore { name: name.clone(), outcome: "Passed" }, 1),
+        (ignored.into(), 1),
+        (lost.into(), 8),
+        (follow::Error::Gone(name).into(), 8),
+        (Error::PerhapsApplied(away()), 8),
+    ] {
+        assert_eq!(error.exit() as u8, exit, "{error}");
+    }
+}

@@ -27,6 +27,6 @@ pub(super) async fn watch(args: &Args, place: &Where) -> Result<Exit, Error> {
     let cluster = Cluster::find(place).await?;
     let run = cluster.run(&args.name).await?;
     let interrupts = Interrupts::listen()?;
-    let how = How { on_interrupt: OnInterrupt::Leave, timeout: args.timeout };
+    let how = How { on_interrupt: OnInterrupt::Leave, timeout: args.timeout, wanted: None };
     Ok(to_the_end(&cluster, run, how, &interrupts, files).await?)
 }
