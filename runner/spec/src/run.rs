@@ -22,7 +22,7 @@ use botarmy_tree::action::Call;
 use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::plan::LeafRecord;
 use botarmy_tree::template::RunScope;
-use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
+use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration, together};
 use check::Check;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -248,6 +248,7 @@ impl Run {
         // What a mistake leaves out must not be missed a second time.
         if whole {
             check.findings.later(run.lacking_data(path));
+            check.findings.later(together::uneven_barriers(run.plans().flat_map(Plan::leaves)));
         }
         check.findings.or(run)
     }
@@ -262,6 +263,12 @@ impl Run {
         let plans = without.map(|s| &s.plan).chain(once);
         let leaf = plans.flat_map(Plan::leaves).find(|leaf| needs(leaf))?;
         Some(Finding::new(&path.field("target"), &Error::NoTarget(leaf.path.to_string())))
+    }
+
+    /// All that its bots walk.
+    fn plans(&self) -> impl Iterator<Item = &Plan> {
+        let once = [&self.setup, &self.teardown].into_iter().flatten();
+        self.scenarios.iter().map(|s| &s.plan).chain(once.map(|o| &o.plan))
     }
 
     /// How many bots shall be alive at once, if that number is fixed and can be changed live.
