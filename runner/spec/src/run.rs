@@ -134,6 +134,8 @@ enum Error {
     NoRow(String, String),
     #[error("there is no {0} {1:?}; {2}")]
     NoSuch(&'static str, String, String),
+    #[error("the stage {0:?} takes no time, so that nothing is measured in it; name the one after it, {1:?}")]
+    NoTimeInStage(String, String),
     #[error("delayAbort is for a threshold with abortOnFail: true; add that, or leave it out")]
     DelayWithoutAbort,
     #[error("{0:?} is not an address; write one such as 10.0.0.1 or fd00::1")]
@@ -448,6 +450,11 @@ mod tests {
                 json!({"trees": {"A": "done"}, "stages": [{"bots": 2, "duration": 1}, {"bots": 2, "duration": 1, "name": "up"}],
                        "thresholds": [{"expect": "count > 1", "stage": "peak"}]}),
                 "spec.thresholds[0].stage: there is no stage \"peak\"; there are 1, up",
+            ),
+            (
+                json!({"trees": {"A": "done"}, "stages": [{"bots": 2, "duration": 0, "name": "jump"}, {"bots": 2, "duration": 1}],
+                       "thresholds": [{"expect": "count > 1", "stage": "jump"}, {"expect": "count > 1", "stage": "2"}]}),
+                "spec.thresholds[0].stage: the stage \"jump\" takes no time, so that nothing is measured in it; name the one after it, \"2\"",
             ),
             (
                 json!({"trees": {"A": "done"}, "bots": 2, "runners": {"count": 3}}),
