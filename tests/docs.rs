@@ -8,6 +8,8 @@
 
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/fields.rs"]
+mod fields;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/runs.rs"]

@@ -45,6 +45,28 @@ thresholds:
 }
 
 #[test]
+fn an_action_has_all_of_its_rows_whatever_their_labels() {
+    let tree = r#"
+trees:
+  T:
+    sequence:
+      - http: {get: "{{ target }}/catalogue"}
+      - {http: {get: "{{ target }}/catalogue"}, label: once more}
+      - {http: {post: "{{ target }}/login"}, label: two of them}
+      - {http: {get: "{{ target }}/catalogue"}, label: two of them}
+thresholds:
+  - {expect: count == 20, action: GET /catalogue}
+  - {expect: count == 10, action: once more}
+  - {expect: count == 20, action: two of them}
+"#;
+    let shop = Shop::open(&[]);
+    let done = run(tree, &["--target", &shop.url(), "--iterations", "10"]);
+    let rows: Vec<String> = rows(&done.result).into_iter().map(|[.., name]| name).collect();
+    assert_eq!(rows, ["GET /catalogue", "once more", "two of them"]);
+    assert_eq!(done.result["outcome"], "Passed", "{:#}", done.result);
+}
+
+#[test]
 fn scenarios_have_rows_and_thresholds_of_their_own() {
     let spec = r#"
 trees:

@@ -33,6 +33,34 @@ fn an_arrival_rate_starts_its_bots_whatever_the_target_does() {
     assert!(done.result.get("dropped").is_none());
 }
 
+const TWO: &str = r#"
+trees: {T: {sequence: [{http: {get: "{{ target }}/catalogue"}}, {http: {get: "{{ target }}/catalogue"}, label: second}]}}
+"#;
+
+#[test]
+fn a_pass_that_the_end_comes_upon_makes_no_other_request_and_is_none() {
+    let shop = Shop::open(&["--latency", "1500ms"]);
+    let fields = format!("target: {}\narrivalRate: 10/s\nduration: 1s", shop.url());
+    let done = with(&fields, TWO);
+    // What is in flight comes to its end and counts.
+    assert_eq!((done.number("/bots/started"), done.number("/requests"), shop.requests()), (10, 10, 10));
+    assert_eq!((done.counts("GET /catalogue"), done.number("/total/succeed")), ([10, 0, 0, 0], 10));
+    assert_eq!((done.number("/iterations"), done.counts("(iteration)")), (0, [0, 0, 0, 10]));
+    let names = done.result["actions"].as_array().expect("actions").iter().map(|a| a["name"].clone());
+    assert!(!names.into_iter().any(|name| name == "second"), "{:#}", done.result);
+}
+
+#[test]
+fn a_bot_that_a_ramp_sends_home_makes_no_other_request() {
+    let shop = Shop::open(&["--latency", "1500ms"]);
+    let stages = "[{bots: 2, duration: 0}, {bots: 2, duration: 1s}, {bots: 1, duration: 0}, {bots: 1, duration: 2500ms}]";
+    let done = with(&format!("target: {}\nstages: {stages}", shop.url()), TWO);
+    // The younger one goes after its first request; the other one makes a pass, and begins with a second.
+    assert_eq!((done.number("/bots/started"), done.number("/requests"), shop.requests()), (2, 4, 4));
+    assert_eq!((done.counts("GET /catalogue"), done.counts("second")), ([3, 0, 0, 0], [1, 0, 0, 0]));
+    assert_eq!((done.number("/iterations"), done.counts("(iteration)")), (1, [1, 0, 0, 2]));
+}
+
 #[test]
 fn arrivals_beyond_what_is_allowed_are_dropped_and_counted() {
     let shop = Shop::open(&["--latency", "10s"]);

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::army::run;
+use common::army::{Given, run};
+use common::runner;
+use serde_json::json;
 
 #[test]
 fn no_change_of_shared_data_is_lost_among_many_bots() {
@@ -80,4 +82,48 @@ bots: 1
     assert_eq!(done.counts("await(\"never\")")[1], 1);
     let barrier = done.counts("barrier(\"lonely\")");
     assert_eq!((barrier[1], barrier[3]), (1, 1), "one failed, one was given up");
+}
+
+#[test]
+fn what_was_waited_for_in_vain_is_told() {
+    let content = r#"
+trees:
+  T:
+    sequence:
+      - always_succeed: {barrier: {name: all, parties: 3, timeout: 50ms}}
+      - always_succeed: {await: {signal: never, timeout: 50ms}}
+bots: 2
+iterationsPerBot: 1
+"#;
+    let done = run(content, &[]);
+    for (row, text) in [
+        (
+            "barrier(\"all\")",
+            "fewer than the 3 parties came within 50ms; there must be so many bots that come at a time",
+        ),
+        ("await(\"never\")", "the signal was not given within 50ms"),
+    ] {
+        let expected = json!([{"class": "timeout", "count": 2, "samples": [{"text": text, "count": 2}]}]);
+        assert_eq!(done.action(row)["failures"], expected, "{:#}", done.result);
+    }
+}
+
+#[test]
+fn barriers_of_one_name_and_different_parties_are_refused() {
+    let content = r#"
+trees:
+  A: {sequence: [{barrier: {name: "start {{ env.N }}", parties: 2}}, {subtree: B}]}
+  B: {barrier: {name: start 1, parties: 3}}
+  C: {barrier: {name: start 1, parties: 2}}
+scenarios:
+  - {name: a, tree: A, bots: 3, iterations: 9}
+  - {name: b, tree: B, bots: 3, iterations: 9}
+  - {name: c, tree: C, bots: 3, iterations: 9}
+env: [{name: N, value: "1"}]
+"#;
+    let given = Given::new(content);
+    let told = runner(&["validate", &given.file]).expect(1).stderr;
+    let part = "trees.B.barrier.parties: the barrier \"start 1\" has 2 parties at trees.A.sequence[0] and 3 here, and all barriers of one name count together; give both the same number, or each a name of its own";
+    assert_eq!(told.matches("parties at").count(), 1, "{told}");
+    assert!(told.contains(part), "{told}");
 }

@@ -166,6 +166,55 @@ async fn its_bots_are_alive_elsewhere_however_many_there_shall_be() {
 }
 
 #[tokio::test]
+async fn passes_of_fewer_bots_than_runners_are_made_by_those_that_have_them() {
+    let trees = json!({"A": {"wait": "1ms"}, "B": {"wait": "1ms"}});
+    let few = json!({"name": "few", "tree": "A", "bots": 2, "iterations": 301});
+    let many = json!({"name": "many", "tree": "B", "bots": 30, "iterations": 300});
+    let fields = json!({"trees": trees, "scenarios": [few, many]});
+    let passes = |runners: &[Runner]| -> Vec<u64> {
+        runners.iter().map(|runner| runner.totals.passes().remove("few").unwrap_or(0)).collect()
+    };
+    let (_, mut all) = runners(&fields).await;
+    for runner in &mut all {
+        runner.until(|runner| runner.finished).await;
+    }
+    assert_eq!(passes(&all), [151, 150, 0]);
+    all.into_iter().for_each(Runner::end);
+    // One that had a bot is lost: the one that had none has it now.
+    let (_, mut left) = runners(&fields).await;
+    left[0].until(has_made(20)).await;
+    let (loss, lost) = lose(0, left.remove(0), 0, 0).await;
+    for runner in &mut left {
+        runner.army.take_over(std::slice::from_ref(&loss));
+        runner.until(|runner| runner.finished).await;
+    }
+    let passes = passes(&left);
+    let made = lost.passes().get("few").copied().unwrap_or(0);
+    assert_eq!(passes.iter().sum::<u64>() + made, 301, "{passes:?}");
+    assert!(passes[1] > 0, "{passes:?}");
+    left.into_iter().for_each(Runner::end);
+}
+
+#[tokio::test]
+async fn rows_that_are_just_enough_still_are() {
+    let rows = (0..4).fold("n\n".to_owned(), |text, n| text + &format!("{n}\n"));
+    let fields = json!({
+        "bots": 4, "trees": {"T": {"wait": "1h"}}, "data": {"inline": rows, "format": "Csv"},
+    });
+    let (_, mut runners) = runners(&fields).await;
+    for (runner, bots) in runners.iter_mut().zip([2, 1, 1]) {
+        runner.until(|runner| runner.alive == bots).await;
+    }
+    runners.remove(1).end();
+    let loss = Loss { index: 1, at_ms: 0, bots: 4, done: Resume::default() };
+    for runner in &mut runners {
+        runner.army.take_over(std::slice::from_ref(&loss));
+        runner.until(|runner| runner.alive == 2).await;
+    }
+    runners.into_iter().for_each(Runner::end);
+}
+
+#[tokio::test]
 async fn what_should_have_arrived_there_arrives_elsewhere() {
     for spacing in ["Even", "Poisson"] {
         let fields = json!({"arrivalRate": 300, "duration": "2s", "spacing": spacing, "maxBots": 30});

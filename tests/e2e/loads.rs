@@ -72,6 +72,8 @@ fn get() -> Value {
 fn arrivals() -> Vec<Case> {
     let scenarios = json!([
         {"name": "buyers", "bots": 3, "iterations": 30},
+        // One of the two runners has no bot of it.
+        {"name": "alone", "bots": 1, "iterations": 11},
         {"name": "visitors", "arrivalRate": "10/s", "duration": "3s", "startDelay": "1s"},
     ]);
     vec![
@@ -81,7 +83,7 @@ fn arrivals() -> Vec<Case> {
             json!({"stages": [{"duration": "2s", "arrivalRate": 20}, {"duration": "2s", "arrivalRate": 0}]}),
             [40, 40, 0],
         ),
-        ("scenarios", json!({"scenarios": scenarios}), [33, 60, 0]),
+        ("scenarios", json!({"scenarios": scenarios}), [34, 71, 0]),
         (
             "capped",
             json!({"trees": {"T": {"wait": "1h"}}, "arrivalRate": "50/s", "maxBots": 2, "duration": "2s", "gracePeriod": 0}),

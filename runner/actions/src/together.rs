@@ -8,6 +8,7 @@ pub use request::{Arrival, Reply, Request};
 
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_protocol::shared::{self, Change, Store};
+use botarmy_report::{FailureClass, Observed};
 use botarmy_tree::draw::Draw;
 use botarmy_tree::template::{RenderError, Shared};
 use botarmy_tree::together::{self, MAX_KEY, is_key};
@@ -214,6 +215,21 @@ fn ended(result: Result<Answer, Error>) -> Answer {
     result.unwrap_or_else(|error| Outcome::Error(error.to_string()).into())
 }
 
+/// What a bot has waited for in vain.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("the signal was not given within {0:?}")]
+    Signal(Duration),
+    #[error("fewer than the {0} parties came within {1:?}; there must be so many bots that come at a time")]
+    Parties(u32, Duration),
+}
+
+/// The failure of one whose time is over.
+fn in_vain(missing: &Missing) -> Answer {
+    let observed = Observed::failed(FailureClass::Timeout, missing.to_string());
+    Answer { observed, ..Outcome::Fail.into() }
+}
+
 /// Changes shared data.
 #[derive(Debug)]
 pub struct SharedChange {
@@ -327,7 +343,7 @@ impl Action for Await {
             let wait = async {
                 let key = signal_key(&key_of(&self.call.signal, bot.scope)?);
                 let given = self.together.until(&key, |value| !value.is_null(), self.call.timeout).await;
-                Ok(if given { Outcome::Succeed } else { Outcome::Fail }.into())
+                Ok(if given { Outcome::Succeed.into() } else { in_vain(&Missing::Signal(self.call.timeout)) })
             };
             ended(wait.await)
         }))

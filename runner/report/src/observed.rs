@@ -14,7 +14,7 @@ pub enum FailureClass {
     Connect,
     /// TLS could not be agreed on.
     Tls,
-    /// The answer was not there in time.
+    /// The answer, or what a bot has waited for, was not there in time.
     Timeout,
     /// What came was not the protocol.
     Protocol,

@@ -42,7 +42,7 @@ const MAX_ROWS_READ: usize = MAX_ROWS + 2;
 pub struct RowInfo {
     /// Name as printed, with arguments or as labelled: `Shop.buy(42, "a")`.
     pub name: String,
-    /// Name without arguments: `Shop.buy`. [`Totals::select`] finds the row by it too.
+    /// The action without arguments, also of a row that is labelled: `Shop.buy`. [`Totals::select`] finds the row by it too.
     pub base: String,
     /// Whether it does something, as against control leaves (wait, log, set, done, …).
     pub measured: bool,
@@ -64,7 +64,7 @@ impl RowInfo {
 /// What was counted for the actions of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// Name without arguments, at most [`MAX_NAME_BYTES`].
+    /// The action without arguments, at most [`MAX_NAME_BYTES`].
     #[serde(deserialize_with = "bounded::text::<_, MAX_NAME_BYTES>")]
     pub base: String,
     /// Whether [`Totals::total`] counts it.
@@ -228,7 +228,7 @@ impl Totals {
     }
 
     /// What was counted under `name`: the sum of the rows whose base it is (all calls of `Shop.buy`,
-    /// whatever their arguments), or else of those of exactly this name. None if there is neither.
+    /// whatever their arguments and labels) and of those of exactly this name. None if there is neither.
     pub fn select(&self, name: &str) -> Option<Series> {
         let selector = Selector { action: Some(name.to_owned()), ..Selector::default() };
         Some(self.select_by(&selector)).filter(|series| !series.is_empty())

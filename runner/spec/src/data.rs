@@ -155,6 +155,8 @@ impl Data {
     /// What is wrong with rows for so many bots; nothing while they are not read.
     pub fn too_few(&self, bots: Option<u32>, runners: u32) -> Option<Error> {
         let rows = self.table.as_ref()?.len();
+        // Who has no bots needs no row.
+        let runners = bots.map_or(runners, |bots| runners.min(bots));
         if self.exhausted != Exhausted::Stop && rows < runners as usize {
             return Some(Error::NoRow(rows, runners));
         }
@@ -479,6 +481,7 @@ mod tests {
             assert_eq!(error.is_none(), fits, "{rows} rows, {bots} bots: {error:?}");
             assert_eq!(data(rows, Exhausted::Wait).too_few(Some(bots), 1), None);
             assert!(data(rows, Exhausted::Wait).too_few(None, 9).is_some(), "a runner without a row");
+            assert_eq!(data(rows, Exhausted::Wait).too_few(Some(1), 9), None, "only one has a bot");
         }
     }
 }

@@ -341,6 +341,14 @@ impl Load {
         }
     }
 
+    /// What goes through its stages: bots, or a rate.
+    pub fn profile(&self) -> &Profile {
+        match &self.model {
+            Model::Closed(closed) => &closed.bots,
+            Model::Open(open) => &open.rate,
+        }
+    }
+
     /// The most bots that it has alive at once.
     pub fn peak(&self) -> u32 {
         match &self.model {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What a sum may be off, as a part of it: a thousand stretches come to a quarter of that.
+const ROUNDING: f64 = 1e-12;
+
 /// A function of the time since the start: it goes evenly from point to point, and stays where the
 /// last one left it.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +94,12 @@ impl Profile {
         (stage, next.and_then(|next| Duration::try_from_secs_f64(next.begin).ok()))
     }
 
+    /// Whether any time lies in a ramp, from 0: the last one goes on for ever.
+    pub fn takes_time(&self, stage: usize) -> bool {
+        let segment = self.segments.get(stage).filter(|_| stage + 1 < self.segments.len());
+        segment.is_none_or(|segment| segment.length > 0.0)
+    }
+
     /// When the value, rounded, will next be another one: none if never again. At the earliest after
     /// `least`, so that a steep ramp is followed in steps.
     pub fn next_change(&self, time: Duration, least: Duration) -> Option<Duration> {
@@ -121,13 +130,28 @@ impl Profile {
     /// The first time at which the integral reaches a sum: when the arrival of that number comes. None
     /// if it never does.
     pub fn time_of(&self, sum: f64) -> Option<Duration> {
-        let segment = self.segments.iter().find(|s| s.before + s.sum() > sum);
+        // 31 arrivals are 31, though what they are summed up from may come to a little more.
+        let reached = sum + sum * ROUNDING;
+        let segment = self.segments.iter().find(|s| s.before + s.sum() > reached);
         let seconds = match segment {
-            Some(segment) => segment.begin + segment.time_of(sum - segment.before),
-            None if self.last > 0.0 => self.end + (sum - self.sum) / self.last,
+            Some(segment) => segment.begin + segment.time_of((sum - segment.before).max(0.0)),
+            None if self.last > 0.0 => self.end + (sum - self.sum).max(0.0) / self.last,
             None => return None,
         };
         Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// How many arrivals come before a time, numbered from 0: those whose [`Self::time_of`] is earlier, by the same rounding.
+    pub fn count_before(&self, time: Duration) -> u64 {
+        let comes = |arrival: u64| self.time_of(arrival as f64).is_some_and(|at| at < time);
+        let mut count = whole_above(self.sum_until(time));
+        while count > 0 && !comes(count - 1) {
+            count -= 1;
+        }
+        while count < u64::MAX && comes(count) {
+            count += 1;
+        }
+        count
     }
 
     fn segment(&self, time: f64) -> Option<&Segment> {
@@ -155,6 +179,16 @@ impl Segment {
         let divisor = self.from + root;
         if divisor > 0.0 { (2.0 * sum / divisor).min(self.length) } else { 0.0 }
     }
+}
+
+/// The least whole number that is not below a sum.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is never negative"
+)]
+fn whole_above(sum: f64) -> u64 {
+    sum.ceil() as u64
 }
 
 #[cfg(test)]
@@ -190,6 +224,11 @@ mod tests {
         assert!((profile.peak() - 100.0).abs() < 1e-9);
         let stages = [0.0, 9.9, 10.0, 19.9, 20.0, 99.0].map(|t| profile.stage(seconds(t)).0);
         assert_eq!(stages, [0, 0, 2, 2, 3, 3]);
+        assert_eq!([0, 1, 2, 3].map(|stage| profile.takes_time(stage)), [true, false, true, true]);
+        assert!(
+            Profile::ramps([(seconds(1.0), 1.0), (seconds(0.0), 2.0)]).takes_time(1),
+            "it lasts until the end"
+        );
         assert!((profile.sum_until(seconds(99.0)) - (500.0 + 500.0 + 125.0)).abs() < 1e-9);
         assert_eq!(profile.time_of(1125.0), None, "what never arrives has no time");
         assert_eq!(Profile::constant(50.0).time_of(100.0), Some(seconds(2.0)));
@@ -220,6 +259,24 @@ mod tests {
         assert_eq!(Profile::constant(3.0).next_change(Duration::ZERO, Duration::ZERO), None);
     }
 
+    #[test]
+    fn a_whole_number_of_arrivals_is_one_more_for_nobody() {
+        let rate = 31.0 / 60.0;
+        let ramps = [(30, rate), (30, rate), (30, 0.0)];
+        let ramps = Profile::ramps(ramps.map(|(d, v)| (Duration::from_secs(d), v)));
+        assert!(ramps.sum_until(ramps.end()) > 31.0, "by a rounding");
+        assert_eq!((ramps.count_before(ramps.end()), ramps.time_of(31.0)), (31, None));
+        let constant = Profile::constant(rate);
+        assert!(constant.sum_until(seconds(60.0)) > 31.0, "by a rounding");
+        assert_eq!(constant.count_before(seconds(60.0)), 31);
+        assert_eq!(constant.count_before(seconds(60.000_001)), 32);
+        assert_eq!(
+            (constant.count_before(Duration::ZERO), Profile::constant(0.0).count_before(seconds(9.0))),
+            (0, 0)
+        );
+        assert!(Profile::constant(1e6).count_before(Duration::MAX) > 1 << 60, "it comes to an end");
+    }
+
     fn profile() -> impl Strategy<Value = Profile> {
         prop::collection::vec((0..20_u32, 0..1_000_u32), 1..8).prop_map(|points| {
             Profile::ramps(
@@ -235,8 +292,27 @@ mod tests {
             if let Some(time) = profile.time_of(sum) {
                 prop_assert!((profile.sum_until(time) - sum).abs() < 1e-5 * sum.max(1.0), "{sum} at {time:?}");
             } else {
-                prop_assert!(sum >= profile.sum_until(profile.end()));
+                prop_assert!(sum >= profile.sum_until(profile.end()) * (1.0 - ROUNDING));
             }
+        }
+
+        #[test]
+        fn so_many_arrive_as_exact_numbers_say(
+            points in prop::collection::vec((0..60_000_u64, 0..120_u64, prop::sample::select(vec![1_u64, 60, 3600])), 1..9),
+        ) {
+            let ramps = points.iter().map(|(ms, n, unit)| (Duration::from_millis(*ms), *n as f64 / *unit as f64));
+            let profile = Profile::ramps(ramps.chain([(Duration::ZERO, 0.0)]));
+            // In half an arrival an hour, times a millisecond.
+            let (mut end, mut from, mut sum) = (Duration::ZERO, 0, 0);
+            for (ms, n, unit) in points {
+                let to = n * (3600 / unit);
+                sum += (from + to) * ms;
+                (from, end) = (to, end + Duration::from_millis(ms));
+                prop_assert_eq!(profile.count_before(end), sum.div_ceil(2 * 3600 * 1000));
+            }
+            let all = profile.count_before(end);
+            prop_assert_eq!(profile.time_of(all as f64), None);
+            prop_assert!(all == 0 || profile.time_of((all - 1) as f64).is_some());
         }
 
         #[test]

@@ -22,7 +22,7 @@ use botarmy_tree::action::Call;
 use botarmy_tree::notation::{self, Trees};
 use botarmy_tree::plan::LeafRecord;
 use botarmy_tree::template::RunScope;
-use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration};
+use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration, together};
 use check::Check;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -136,6 +136,8 @@ enum Error {
     NoRow(String, String),
     #[error("there is no {0} {1:?}; {2}")]
     NoSuch(&'static str, String, String),
+    #[error("the stage {0:?} takes no time, so that nothing is measured in it; name the one after it, {1:?}")]
+    NoTimeInStage(String, String),
     #[error("delayAbort is for a threshold with abortOnFail: true; add that, or leave it out")]
     DelayWithoutAbort,
     #[error("{0:?} is not an address; write one such as 10.0.0.1 or fd00::1")]
@@ -251,6 +253,7 @@ impl Run {
         // What a mistake leaves out must not be missed a second time.
         if whole {
             check.findings.later(run.lacking_data(path));
+            check.findings.later(together::uneven_barriers(run.plans().flat_map(Plan::leaves)));
         }
         check.findings.or(run)
     }
@@ -265,6 +268,12 @@ impl Run {
         let plans = without.map(|s| &s.plan).chain(once);
         let leaf = plans.flat_map(Plan::leaves).find(|leaf| needs(leaf))?;
         Some(Finding::new(&path.field("target"), &Error::NoTarget(leaf.path.to_string())))
+    }
+
+    /// All that its bots walk.
+    fn plans(&self) -> impl Iterator<Item = &Plan> {
+        let once = [&self.setup, &self.teardown].into_iter().flatten();
+        self.scenarios.iter().map(|s| &s.plan).chain(once.map(|o| &o.plan))
     }
 
     /// How many bots shall be alive at once, if that number is fixed and can be changed live.
@@ -444,6 +453,11 @@ mod tests {
                 json!({"trees": {"A": "done"}, "stages": [{"bots": 2, "duration": 1}, {"bots": 2, "duration": 1, "name": "up"}],
                        "thresholds": [{"expect": "count > 1", "stage": "peak"}]}),
                 "spec.thresholds[0].stage: there is no stage \"peak\"; there are 1, up",
+            ),
+            (
+                json!({"trees": {"A": "done"}, "stages": [{"bots": 2, "duration": 0, "name": "jump"}, {"bots": 2, "duration": 1}],
+                       "thresholds": [{"expect": "count > 1", "stage": "jump"}, {"expect": "count > 1", "stage": "2"}]}),
+                "spec.thresholds[0].stage: the stage \"jump\" takes no time, so that nothing is measured in it; name the one after it, \"2\"",
             ),
             (
                 json!({"trees": {"A": "done"}, "bots": 2, "runners": {"count": 3}}),

@@ -196,8 +196,7 @@ impl Army {
         let ending = keeps_ending.then(Mutex::default);
         let finished = Notify::new();
         let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
-        // Every runner has the same part of the cap.
-        let pacer = run.max_rate.map(|rate| Pacer::new(rate / f64::from(losses.share().of), Instant::now()));
+        let pacer = run.max_rate.map(|rate| Pacer::new(part_of_rate(rate, &run, &losses), Instant::now()));
         let common = Common {
             share,
             start: at,
@@ -266,7 +265,7 @@ impl Army {
             part.take_over(scenario, &known, &losses);
         }
         if let (Some(rate), Some(pacer)) = (self.run.max_rate, &self.common.pacer) {
-            pacer.set_rate(rate / f64::from(losses.share().of));
+            pacer.set_rate(part_of_rate(rate, &self.run, &losses));
         }
         *known = losses;
         drop(known);
@@ -375,6 +374,12 @@ impl Army {
 fn bots(run: &Run, share: Share) -> u32 {
     let closed = run.scenarios.iter().filter(|s| matches!(s.load.model, Model::Closed(_)));
     closed.map(|s| share.bots(s.load.peak())).sum()
+}
+
+/// A runner's part of the cap: the same for all that have bots.
+fn part_of_rate(rate: f64, run: &Run, losses: &Losses) -> f64 {
+    let most = run.scenarios.iter().map(|s| s.load.peak()).max().unwrap_or(1);
+    rate / f64::from(losses.share().of.min(most).max(1))
 }
 
 type Ready = oneshot::Sender<Result<(), Error>>;

@@ -102,10 +102,10 @@ impl Arrivals {
 
     /// How many come before a time, over the whole army.
     fn count_until(&self, time: Duration) -> u64 {
-        let end = self.open.rate.sum_until(time);
         if self.open.spacing == Spacing::Even {
-            return whole_above(end);
+            return self.open.rate.count_before(time);
         }
+        let end = self.open.rate.sum_until(time);
         let mut sums = self.first_sums.clone();
         (0..MOST_DRAWN).find(|arrival| sums.of(*arrival) >= end).unwrap_or(MOST_DRAWN)
     }
@@ -146,7 +146,7 @@ impl Arrivals {
     pub(super) fn skip_until(&mut self, iterations: u64, time: Duration) -> u64 {
         if self.open.spacing == Spacing::Even && self.lots.is_empty() {
             let of = u64::from(self.runner.of) * u64::from(self.worker.of);
-            let end = whole_above(self.open.rate.sum_until(time)).min(iterations);
+            let end = self.open.rate.count_before(time).min(iterations);
             let count = end.saturating_sub(self.next).div_ceil(of);
             self.next += count * of;
             return count;
@@ -158,16 +158,6 @@ impl Arrivals {
         }
         count
     }
-}
-
-/// The least whole number that is not below a sum: so many arrivals come before the sum is reached.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "saturates, and is never negative"
-)]
-fn whole_above(sum: f64) -> u64 {
-    sum.ceil() as u64
 }
 
 impl Iterator for Arrivals {
@@ -235,6 +225,21 @@ mod tests {
                 let mut arrivals = make();
                 assert_eq!(arrivals.skip_until(iterations, end), come, "{spacing:?} {iterations} {seconds}");
                 assert_eq!(arrivals.skip_until(iterations, end), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rounding_brings_nobody() {
+        let rate = 31.0 / 60.0;
+        let ramps = [(30, rate), (30, rate), (30, 0.0)].map(|(s, rate)| (Duration::from_secs(s), rate));
+        for rate in [Profile::constant(rate), Profile::ramps(ramps)] {
+            let open = Open { rate, spacing: Spacing::Even, max_bots: 10 };
+            let until = if open.rate.is_constant() { 60 } else { 90 };
+            for until in [Duration::from_secs(until), Duration::new(until - 1, 999_999_999)] {
+                assert_eq!(of_all(&open, 2, 1, until).len(), 31);
+                let mut all = Arrivals::new(open.clone(), Share::WHOLE, Share::WHOLE, Draw::new(7, 0, 0, 0));
+                assert_eq!((all.count_until(until), all.skip_until(u64::MAX, until)), (31, 31));
             }
         }
     }

@@ -60,7 +60,7 @@ impl Journal {
         kept.write(&Record {
             level,
             bot_id: Some(bot),
-            action: Some(&leaf.base),
+            action: Some(leaf.short_name()),
             outcome: Some(if done { "done" } else { outcome.name() }),
             duration: Some(micros / 1000),
             ..Record::default()

@@ -59,24 +59,33 @@ impl Losses {
         }
     }
 
-    /// This runner's part of so many iterations of a scenario, with what it has taken over.
-    pub(super) fn iterations(&self, scenario: &str, total: u64) -> u64 {
-        let own = |share: Share| share.part(total);
+    /// This runner's part of so many iterations of a scenario that has at most so many bots, with what it has taken over.
+    /// Who has no bots has nobody who could make a pass.
+    pub(super) fn iterations(&self, scenario: &str, total: u64, most: u32) -> u64 {
+        let own = |share: Share| part_of(share, total, most);
         self.inherit(own, |lost, loss, heir, part| {
             let done = self.all[loss].done.iterations.get(scenario).copied().unwrap_or(0);
-            *part += self.among(heir, loss + 1).part(lost.saturating_sub(done));
+            *part += part_of(self.among(heir, loss + 1), lost.saturating_sub(done), most);
         })
     }
 
-    /// The numbers of the rows that this runner has taken over of a table with so many.
-    pub(super) fn rows(&self, scenario: &str, count: u32) -> Vec<u32> {
-        let own = |share: Share| (share.index..count).step_by(share.of.max(1) as usize).collect::<Vec<_>>();
+    /// The numbers of the rows that this runner has taken over of a table with so many, for a scenario that has at most so
+    /// many bots. Rows that nobody uses up stay as even as the bots are, so that each bot has one where there are enough.
+    pub(super) fn rows(&self, scenario: &str, count: u32, most: u32) -> Vec<u32> {
+        let own = |share: Share| match share.with_bots(most) {
+            Some(Share { index, of }) => (index..count).step_by(of.max(1) as usize).collect::<Vec<_>>(),
+            None => Vec::new(),
+        };
         let mut rows = self.inherit(own, |lost, loss, heir, rows| {
             let used = self.all[loss].done.rows.get(scenario).copied().unwrap_or(0);
-            let share = self.among(heir, loss + 1);
-            let first = used.saturating_add(u64::from(share.index));
-            let left = lost.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
-            rows.extend(left.step_by(share.of as usize));
+            let left = lost.get(usize::try_from(used).unwrap_or(usize::MAX)..).unwrap_or_default();
+            let (first, more, of) = self.places(loss, heir, u64::from(count), most);
+            // The bounds are those of its neighbours, however few are left.
+            let bound = |place: u64| {
+                let rows = (place * left.len() as u64).div_ceil(of.max(1));
+                usize::try_from(rows).unwrap_or(usize::MAX).min(left.len())
+            };
+            rows.extend(&left[bound(first)..bound(first + more)]);
         });
         rows.drain(..own(self.share).len());
         rows
@@ -90,7 +99,7 @@ impl Losses {
             |share: Share| -> Owed { vec![vec![per_bot.saturating_mul(u64::from(share.bots(at_first)))]] };
         let owed = self.inherit(own, |lost, loss, heir, owed| {
             let bots = u64::from(bots(&self.all[loss]));
-            let (first, count, of) = self.places(loss, heir, bots);
+            let (first, count, of) = self.places(loss, heir, bots, u32::MAX);
             let left = self.left(scenario, loss, lost);
             // It has as many bots as it has taken over, whose passes are as even as can be.
             let one = |n: u64| part(left, first + n, of);
@@ -99,15 +108,16 @@ impl Losses {
         owed.into_iter().skip(1).collect()
     }
 
-    /// Of the bots that a lost runner had, those that one of the others has now: the first of them, how many, and of how
-    /// many.
-    fn places(&self, loss: usize, heir: u32, bots: u64) -> (u64, u64, u64) {
+    /// So many bots or rows are dealt out to those that have bots, of which there are at most so many. Of what a lost
+    /// runner had, that which one of the others has now: the first of it, how much, and of how much.
+    fn places(&self, loss: usize, heir: u32, total: u64, most: u32) -> (u64, u64, u64) {
         let lost = self.all[loss].index;
         let (before, after) = (self.among(heir, loss), self.among(heir, loss + 1));
-        let of_lost = self.among(lost, loss).part(bots);
+        let part = |share: Share| part_of(share, total, most);
+        let of_lost = part(self.among(lost, loss));
         // What those before it have more of now.
-        let had = up_to(before, bots) - if lost < heir { of_lost } else { 0 };
-        (up_to(after, bots) - had, after.part(bots) - before.part(bots), of_lost)
+        let had = up_to(before, total, most) - if lost < heir { of_lost } else { 0 };
+        (up_to(after, total, most) - had, part(after) - part(before), of_lost)
     }
 
     /// The passes that the bots of a lost runner had yet to make.
@@ -148,9 +158,15 @@ fn part(total: u64, index: u64, of: u64) -> u64 {
     total / of + u64::from(index < total % of)
 }
 
+/// A runner's part of what is dealt out to those that have bots, of which there are at most so many.
+fn part_of(share: Share, total: u64, most: u32) -> u64 {
+    share.with_bots(most).map_or(0, |share| share.part(total))
+}
+
 /// What those have together that come before one.
-fn up_to(share: Share, total: u64) -> u64 {
-    let (index, of) = (u64::from(share.index), u64::from(share.of.max(1)));
+fn up_to(share: Share, total: u64, most: u32) -> u64 {
+    let Some(Share { index, of }) = share.with_bots(most) else { return total };
+    let (index, of) = (u64::from(index), u64::from(of.max(1)));
     index * (total / of) + index.min(total % of)
 }
 

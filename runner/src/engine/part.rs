@@ -63,18 +63,18 @@ impl Part {
     /// This runner's part; `live` is a run whose number of bots can be changed.
     pub(super) fn new(scenario: &Scenario, live: bool, losses: &Losses, done: &Done) -> Self {
         let (name, share) = (name(scenario), losses.own());
-        let among = losses.share();
+        let (among, most) = (losses.share(), scenario.load.peak());
         let iterations = |total| {
             let done = done.part.iterations.get(name).copied().unwrap_or(0);
-            losses.iterations(name, total).saturating_sub(done)
+            losses.iterations(name, total, most).saturating_sub(done)
         };
         let (refill, places, passes) = match &scenario.load.model {
             Model::Closed(closed) => (closed.refill, 0, Passes::new(scenario, closed, live, losses, done)),
             Model::Open(open) => (None, among.bots(open.max_bots), None),
         };
         let rows = scenario.data.as_ref().map(|data| {
-            let mut rows = Rows::new(data, share);
-            rows.take_over(losses.rows(name, rows.len()));
+            let mut rows = Rows::new(data, share.with_bots(most));
+            rows.take_over(losses.rows(name, rows.len(), most));
             rows.pass_over(done.part.rows.get(name).copied().unwrap_or(0));
             rows
         });
@@ -84,7 +84,7 @@ impl Part {
             share,
             bots_begun: AtomicU64::new(bots_begun),
             iterations_left: scenario.load.iterations.map(|total| AtomicU64::new(iterations(total))),
-            refill: refill.map(|refill| Mutex::new(Gate::new(refill, among))),
+            refill: refill.map(|refill| Mutex::new(Gate::new(refill, among.with_bots(most)))),
             rows: rows.map(Mutex::new),
             places: AtomicU32::new(places),
             passes,
@@ -93,17 +93,17 @@ impl Part {
 
     /// Takes over what is its of runners that were lost, of which it did not know `before`.
     pub(super) fn take_over(&self, scenario: &Scenario, before: &Losses, losses: &Losses) {
-        let name = name(scenario);
+        let (name, most) = (name(scenario), scenario.load.peak());
         if let (Some(left), Some(total)) = (&self.iterations_left, scenario.load.iterations) {
-            let more = losses.iterations(name, total).saturating_sub(before.iterations(name, total));
-            left.fetch_add(more, Ordering::Relaxed);
+            let part = |losses: &Losses| losses.iterations(name, total, most);
+            left.fetch_add(part(losses).saturating_sub(part(before)), Ordering::Relaxed);
         }
         if let Some(gate) = &self.refill {
-            locked(gate).share(losses.share());
+            locked(gate).share(losses.share().with_bots(most));
         }
         if let Some(rows) = &self.rows {
             let mut rows = locked(rows);
-            let more = losses.rows(name, rows.len());
+            let more = losses.rows(name, rows.len(), most);
             rows.take_over(more);
         }
         match &scenario.load.model {

@@ -4,23 +4,24 @@ use super::share::Share;
 use botarmy_spec::Refill;
 use std::time::Duration;
 
-/// This runner's allowance. Each interval deals the army's replacements out in turn, so that a
+/// This runner's allowance. Each interval deals the army's replacements out in turn to those that have bots, so that a
 /// runner gets its part over time even where there are fewer than one for each.
 #[derive(Debug)]
 pub(super) struct Gate {
     refill: Refill,
-    share: Share,
+    /// None: it has no bots that could be replaced.
+    share: Option<Share>,
     interval: u64,
     used: u64,
 }
 
 impl Gate {
-    pub(super) fn new(refill: Refill, share: Share) -> Self {
+    pub(super) fn new(refill: Refill, share: Option<Share>) -> Self {
         Self { refill, share, interval: 0, used: 0 }
     }
 
     /// Others were lost: this runner has another share now.
-    pub(super) fn share(&mut self, share: Share) {
+    pub(super) fn share(&mut self, share: Option<Share>) {
         self.share = share;
     }
 
@@ -33,7 +34,8 @@ impl Gate {
         }
         let max = u64::from(self.refill.max);
         let first = interval.saturating_mul(max);
-        if self.used < self.share.dealt(first, first.saturating_add(max)) {
+        let allowed = self.share.map_or(0, |share| share.dealt(first, first.saturating_add(max)));
+        if self.used < allowed {
             self.used += 1;
             return Ok(());
         }
@@ -48,7 +50,8 @@ mod tests {
     #[test]
     fn an_interval_allows_so_many_over_all_runners() {
         let refill = Refill { max: 5, every: Duration::from_secs(2) };
-        let mut gates: Vec<Gate> = (0..3).map(|index| Gate::new(refill, Share { index, of: 3 })).collect();
+        let mut gates: Vec<Gate> =
+            (0..3).map(|index| Gate::new(refill, Some(Share { index, of: 3 }))).collect();
         let mut each = [0; 3];
         for interval in 0..3 {
             let at = Duration::from_secs(2 * interval) + Duration::from_millis(1);
@@ -65,7 +68,7 @@ mod tests {
         assert_eq!(each, [5, 5, 5], "over time all have the same");
         // One is lost: the others have its part from the next interval on.
         let mut gates = gates.split_off(1);
-        (0..2).zip(&mut gates).for_each(|(index, gate)| gate.share(Share { index, of: 2 }));
+        (0..2).zip(&mut gates).for_each(|(index, gate)| gate.share(Some(Share { index, of: 2 })));
         for interval in 3..5 {
             let at = Duration::from_secs(2 * interval);
             let mut take =

@@ -25,12 +25,13 @@ pub(super) enum Next {
     Never,
 }
 
-/// This runner's rows: rows are dealt out to the runners in turn, as the ids of bots are, so that the
+/// This runner's rows: rows are dealt out to the runners that have bots in turn, as the ids of bots are, so that the
 /// first bots have the rows of their ids.
 #[derive(Debug)]
 pub(super) struct Rows {
     data: Data,
-    share: Share,
+    /// None: it has no bots, and so none of its own.
+    share: Option<Share>,
     /// How many of this runner's own rows have been used.
     used: u32,
     /// Those that it has taken over of runners that were lost, and how many of them have been used.
@@ -41,13 +42,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(data: &Data, share: Share) -> Self {
+    pub(super) fn new(data: &Data, share: Option<Share>) -> Self {
         Self { data: data.clone(), share, used: 0, more: Vec::new(), used_of_more: 0, free: VecDeque::new() }
     }
 
     /// Passes over so many rows, which were used up by the runner whose place this one has taken.
     pub(super) fn pass_over(&mut self, used: u64) {
-        let own = self.share.dealt(0, u64::from(self.len()));
+        let own = self.share.map_or(0, |share| share.dealt(0, u64::from(self.len())));
         self.used = u32::try_from(used.min(own)).unwrap_or(u32::MAX);
         let of_more = usize::try_from(used.saturating_sub(own)).unwrap_or(usize::MAX);
         self.used_of_more = of_more.min(self.more.len());
@@ -107,7 +108,8 @@ impl Rows {
 
     /// The number of the next row that nobody has used yet; a table has fewer rows than 32 bits count.
     fn fresh(&self) -> u32 {
-        self.share.index.saturating_add(self.used.saturating_mul(self.share.of.max(1)))
+        let place = |Share { index, of }: Share| index.saturating_add(self.used.saturating_mul(of.max(1)));
+        self.share.map_or(u32::MAX, place)
     }
 
     fn value(&self, number: u32) -> Option<Value> {
@@ -127,7 +129,7 @@ mod tests {
         let text = (0..count).fold("n\n".to_owned(), |text, n| text + &format!("{n}\n"));
         let table = Some(Arc::new(Table::read(text, DataFormat::Csv).expect("rows")));
         let data = Data { source: Source::Inline, format: DataFormat::Csv, exhausted, table };
-        Rows::new(&data, Share { index, of })
+        Rows::new(&data, Share { index, of }.with_bots(of))
     }
 
     fn number(next: &Next) -> Option<&str> {

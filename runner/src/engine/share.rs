@@ -25,6 +25,11 @@ impl Share {
         u32::try_from(self.part(u64::from(total))).unwrap_or(u32::MAX)
     }
 
+    /// This runner among those that have bots, where there are at most so many over all; none if it has none itself.
+    pub fn with_bots(self, most: u32) -> Option<Self> {
+        (self.index < most).then(|| Self { of: self.of.min(most), ..self })
+    }
+
     /// The id of this runner's n-th bot, n from 0: ids begin at 1 and no two runners share one.
     pub fn bot_id(self, n: u64) -> u64 {
         u64::from(self.index) + 1 + n * u64::from(self.of.max(1))
@@ -49,6 +54,11 @@ mod tests {
             for total in [0, 1, 2, 10, 1000] {
                 assert_eq!(shares.iter().map(|s| s.part(total)).sum::<u64>(), total);
                 assert_eq!(shares.iter().map(|s| s.dealt(17, 17 + total)).sum::<u64>(), total);
+            }
+            for most in [1, 2, 5, 100] {
+                let with_bots = shares.iter().filter_map(|s| s.with_bots(most));
+                assert_eq!(with_bots.clone().map(|s| s.part(23)).sum::<u64>(), 23);
+                assert_eq!(with_bots.count(), shares.iter().filter(|s| s.bots(most) > 0).count());
             }
             let mut ids: Vec<u64> = shares.iter().flat_map(|s| (0..10).map(|n| s.bot_id(n))).collect();
             ids.sort_unstable();

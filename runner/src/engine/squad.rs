@@ -169,12 +169,8 @@ impl Squad {
 
     fn enter_stage(&self, now: Tick) {
         let Scenario { load, start_delay, .. } = self.scenario();
-        let profile = match &load.model {
-            Model::Closed(closed) => &closed.bots,
-            Model::Open(open) => &open.rate,
-        };
         let time = self.local.clock.since(self.local.clock.start() + *start_delay);
-        let (stage, next) = profile.stage(time);
+        let (stage, next) = load.profile().stage(time);
         let until = next.map(|next| now + next.saturating_sub(time));
         if self.stage.replace(Some((stage, until))).is_none_or(|(before, _)| before != stage) {
             let rows = self.place.first..self.place.iteration + 2;

@@ -9,7 +9,7 @@ use crate::plan::{
     Branch, FrameId, FrameRecord, LeafRecord, NONE, NodeId, NodeRecord, Op, Plan, TimerRecord,
 };
 use crate::template::Template;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,6 +141,7 @@ pub(crate) fn compile(root: &Node, trees: &Trees) -> Result<Plan, Vec<Finding>> 
     match compiler.node(root, root.label.as_deref(), at) {
         Ok(_) => {
             let mixed = mixed_rows(&compiler.plan);
+            own_rows_for_labels(&mut compiler.plan.leaves);
             if mixed.is_empty() { Ok(compiler.plan) } else { Err(mixed) }
         }
         Err(finding) => Err(vec![finding]),
@@ -162,6 +163,20 @@ fn mixed_rows(plan: &Plan) -> Vec<Finding> {
         findings.note(&leaf.path, &Error::MixedRow(quoted(&leaf.name)));
     }
     findings.into_vec()
+}
+
+/// Where leaves of several actions have one label, their row is none of these actions'.
+fn own_rows_for_labels(leaves: &mut [LeafRecord]) {
+    let mut actions: BTreeMap<(&str, &str), Option<&str>> = BTreeMap::new();
+    for leaf in &*leaves {
+        let action = actions.entry((&*leaf.group, &*leaf.name)).or_insert(Some(&*leaf.base));
+        *action = action.filter(|action| *action == leaf.base);
+    }
+    let is_own = |leaf: &LeafRecord| actions.get(&(&*leaf.group, &*leaf.name)).is_some_and(Option::is_none);
+    let own: Vec<bool> = leaves.iter().map(is_own).collect();
+    for (leaf, _) in leaves.iter_mut().zip(own).filter(|(_, own)| *own) {
+        leaf.base.clone_from(&leaf.name);
+    }
 }
 
 struct Compiler<'t> {
@@ -347,7 +362,8 @@ impl Compiler<'_> {
         let index = number(self.plan.leaves.len());
         self.plan.leaves.push(LeafRecord {
             name: label.unwrap_or(&leaf.name).to_owned(),
-            base: label.unwrap_or(&leaf.base).to_owned(),
+            base: leaf.base.clone(),
+            is_labelled: label.is_some(),
             measured: is_measured(&leaf.call),
             call: leaf.call.clone(),
             group: self.groups[at.group].clone(),

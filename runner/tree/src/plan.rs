@@ -143,8 +143,11 @@ pub struct FrameRecord {
 pub struct LeafRecord {
     /// The name of its row: its label, or the action with its arguments as written.
     pub name: String,
-    /// The name without arguments.
+    /// The action without arguments, by which all of its rows are found; the name of the row where leaves of several
+    /// actions have one.
     pub base: String,
+    /// Whether its name is a label.
+    pub is_labelled: bool,
     /// The labels of the nodes around it, joined by ` / `; empty without labels.
     pub group: Arc<str>,
     /// Whether it does something to the target.
@@ -158,6 +161,13 @@ pub struct LeafRecord {
     pub frame: Option<FrameId>,
     /// Counts the visits of a leaf that draws.
     pub(crate) slot: u32,
+}
+
+impl LeafRecord {
+    /// Its label, or the action without arguments.
+    pub fn short_name(&self) -> &str {
+        if self.is_labelled { &self.name } else { &self.base }
+    }
 }
 
 /// A compiled tree.

@@ -5,9 +5,11 @@ use crate::action::{self, Call, check_context_name};
 use crate::ast::Leaf;
 use crate::duration;
 use crate::fields::{Findings, kind_of};
-use crate::finding::{Path, listed, quoted};
+use crate::finding::{Finding, Path, listed, quoted};
+use crate::plan::LeafRecord;
 use crate::template::Template;
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long an `await` and a `barrier` wait, unless `timeout` says otherwise.
@@ -89,11 +91,38 @@ enum Error {
     Parties(String),
     #[error("the timeout must be above zero and at most a day")]
     Timeout,
+    #[error(
+        "the barrier {name} has {there} parties at {place} and {here} here, and all barriers of one name count together; give both the same number, or each a name of its own"
+    )]
+    Uneven { name: String, place: Path, there: u32, here: u32 },
 }
 
 /// Whether a rendered key, or name of a signal or barrier, may be used.
 pub fn is_key(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY && !key.chars().any(char::is_control)
+}
+
+/// Finds barriers of one name that let different numbers of bots go on, in all that bots of one run walk. Names that are
+/// rendered later may be anything.
+pub fn uneven_barriers<'l>(leaves: impl Iterator<Item = &'l LeafRecord>) -> Vec<Finding> {
+    let mut known: BTreeMap<&str, (u32, &Path)> = BTreeMap::new();
+    let mut findings = Findings::default();
+    let mut told = BTreeSet::new();
+    for leaf in leaves {
+        let Call::Barrier(barrier) = &leaf.call else { continue };
+        let Template::Literal(Value::String(name)) = &barrier.name else { continue };
+        let (there, place) = *known.entry(name).or_insert((barrier.parties, &leaf.path));
+        let here = barrier.parties;
+        // One tree may be walked by several.
+        if here != there && told.insert(leaf.path.to_string()) {
+            let (name, place) = (quoted(name), place.clone());
+            findings.note(
+                &leaf.path.field("barrier").field("parties"),
+                &Error::Uneven { name, place, there, here },
+            );
+        }
+    }
+    findings.into_vec()
 }
 
 /// Reads what stands under one of [`KINDS`].

@@ -66,6 +66,32 @@ fn rows_are_named_as_written() {
 }
 
 #[test]
+fn a_label_names_the_row_and_leaves_the_action_what_it_is() {
+    let text = r#"
+T:
+  sequence:
+    - {action: {name: Shop.buy, args: [1, 2]}, label: dear}
+    - {http: {get: "{{ target }}/a"}, label: both}
+    - {http: {get: "{{ target }}/b"}, label: both}
+    - {http: {get: "{{ target }}/a"}}
+    - {sequence: [{http: {get: "{{ target }}/a"}, label: both}], label: elsewhere}
+"#;
+    let (_, plan) = read(text).expect("a tree");
+    let rows: Vec<_> = plan.leaves().iter().map(|l| [&*l.name, &*l.base, l.short_name()]).collect();
+    assert_eq!(
+        rows,
+        [
+            ["dear", "Shop.buy", "dear"],
+            // Of one row it cannot be told what is whose.
+            ["both", "both", "both"],
+            ["both", "both", "both"],
+            ["GET /a", "GET /a", "GET /a"],
+            ["both", "GET /a", "both"],
+        ]
+    );
+}
+
+#[test]
 fn mistakes_have_their_place_and_their_cure() {
     told(mistakes::OF_THE_ORIGINAL);
 }

@@ -1,6 +1,6 @@
 //! The action `barrier`: bots are counted as they come, and are not counted on when they go away.
 
-use super::{Arrival, Asked, Error, Place, Request, Together, ended, key_of, made};
+use super::{Arrival, Asked, Error, Missing, Place, Request, Together, ended, in_vain, key_of, made};
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_protocol::shared::{self, Change};
 use botarmy_tree::draw::Draw;
@@ -43,7 +43,8 @@ impl Barrier {
         // The last one may have come at this very moment.
         let left = comer.leave(goal).await?;
         let came = matches!(&left, shared::Answer::Made(value) if complete(value));
-        Ok(if came { Outcome::Succeed } else { Outcome::Fail }.into())
+        let missing = Missing::Parties(self.call.parties, self.call.timeout);
+        Ok(if came { Outcome::Succeed.into() } else { in_vain(&missing) })
     }
 }
 

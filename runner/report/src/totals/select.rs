@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// What a figure is about: all that is given must fit. Nothing given: all measured rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// The base of rows (`Shop.buy` for all calls of it) or else the name of one.
+    /// The base of rows (`Shop.buy` for all calls of it), or the name of some.
     pub action: Option<String>,
     /// The group that the rows are in, or in one inside of it.
     pub group: Option<String>,
@@ -45,11 +45,8 @@ impl Totals {
         let mut meant: Vec<_> = rows.filter(|(_, key, _)| selector.is_around(key)).collect();
         match selector.action.as_deref() {
             None => meant.retain(|(.., row)| row.measured),
-            // A name without arguments stands for all of its rows.
-            Some(action) if meant.iter().any(|(.., row)| row.base == action) => {
-                meant.retain(|(.., row)| row.base == action);
-            }
-            Some(action) => meant.retain(|(_, key, _)| key.name == action),
+            // An action without arguments stands for all of its rows.
+            Some(action) => meant.retain(|(_, key, row)| row.base == action || key.name == action),
         }
         meant
     }

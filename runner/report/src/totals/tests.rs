@@ -37,6 +37,13 @@ fn select_sums_the_rows_of_a_name() {
     assert_eq!(totals.select("Shop"), None);
     totals.add(&info("Shop.buy", "Shop.buy", true), series(&[9])).unwrap();
     assert_eq!(totals.select("Shop.buy"), Some(series(&[1, 2, 3, 9])));
+    // A label, and one that is called like an action.
+    totals.add(&info("the dear one", "Shop.buy", true), series(&[20])).unwrap();
+    totals.add(&info("Shop.buy(3)", "Shop.pay", true), series(&[40])).unwrap();
+    totals.add(&info("wait", "Shop.look", true), series(&[60])).unwrap();
+    assert_eq!(totals.select("Shop.buy"), Some(series(&[1, 2, 3, 9, 20])));
+    assert_eq!(totals.select("the dear one"), Some(series(&[20])));
+    assert_eq!(totals.select("wait"), Some(series(&[60, 5_000])));
 }
 
 #[test]

@@ -134,12 +134,15 @@ impl Check<'_> {
         let all = || {
             scenarios.iter().flat_map(|s| (0_u16..).zip(&s.load.stages).map(move |(n, stage)| (s, n, stage)))
         };
-        let of_name = all().filter(|(_, _, stage)| *stage == name);
-        let found: Vec<_> = of_name.map(|(s, n, _)| (s.name.clone().unwrap_or_default(), n)).collect();
-        if found.is_empty() {
+        let of_name = || all().filter(move |(_, _, stage)| *stage == name);
+        if of_name().next().is_none() {
             self.no_such(place, "stage", name, all().map(|(_, _, stage)| stage.as_str()));
+        } else if !of_name().any(|(s, n, _)| s.load.profile().takes_time(n.into())) {
+            let next = of_name().find_map(|(s, n, _)| after(s, n.into())).unwrap_or_default();
+            self.findings
+                .note(&place.field("stage"), &Error::NoTimeInStage(name.to_owned(), next.to_owned()));
         }
-        found
+        of_name().map(|(s, n, _)| (s.name.clone().unwrap_or_default(), n)).collect()
     }
 
     fn no_such<'n>(
@@ -157,6 +160,12 @@ impl Check<'_> {
         };
         self.findings.note(&place.field(what), &Error::NoSuch(what, name.to_owned(), there));
     }
+}
+
+/// The next stage that takes time.
+fn after(scenario: &Scenario, stage: usize) -> Option<&str> {
+    let mut later = scenario.load.stages.iter().enumerate().skip(stage + 1);
+    later.find(|(n, _)| scenario.load.profile().takes_time(*n)).map(|(_, name)| name.as_str())
 }
 
 fn is_in(leaf: &LeafRecord, group: &str) -> bool {

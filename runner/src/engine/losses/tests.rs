@@ -22,6 +22,9 @@ fn armies(test: u32, done: impl Fn(&mut Draw, &Losses, u32) -> Loss, check: impl
     }
 }
 
+/// Most bots that there are: of some runners none is one's.
+const MOST: [u32; 4] = [1, 2, 4, 1000];
+
 fn number(n: u64) -> u32 {
     u32::try_from(n).unwrap()
 }
@@ -67,9 +70,9 @@ fn those_that_are_left_are_numbered_in_their_order_and_have_all_bots() {
 
 #[test]
 fn iterations_add_up_whatever_was_done_by_whom() {
-    for total in [0, 1, 7, 1000] {
+    for (total, most) in [0, 1, 7, 1000].into_iter().flat_map(|total| MOST.map(|most| (total, most))) {
         let done = |draw: &mut Draw, lost: &Losses, _: u32| {
-            let made = draw.between(0, lost.iterations("", total));
+            let made = draw.between(0, lost.iterations("", total, most));
             Loss { done: Resume { iterations: scenario(made), ..Resume::default() }, ..nothing() }
         };
         armies(2, done, |of, losses| {
@@ -78,8 +81,11 @@ fn iterations_add_up_whatever_was_done_by_whom() {
                 return;
             }
             let by_lost: u64 = losses.iter().map(|loss| loss.done.iterations[""]).sum();
-            let by_left: u64 = left.iter().map(|one| one.iterations("", total)).sum();
+            let by_left: u64 = left.iter().map(|one| one.iterations("", total, most)).sum();
             assert_eq!(by_lost + by_left, total, "{losses:?}");
+            for one in left.iter().filter(|one| one.share().bots(most) == 0) {
+                assert_eq!(one.iterations("", total, most), 0, "it has nobody to make a pass");
+            }
         });
     }
 }
@@ -88,18 +94,15 @@ fn iterations_add_up_whatever_was_done_by_whom() {
 fn who_has_done_more_than_its_part_leaves_nothing_over() {
     let done = Resume { iterations: scenario(70), ..Resume::default() };
     let losses = [Loss { index: 1, done, ..nothing() }];
-    let [first, last] = [0, 2].map(|index| Losses::of(Share { index, of: 3 }, &losses).iterations("", 100));
+    let [first, last] =
+        [0, 2].map(|index| Losses::of(Share { index, of: 3 }, &losses).iterations("", 100, 9));
     assert_eq!((first, last), (34, 33), "its part was 33");
 }
 
 #[test]
 fn each_row_is_used_once() {
-    for count in [0, 1, 10, 200] {
-        // In the order in which they are used.
-        let all = |one: &Losses| {
-            let own = (one.share.index..count).step_by(one.share.of as usize);
-            own.chain(one.rows("", count)).collect::<Vec<u32>>()
-        };
+    for (count, most) in [0, 1, 10, 200].into_iter().flat_map(|count| MOST.map(|most| (count, most))) {
+        let all = |one: &Losses| all_rows(one, count, most);
         let done = |draw: &mut Draw, lost: &Losses, knew: u32| {
             let known = Losses::of(lost.share, &lost.all[..knew as usize]);
             let used = draw.between(0, all(&known).len() as u64);
@@ -122,14 +125,46 @@ fn each_row_is_used_once() {
     }
 }
 
+/// In the order in which they are used.
+fn all_rows(one: &Losses, count: u32, most: u32) -> Vec<u32> {
+    let own = one.share.with_bots(most);
+    let own = own.into_iter().flat_map(|Share { index, of }| (index..count).step_by(of as usize));
+    own.chain(one.rows("", count, most)).collect()
+}
+
+#[test]
+fn where_there_are_rows_for_all_bots_each_bot_has_one() {
+    for (bots, rows) in [(1, 1), (2, 2), (2, 3), (4, 4), (5, 7), (40, 40), (40, 100)] {
+        armies(
+            6,
+            |_, _, _| nothing(),
+            |of, losses| {
+                for one in survivors(of, losses) {
+                    let has = all_rows(&one, rows, bots).len();
+                    assert!(has >= one.share().bots(bots) as usize, "{has} rows: {one:?}");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn rows_that_are_left_are_dealt_out_evenly_however_many_are_used_up() {
+    let done = Resume { rows: scenario(40), ..Resume::default() };
+    let losses = [Loss { index: 1, done, ..nothing() }];
+    let [first, last] =
+        [0, 2].map(|index| Losses::of(Share { index, of: 3 }, &losses).rows("", 300, 9).len());
+    assert_eq!((first, last), (30, 30), "100 were its own");
+}
+
 #[test]
 fn what_was_taken_over_first_comes_first() {
     let of = 3;
     let first = Loss { index: 0, ..nothing() };
     let second = Loss { index: 1, ..nothing() };
-    let rows = |losses: &[Loss]| Losses::of(Share { index: 2, of }, losses).rows("", 12);
-    assert_eq!(rows(std::slice::from_ref(&first)), [3, 9]);
-    assert_eq!(rows(&[first, second]), [3, 9, 1, 4, 7, 10, 0, 6], "the order does not change any more");
+    let rows = |losses: &[Loss]| Losses::of(Share { index: 2, of }, losses).rows("", 12, 9);
+    assert_eq!(rows(std::slice::from_ref(&first)), [6, 9]);
+    assert_eq!(rows(&[first, second]), [6, 9, 1, 4, 7, 10, 0, 3], "the order does not change any more");
 }
 
 #[test]
