@@ -8,6 +8,8 @@ mod identity;
 mod ledger;
 mod link;
 mod outbox;
+mod shown;
+mod work;
 
 pub use identity::Identity;
 pub use link::{Error as LinkError, Files, Link};
@@ -17,17 +19,13 @@ use crate::data;
 use crate::engine::{self, Army, Done, Pause, Share, Start};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::otlp::Pusher;
-use crate::seconds::Seconds;
 use crate::sources;
-use botarmy_protocol::{
-    self as protocol, Mistake, Orders, PREPARING_INTERVAL_MS, Plan, Refusal, Stage, Standing, env,
-};
-use botarmy_report::Totals;
+use botarmy_protocol::{self as protocol, Mistake, Orders, PREPARING_INTERVAL_MS, Plan, Refusal, Stage, env};
 use botarmy_spec::{LossPolicy, Part, Run, Secrets};
 use botarmy_tree::{Actions, Context, Finding, Path};
 use contact::{Contact, INTERVAL};
-use course::{Course, Ending, pauses, rates};
+use course::{pauses, rates};
+use shown::Shown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,9 +80,7 @@ pub async fn run(identity: Identity, files: Files) -> Result<(), Error> {
     identity.log.as_ref().map(bot_log::Settings::check).transpose()?;
     let mut agent = Agent {
         contact: Contact::new(identity, files)?,
-        sum: Totals::default(),
-        metrics,
-        pusher,
+        shown: Shown::to(metrics, pusher),
         sink: None,
         begins: false,
         may_get_more: false,
@@ -122,11 +118,8 @@ pub async fn run(identity: Identity, files: Files) -> Result<(), Error> {
         ..Start::here(run.clone())
     });
     let army = army.await?;
-    let left = agent.work(&run, &army, start, orders).await;
-    if let Some(mut pusher) = agent.pusher.take() {
-        pusher.last(&agent.sum, 0);
-        pusher.end().await.iter().for_each(|told| tracing::warn!("{told}"));
-    }
+    let left = Box::pin(agent.work(&run, &army, start, orders)).await;
+    agent.shown.end().await;
     let end = move || {
         army.join();
         log.and_then(|log| log.close().complaint())
@@ -188,10 +181,7 @@ fn hide(mut refusal: Refusal, secrets: &Secrets) -> Refusal {
 
 struct Agent {
     contact: Contact,
-    /// What this runner has measured so far, for those who are shown it.
-    sum: Totals,
-    metrics: Option<Metrics>,
-    pusher: Option<Pusher>,
+    shown: Shown,
     /// Where its bots' log goes, if one is kept.
     sink: Option<Sink>,
     /// It begins with all others, and does not go on with another's part.
@@ -202,23 +192,6 @@ struct Agent {
 }
 
 impl Agent {
-    /// Shows what was measured in addition to those who watch.
-    fn show(&mut self, totals: &Totals, alive: u32, finished: bool) {
-        if self.metrics.is_none() && self.pusher.is_none() {
-            return;
-        }
-        if let Err(error) = self.sum.merge(totals) {
-            tracing::error!("measures cannot be added: {error}");
-        }
-        if let Some(metrics) = &mut self.metrics {
-            metrics.show(&self.sum, alive, finished);
-        }
-        let pusher = self.pusher.as_mut();
-        if let Some(told) = pusher.and_then(|p| p.show(&self.sum, alive)) {
-            tracing::warn!("{told}");
-        }
-    }
-
     /// Takes note of when the first bots began, once they have: as soon as that is, since clocks drift apart.
     fn measure_start(&mut self, army: &Army, start: Instant, begin: &Orders) {
         if let (true, None, Some(start_at_ms), Some(late)) =
@@ -341,7 +314,7 @@ impl Agent {
         };
         let (context, failure) = match done {
             Ok(Some(done)) => {
-                self.show(&done.totals, 0, true);
+                self.shown.add(&done.totals, 0, true);
                 self.contact.outbox.add_apart(done.totals);
                 (done.context, done.failure)
             }
@@ -353,80 +326,5 @@ impl Agent {
         }
         self.contact.performed =
             Some(protocol::Performed { part, failure, context: context.into_iter().collect() });
-    }
-
-    /// Reports each second until the run is over, then until everything is durable and nothing is left to do.
-    async fn work(&mut self, run: &Run, army: &Army, start: Instant, begin: Orders) -> Result<(), Error> {
-        let mut seconds = Seconds::since(start);
-        let mut course = Course::knowing(start, &begin);
-        course.obey(army, &begin);
-        let mut alive = 0;
-        loop {
-            let terminated = self.terminated.clone();
-            let pause =
-                if course.ending == Ending::No { seconds.rest(Instant::now()) } else { INTERVAL / 10 };
-            tokio::select! {
-                biased;
-                () = told(terminated), if !course.terminated => {
-                    course.terminated = true;
-                    // Whoever ends by itself, or is told to by the run, has done its part.
-                    self.contact.left = !course.finished && course.ending != Ending::Ordered;
-                    course.end(army);
-                }
-                () = army.worker_finished() => {}
-                () = tokio::time::sleep(pause) => {}
-                () = self.contact.together_is_due(), if !course.finished => {
-                    if let Some(orders) = self.contact.say(Stage::Running, alive, Vec::new()).await {
-                        course.obey(army, &orders);
-                    }
-                    continue;
-                }
-            }
-            let snapshot = army.drain().await;
-            let second = seconds.take(Instant::now());
-            self.measure_start(army, start, &begin);
-            self.show(&snapshot.totals, snapshot.alive, snapshot.finished);
-            (alive, course.finished) = (snapshot.alive, snapshot.finished);
-            self.contact.standing = Standing { losses: course.losses, ..snapshot.standing };
-            self.contact.outbox.add(snapshot.warmup, second, true, alive);
-            self.contact.outbox.add(snapshot.totals, second, false, alive);
-            let stage = if course.finished { Stage::Finished } else { Stage::Running };
-            let orders = self.contact.check_in(stage, alive).await;
-            if let Some(orders) = &orders {
-                course.obey(army, orders);
-            }
-            let abandoned = self.contact.lease_is_over();
-            // Whoever is heard again before its bots have ended has not done its part all the same.
-            self.contact.left |= abandoned && course.ending == Ending::No && !course.finished;
-            let stays = self.may_get_more && orders.as_ref().is_none_or(|orders| orders.stay);
-            if abandoned || (course.finished && !stays) {
-                // What is not durable yet is asked after as soon as it can be.
-                course.end(army);
-            }
-            if !course.finished {
-                continue;
-            }
-            match &orders {
-                Some(orders) if self.contact.is_to_perform(orders) == Some(Part::Teardown) => {
-                    self.perform(run, Part::Teardown, values(orders), Stage::Finished).await;
-                }
-                Some(orders) if self.contact.outbox.is_empty() && !orders.stay => {
-                    return if self.contact.left { Err(Error::Left) } else { Ok(()) };
-                }
-                // Others have what may come yet; its part is done, and known to be.
-                Some(_) if course.terminated && stays && self.contact.outbox.is_empty() => {
-                    return Err(Error::Left);
-                }
-                // The run was deleted: nobody is left who wants the rest, or could tell who cleans up.
-                None if course.terminated && self.contact.unknown => {
-                    if army.is_first() {
-                        self.perform(run, Part::Teardown, values(&begin), Stage::Finished).await;
-                    }
-                    return Ok(());
-                }
-                _ if abandoned => return Err(self.contact.given_up()),
-                _ => {}
-            }
-        }
     }
 }

@@ -204,6 +204,20 @@ fn a_warm_up_is_left_out() {
 }
 
 #[test]
+fn what_fails_in_the_warm_up_alone_breaks_no_threshold_and_ends_nothing() {
+    // The first five passes fail, a twentieth of a second apart.
+    let tree = "trees: {T: {sequence: [{shared: {add: passes, save: pass}}, {wait: 50ms}, {if: {when: 'pass <= 5', then: {http: {get: '{{ target }}/nowhere'}}, else: {http: {get: '{{ target }}/catalogue'}}}}]}}\n";
+    let fields = "duration: 4s\nthresholds: [{expect: fail_rate < 1%, abortOnFail: true}]\n";
+    let done = run(&format!("{tree}{fields}warmup: 2s\n"), &["--demo-target"]);
+    let total = (done.number("/total/fail"), done.number("/total/error"));
+    assert_eq!((total, &done.result["thresholds"][0]["passed"]), ((0, 0), &json!(true)), "{:#}", done.result);
+    assert!(done.number("/warmup/actions") >= 5 && millis(&done) >= 4_000, "{:#}", done.result);
+    // Without it the same ends the run.
+    let done = Given::new(&format!("{tree}{fields}")).run(&["--demo-target"]);
+    assert_eq!(done.result["outcome"], "Aborted", "{:#}", done.result);
+}
+
+#[test]
 fn what_each_action_did_in_each_stage_is_told() {
     let stages = "stages: [{duration: 400ms, bots: 2, name: up}, {duration: 400ms, bots: 2}]";
     let tree = "trees: {T: {sequence: [{http: {get: '{{ target }}/catalogue'}}, {http: {get: '{{ target }}/cart'}}, {wait: 10ms}]}}\n";

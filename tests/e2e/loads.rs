@@ -57,8 +57,22 @@ fn rows(name: &str) -> &'static [(&'static str, &'static str, u64)] {
             ("GET /catalogue", "succeed", 30),
             ("PUT /files/note", "succeed", 10),
         ],
+        "rows" | "rows-few" => &[("alone", "succeed", 12), ("alone", "fail", 0)],
         _ => &[],
     }
+}
+
+/// What a bot does with its row, for which this must hold: it takes the row's flag, which is free as nobody else has the
+/// row, has it for a while, and gives it back.
+fn of_a_row(holds: &str) -> Value {
+    json!({"T": {"sequence": [
+        {"shared": {"add": "{{ data.n }}", "save": "users"}},
+        {"check": {"name": "alone", "when": "users == 1"}},
+        {"if": {"when": holds, "then": get(), "else": {"error": "no"}}},
+        {"wait": "100ms"},
+        {"shared": {"add": "{{ data.n }}", "by": -1}},
+        "done",
+    ]}})
 }
 
 /// A load with what must come of it: bots started, iterations, dropped starts.
@@ -94,7 +108,6 @@ fn arrivals() -> Vec<Case> {
 
 /// A fixed number of bots, and what lies between their passes.
 fn populations() -> Vec<Case> {
-    let get = get();
     vec![
         ("per-bot", json!({"bots": 5, "iterationsPerBot": 4}), [5, 20, 0]),
         (
@@ -115,15 +128,13 @@ fn populations() -> Vec<Case> {
         ("rate-capped", json!({"bots": 4, "maxRate": "20/s", "iterations": 40}), [4, 40, 0]),
         (
             "rows",
-            json!({"trees": {"T": {"sequence": [{"if": {"when": "data.n in [1, 2, 3, 4]", "then": get, "else": {"error": "no"}}}, "done"]}},
-                   "bots": 4, "iterations": 12,
+            json!({"trees": of_a_row("data.n in [1, 2, 3, 4]"), "bots": 4, "iterations": 12,
                    "data": {"inline": "{\"n\": 1}\n{\"n\": 2}\n{\"n\": 3}\n{\"n\": 4}\n", "format": "JsonLines", "exhausted": "Recycle"}}),
             [12, 12, 0],
         ),
         (
             "rows-few",
-            json!({"trees": {"T": {"sequence": [{"if": {"when": "data.n in ['1', '2']", "then": get, "else": {"error": "no"}}}, "done"]}},
-                   "bots": 4, "iterations": 12, "data": {"inline": "n\n1\n2\n", "exhausted": "Wait"}}),
+            json!({"trees": of_a_row("data.n in ['1', '2']"), "bots": 4, "iterations": 12, "data": {"inline": "n\n1\n2\n", "exhausted": "Wait"}}),
             [12, 12, 0],
         ),
     ]
@@ -211,6 +222,20 @@ fn stages_move_the_bots_and_a_warm_up_is_left_out() {
     let result = &ended["status"]["result"];
     let (counted, seen) = (result["requests"].as_u64(), namespace.shop_stats()["requests"].as_u64());
     assert!(counted > Some(50) && seen > counted, "{counted:?} of {seen:?}: {result:#}");
+    assert_eq!(result["bots"]["started"], 10, "{result:#}");
+    // The areas are 20 bot seconds in the warm-up and 30 after it, at somewhat less than 20 passes a second and bot.
+    let passes =
+        [&result["warmup"]["iterations"], &result["iterations"]].map(|n| n.as_u64().expect("a number"));
+    assert!((80..=420).contains(&passes[0]) && (150..=620).contains(&passes[1]), "{passes:?}: {result:#}");
+    let points = result["series"]["points"].as_array().expect("points");
+    let bots = |second: u64| {
+        let point = points.iter().find(|point| point["second"] == second);
+        point
+            .and_then(|point| point["bots"].as_u64())
+            .unwrap_or_else(|| panic!("second {second}: {result:#}"))
+    };
+    // Two or three of them come in each second, and five go.
+    assert!(bots(0) <= 5 && (4..=9).contains(&bots(2)) && bots(4) == 10 && bots(6) <= 8, "{result:#}");
 }
 
 #[test]

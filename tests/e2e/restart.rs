@@ -67,6 +67,58 @@ fn what_bots_share_outlives_the_operator_and_no_item_is_given_out_twice() {
 }
 
 #[test]
+fn who_waits_for_others_does_so_beyond_the_operator_and_is_counted_once() {
+    let namespace = Namespace::new("restart-together");
+    let alone = json!({"negate": {"barrier": {"name": "alone", "parties": 2, "timeout": "1s"}}});
+    let only = |bot: u32, steps: Value| json!({"if": {"when": format!("bot.id == {bot}"), "then": {"sequence": steps}}});
+    let all = json!({"barrier": {"name": "all", "parties": 6, "timeout": "10m"}});
+    let late = json!({"await": {"signal": "late", "timeout": "10m"}});
+    // Four wait at the barrier and one for a signal, until the last one comes: long after the operator is there again.
+    let tree = json!({"sequence": [
+        only(1, json!([alone, {"signal": "given"}])),
+        only(5, json!([late])),
+        only(6, json!([
+            {"wait": 150}, alone, {"await": {"signal": "given", "timeout": "5s"}},
+            {"shared": {"add": "last"}}, {"signal": "late"},
+        ])),
+        all,
+        {"check": {"name": "the last one has come", "when": "shared.last == 1"}},
+    ]});
+    let run = json!({
+        "apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRun", "metadata": {"name": "together"},
+        "spec": {"trees": {"T": tree}, "bots": 6, "iterationsPerBot": 1, "runners": {"count": 2}},
+    });
+    namespace.apply(&run.to_string());
+    namespace.eventually("its bots are at work", |n| {
+        (n.get("botrun/together")["status"]["bots"] == 6).then_some(())
+    });
+    namespace.eventually("four are at the barrier", |n| {
+        (n.checkpoint("together").shared.get("\u{1}barrier/all").0 == 4).then_some(())
+    });
+    restart_the_operator();
+    let status = &namespace.get("botrun/together")["status"];
+    assert_eq!(
+        (&status["phase"], &status["result"]["iterations"]),
+        (&json!("Running"), &json!(0)),
+        "in time"
+    );
+    let ended = namespace.wait_complete("together");
+    let result = &ended["status"]["result"];
+    assert_eq!((&result["iterations"], &result["gaps"]), (&json!(6), &json!([])), "{ended:#}");
+    let actions = result["actions"].as_array().expect("actions");
+    for (name, succeed, fail) in [
+        ("the last one has come", 6, 0),
+        ("barrier(\"all\")", 6, 0),
+        // Nobody is counted there who has left.
+        ("barrier(\"alone\")", 0, 2),
+        ("await(\"late\")", 1, 0),
+    ] {
+        let row = actions.iter().find(|a| a["name"] == name).unwrap_or_else(|| panic!("{name}: {ended:#}"));
+        assert_eq!((&row["succeed"], &row["fail"]), (&json!(succeed), &json!(fail)), "{name}: {ended:#}");
+    }
+}
+
+#[test]
 fn a_run_outlives_its_operator_and_no_measure_is_lost_or_counted_twice() {
     let namespace = Namespace::new("restart");
     namespace.open_shop();

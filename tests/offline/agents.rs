@@ -1,140 +1,12 @@
-//! Runners as they are in pods, each on a thread of its own, with an operator by the real clock: what they come to
-//! together when one of them is lost.
+//! Runners as they are in pods, with an operator by the real clock: what they come to together when one of them is lost,
+//! or the operator is away for a while.
 
-use crate::fake::Fake;
-use crate::operator::{Operator, apply, eventually, in_force, run, scheduled};
-use crate::serving::pod;
-use botarmy_operator::checkpoint::Keeper;
-use botarmy_operator::controller::Limits;
-use botarmy_operator::coordinator::{Coordinator, Reviewer, routes, serve};
-use botarmy_operator::election::{Leadership, Standing};
-use botarmy_protocol::env;
-use botarmy_runner::agent::{self, Error, Files, Identity};
+use crate::fake::{Effect, Fault, NAMESPACE};
+use crate::operator::{eventually, seconds};
+use crate::scene::Scene;
+use botarmy_operator::armies::Army;
+use botarmy_operator::checkpoint;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use tokio::sync::oneshot;
-use tokio::sync::watch::channel;
-
-/// A runner at work.
-struct Agent {
-    uid: String,
-    /// It is gone when this is dropped, as when it is killed.
-    life: oneshot::Sender<()>,
-    thread: JoinHandle<Option<Result<(), Error>>>,
-}
-
-impl Agent {
-    fn start(uid: String, identity: Identity, files: Files) -> Self {
-        let (life, killed) = oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                tokio::select! {
-                    ended = agent::run(identity, files) => Some(ended),
-                    _ = killed => None,
-                }
-            })
-        });
-        Self { uid, life, thread }
-    }
-
-    fn kill(self) {
-        drop(self.life);
-        assert!(self.thread.join().expect("a thread").is_none(), "it was at work");
-    }
-
-    /// Waits until it has left by itself, having done all it had to.
-    async fn leaves(self) {
-        eventually("it leaves", || self.thread.is_finished().then_some(())).await;
-        drop(self.life);
-        let ended = self.thread.join().expect("a thread").expect("it was not killed");
-        ended.expect("a good end");
-    }
-}
-
-/// An operator that is spoken to by TLS, and the runners of its one run.
-struct Scene {
-    fake: Fake,
-    operator: Operator,
-    run_uid: String,
-    agents: Vec<Agent>,
-}
-
-impl Scene {
-    /// A run of so many runners, all of which are there.
-    async fn begin(runners: u32, fields: &Value) -> Self {
-        let (fake, standing) = (Fake::new(), channel(Standing::Leads(1)).0);
-        let in_force = in_force("127.0.0.1");
-        let operator =
-            Operator::start_with(&fake, Arc::default(), standing, Limits::default(), in_force.clone());
-        let run_uid = apply(&fake, run("a", fields));
-        scheduled(&fake, "a").await;
-        let leadership = Leadership::from(operator.standing.subscribe());
-        let keeper =
-            Keeper::new(fake.client("keeper"), operator.armies.clone(), leadership.clone(), Arc::default());
-        let coordinator = Coordinator::new(
-            operator.armies.clone(),
-            Arc::new(Reviewer::new(fake.client("reviewer"))),
-            Arc::new(keeper),
-            leadership,
-            in_force.clone(),
-            Arc::default(),
-        );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = format!("https://{}", listener.local_addr().expect("an address"));
-        let folder = tempfile::tempdir().expect("a folder").keep();
-        let certificates = folder.join("ca");
-        std::fs::write(&certificates, in_force.borrow().bundle.certificates()).expect("written");
-        tokio::spawn(serve(listener, in_force, routes(coordinator), Arc::default()));
-        let start = |index: u32| {
-            let token = folder.join(format!("token-{index}"));
-            std::fs::write(&token, format!("token-{index}")).expect("written");
-            let uid = pod(&fake, &run_uid, index, &format!("token-{index}"));
-            let identity = Identity::read(|name| {
-                Some(match name {
-                    env::COORDINATOR => address.clone(),
-                    env::NAMESPACE => crate::fake::NAMESPACE.to_owned(),
-                    env::NAME => "a".to_owned(),
-                    env::RUN_UID => run_uid.clone(),
-                    env::POD_UID => uid.clone(),
-                    env::INDEX => index.to_string(),
-                    _ => return None,
-                })
-            });
-            let files = Files { token, certificates: certificates.clone() };
-            Agent::start(uid.clone(), identity.expect("an identity"), files)
-        };
-        let agents = (0..runners).map(start).collect();
-        Self { fake, operator, run_uid, agents }
-    }
-
-    async fn until_passes(&self, passes: u64) {
-        eventually("its bots are at work", || {
-            let armies = self.operator.armies.lock();
-            (armies.get(&self.run_uid)?.totals().iterations >= passes).then_some(())
-        })
-        .await;
-    }
-
-    /// A runner is killed, and its Job makes no other. The UID of its pod.
-    fn lose(&mut self, index: usize, failed: &str) -> String {
-        let agent = self.agents.remove(index);
-        let uid = agent.uid.clone();
-        agent.kill();
-        self.fake.change("jobs", "a", &json!({"status": {"failedIndexes": failed}}));
-        uid
-    }
-
-    async fn end(self) -> Value {
-        for agent in self.agents {
-            agent.leaves().await;
-        }
-        let status = || self.fake.get("botruns", "a").map(|run| run["status"].clone());
-        eventually("the run is over", || status().filter(|status| status["phase"] == "Finished")).await
-    }
-}
 
 #[tokio::test]
 async fn the_others_do_what_two_lost_runners_leave() {
@@ -176,4 +48,74 @@ async fn who_has_done_its_part_is_still_there_for_what_a_lost_runner_leaves() {
     let result = &status["result"];
     assert_eq!((&status["outcome"], &result["iterations"]), (&json!("Passed"), &json!(80)), "{status:#}");
     assert_eq!((&result["gaps"][0]["podUID"], &result["bots"]["started"]), (&json!(lost), &json!(6)));
+}
+
+#[tokio::test]
+async fn each_second_has_its_own_counts_though_the_coordinator_does_not_answer() {
+    // Eighty a second, for ten seconds.
+    let fields = json!({"trees": {"T": {"wait": "50ms"}}, "bots": 4, "iterations": 800});
+    let scene = Scene::begin(1, &fields).await;
+    scene.until_passes(100).await;
+    scene.goes_silent();
+    seconds(5).await;
+    scene.speaks();
+    let status = scene.end().await;
+    let result = &status["result"];
+    assert_eq!((&status["outcome"], &result["iterations"]), (&json!("Passed"), &json!(800)), "{status:#}");
+    assert_eq!(result["series"]["stepSeconds"], 1, "{result:#}");
+    let points = result["series"]["points"].as_array().expect("points");
+    let passes: Vec<u64> = points.iter().filter_map(|point| point["iterations"].as_u64()).collect();
+    assert_eq!(passes.iter().sum::<u64>(), 800, "{passes:?}");
+    // The last one is no whole second.
+    let whole = passes.split_last().expect("seconds").1;
+    assert!(whole.len() >= 8 && whole.iter().all(|passes| (30..=140).contains(passes)), "{passes:?}");
+}
+
+/// How often a row of a result has succeeded, and how often it has failed or ended otherwise.
+fn ended(result: &Value, name: &str) -> (u64, u64) {
+    let rows = result["actions"].as_array().expect("actions");
+    let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name}: {result:#}"));
+    let number = |field: &str| row[field].as_u64().expect("a number");
+    (number("succeed"), number("count") + number("cancelled") - number("succeed"))
+}
+
+#[tokio::test]
+async fn who_waits_for_others_does_so_beyond_the_operator_and_is_counted_once() {
+    let alone = json!({"negate": {"barrier": {"name": "alone", "parties": 2, "timeout": "1s"}}});
+    let only = |bot: u32, steps: Value| json!({"if": {"when": format!("bot.id == {bot}"), "then": steps}});
+    let tree = json!({"sequence": [
+        {"wait": 1},
+        only(1, json!({"sequence": [alone, {"signal": "given"}]})),
+        only(3, json!({"await": "late"})),
+        only(4, json!({"sequence": [
+            {"wait": 10}, alone, {"await": {"signal": "given", "timeout": "5s"}},
+            {"shared": {"add": "last"}}, {"signal": "late"},
+        ]})),
+        {"barrier": {"name": "all", "parties": 4}},
+        {"check": {"name": "the last one has come", "when": "shared.last == 1"}},
+    ]});
+    let fields = json!({"trees": {"T": tree}, "bots": 4, "iterationsPerBot": 1, "runners": {"count": 2}});
+    let mut scene = Scene::begin(2, &fields).await;
+    eventually("they begin", || scene.army(Army::start_at_ms).map(drop)).await;
+    // What is written from now on is lost.
+    scene.fake.inject(Fault::new("patch", "configmaps", Effect::Code(500)).about("a-checkpoint"));
+    let (at_barrier, given) = ("\u{1}barrier/all", "\u{1}signal/given");
+    let shared = |scene: &Scene, key: &str| scene.army(|army| Some(army.checkpoint().shared.get(key).0));
+    eventually("two are at the barrier, one has left another one and given a signal", || {
+        let is_there = shared(&scene, at_barrier)? == 2 && shared(&scene, given)? == true;
+        is_there.then_some(())
+    })
+    .await;
+    scene.is_taken_over().await;
+    let written = checkpoint::read(scene.fake.client("reader"), NAMESPACE, "a").await.expect("a checkpoint");
+    let written = written.expect("a checkpoint").shared;
+    assert_eq!((written.get(at_barrier).0, written.get(given).0), (Value::Null, Value::Null), "it is lost");
+    eventually("it is known again", || (shared(&scene, at_barrier)? == 2).then_some(())).await;
+    let status = scene.end().await;
+    let result = &status["result"];
+    assert_eq!((&result["iterations"], &result["gaps"]), (&json!(4), &json!([])), "{status:#}");
+    assert_eq!(ended(result, "the last one has come"), (4, 0), "{result:#}");
+    assert_eq!(ended(result, "barrier(\"all\")"), (4, 0), "{result:#}");
+    assert_eq!(ended(result, "barrier(\"alone\")"), (0, 2), "nobody stands there any more: {result:#}");
+    assert_eq!(ended(result, "await(\"late\")"), (1, 0), "{result:#}");
 }

@@ -17,6 +17,7 @@ mod operator;
 mod queue;
 mod reconcile;
 mod rotation;
+mod scene;
 mod schedules;
 mod serving;
 mod stopping;

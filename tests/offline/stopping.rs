@@ -15,36 +15,42 @@ use tokio::time::Instant;
 /// What a run waits for that is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
-    ForAnother,
-    ForItsSpec,
-    ForItsJob,
-    ForItsSpecWithAllRunners,
-    ForItsPods,
-    ForNothing,
+    /// For another run of its target.
+    Another,
+    /// `suspend` is true from the beginning.
+    Spec,
+    /// `suspend` is true, and its runner is there.
+    SpecOnly,
+    /// Somebody has suspended its Job.
+    JobHeld,
+    /// For its pods.
+    Pods,
+    /// It is stopped from the beginning.
+    Nothing,
 }
 
 /// A run called `a` that waits for this; its UID.
 async fn waiting(fake: &Fake, operator: &Operator, waits: Waits) -> String {
     let target = json!({"target": "http://target:8080"});
-    if waits == Waits::ForAnother {
+    if waits == Waits::Another {
         apply(fake, run("before", &target));
         scheduled(fake, "before").await;
     }
     let mut wanted = run("a", &target);
-    wanted["spec"]["suspend"] = json!(waits == Waits::ForItsSpec);
-    wanted["spec"]["stop"] = json!(waits == Waits::ForNothing);
+    wanted["spec"]["suspend"] = json!(waits == Waits::Spec);
+    wanted["spec"]["stop"] = json!(waits == Waits::Nothing);
     let uid = apply(fake, wanted);
     let reason = match waits {
-        Waits::ForAnother => "Queued",
-        Waits::ForItsSpec => "Suspended",
-        Waits::ForNothing => return uid,
+        Waits::Another => "Queued",
+        Waits::Spec => "Suspended",
+        Waits::Nothing => return uid,
         _ => {
             scheduled(fake, "a").await;
             match waits {
-                Waits::ForItsJob => {
+                Waits::JobHeld => {
                     fake.change("jobs", "a", &json!({"spec": {"suspend": true}}));
                 }
-                Waits::ForItsSpecWithAllRunners => {
+                Waits::SpecOnly => {
                     fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
                     let still =
                         || (condition(fake, "a", "Running") == told("False", "Suspended")).then_some(());
@@ -62,8 +68,8 @@ async fn waiting(fake: &Fake, operator: &Operator, waits: Waits) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_stopped_before_it_began_is_over_at_once_whatever_it_waits_for() {
-    use Waits::{ForAnother, ForItsJob, ForItsPods, ForItsSpec, ForItsSpecWithAllRunners, ForNothing};
-    for waits in [ForAnother, ForItsSpec, ForItsJob, ForItsSpecWithAllRunners, ForItsPods, ForNothing] {
+    use Waits::{Another, JobHeld, Nothing, Pods, Spec, SpecOnly};
+    for waits in [Another, Spec, JobHeld, SpecOnly, Pods, Nothing] {
         let fake = Fake::new();
         let operator = Operator::start(&fake);
         let uid = waiting(&fake, &operator, waits).await;
@@ -185,7 +191,7 @@ fn add_foreign_job(fake: &Fake) -> Value {
 async fn a_job_of_somebody_else_that_takes_the_name_while_a_run_waits_is_told() {
     let fake = Fake::new();
     let operator = Operator::start(&fake);
-    waiting(&fake, &operator, Waits::ForAnother).await;
+    waiting(&fake, &operator, Waits::Another).await;
     let foreign = add_foreign_job(&fake);
     seconds(60).await;
     assert_eq!(

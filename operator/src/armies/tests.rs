@@ -1,4 +1,5 @@
 mod hostile;
+mod warmup;
 
 use super::*;
 use botarmy_protocol::{CheckIn, RunRef, VERSION};
@@ -500,7 +501,7 @@ fn another_rate_is_told_before_it_is_due() {
 #[test]
 fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
     use botarmy_protocol::Together;
-    use botarmy_protocol::shared::{Answer, Change};
+    use botarmy_protocol::shared::{Answer, Change, News};
     let together = |changes: &[(u64, Change)], answered, knows| Together {
         changes: changes.to_vec(),
         is_whole: true,
@@ -526,12 +527,12 @@ fn what_all_share_is_changed_once_and_comes_back_with_an_operator() {
     let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 1, 1);
     let hungry = says(0, together(&[pop(4)], 3, 3));
     let orders = after.check_in(&hungry, 10).unwrap().together;
-    assert_eq!((orders.answers, orders.applied, orders.news.anew), (vec![], 3, true));
+    assert_eq!((orders.answers, orders.applied, orders.news), (vec![], 3, News::default()));
     assert_eq!(after.check_in(&says(1, together(&[], 1, 1)), 11).unwrap().together.applied, 0);
     let repeated = together(&[(1, Change::Take("l".into(), "b".into()))], 1, 0);
     after.check_in(&says(1, repeated), 12).unwrap();
     let orders = after.check_in(&hungry, 13).unwrap().together;
-    assert_eq!(orders.answers, [(4, Answer::Empty)]);
+    assert_eq!((orders.answers, orders.news.anew), (vec![(4, Answer::Empty)], true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the bots of an army share: the store of the coordinator, and what each pod has changed. Pure.
 
 use super::Pod;
-use botarmy_protocol::shared::{Answer, Store};
+use botarmy_protocol::shared::{Answer, News, Store};
 use botarmy_protocol::{CheckIn, Stage, Together, TogetherOrders};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +162,16 @@ impl Shared {
             answers: pod.answers.iter().map(|(number, answer)| (*number, answer.clone())).collect(),
             applied: pod.applied,
             durable: pod.durable,
-            news: self.store.news(*seen),
+            news: self.news(*seen),
+        }
+    }
+
+    /// What is new to a copy of the store. While not all is repeated that was lost, that is nothing: what of it is here
+    /// already has never been so, and bots who wait would go on by it.
+    fn news(&self, seen: u64) -> News {
+        match self.recovery {
+            Some(_) => News { version: seen, ..News::default() },
+            None => self.store.news(seen),
         }
     }
 
@@ -180,6 +189,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Army;
     use super::super::tests::{army, said, said_by};
     use super::*;
     use botarmy_protocol::shared::Change;
@@ -193,6 +203,32 @@ mod tests {
         assert_eq!(army.shared.on_their_way.len(), 1);
         army.check_in(&said_by("other", 0, Stage::Running, vec![]), 20_000).unwrap();
         assert_eq!(army.shared.on_their_way.len(), 0);
+    }
+
+    #[test]
+    fn nobody_sees_what_has_never_been_while_not_all_is_repeated() {
+        let mut army = army(2);
+        for index in [0, 1] {
+            army.check_in(&said(index, Stage::Ready, &[]), 1).unwrap();
+        }
+        let mut after = Army::restore("ns", "r", army.run.clone(), army.checkpoint(), 2, 1);
+        // Of the two that came to a barrier of two one had left before the other one came.
+        let (key, one) = ("b".to_owned(), |by: i64| Change::Add("b".into(), by.into()));
+        let mut repeats = |index, seen, changes: Vec<(u64, Change)>, at| {
+            let answered = changes.len() as u64;
+            let together = Together { changes, is_whole: true, answered, knows: 0, seen };
+            let said = CheckIn { together, ..said(index, Stage::Running, &[]) };
+            after.check_in(&said, at).unwrap().together.news
+        };
+        let first = vec![(1, one(1))];
+        assert_eq!(repeats(0, 7, first.clone(), 10), News { version: 7, ..News::default() });
+        let whole = repeats(1, 7, vec![(1, one(1)), (2, one(-1))], 11);
+        let count = |news: News| -> Vec<(String, serde_json::Value)> {
+            news.entries.into_iter().map(|(key, count, _)| (key, count)).collect()
+        };
+        let expected = vec![(key, 1.into())];
+        assert_eq!((whole.anew, count(whole)), (true, expected.clone()));
+        assert_eq!(count(repeats(0, 7, first, 12)), expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod barrier;
 mod request;
+mod waiters;
 
 pub use barrier::Barrier;
 pub use request::{Arrival, Reply, Request};
@@ -14,10 +15,11 @@ use botarmy_tree::template::{RenderError, Shared};
 use botarmy_tree::together::{self, MAX_KEY, is_key};
 use botarmy_tree::{Scope, Template};
 use serde_json::{Number, Value};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use waiters::{Goal, Waiters};
 
 /// Most changes that wait to be sent to the coordinator; a bot whose change finds no room waits.
 const MAX_WAITING: usize = 10_000;
@@ -33,10 +35,8 @@ struct Inner {
     /// What templates read.
     values: Shared,
     place: Place,
-    /// Grows with each change that is seen here.
-    seen: watch::Sender<u64>,
-    /// How many bots wait for a change that others make.
-    waiting: AtomicUsize,
+    /// The bots that wait for a change that others make.
+    waiters: Waiters,
 }
 
 /// Where changes are made.
@@ -84,8 +84,7 @@ impl Together {
     }
 
     fn new(place: Place) -> Self {
-        let seen = watch::Sender::new(0);
-        Self(Arc::new(Inner { values: Shared::default(), place, seen, waiting: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner { values: Shared::default(), place, waiters: Waiters::default() }))
     }
 
     /// What templates read as `shared`.
@@ -95,7 +94,7 @@ impl Together {
 
     /// How many bots wait for what others do.
     pub fn waiting(&self) -> usize {
-        self.0.waiting.load(Ordering::Relaxed)
+        self.0.waiters.count()
     }
 
     /// Takes over what was changed elsewhere.
@@ -112,10 +111,10 @@ impl Together {
         }
         for (key, value, version) in news.entries {
             self.0.values.set(&key, Some(value.clone()).filter(|v| !v.is_null()));
+            // Whoever is woken looks into the copy once it is let go.
+            self.0.waiters.tell(&key, &value);
             copy.insert(key, (value, version));
         }
-        drop(copy);
-        self.0.seen.send_modify(|seen| *seen += 1);
     }
 
     /// A value with its version, as it is known here.
@@ -148,48 +147,33 @@ impl Together {
     }
 
     fn make_here(&self, store: &Mutex<Store>, change: Change) -> shared::Answer {
+        let key = change.key().to_owned();
         let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
         let before = store.version();
         let answer = store.apply(change);
-        // Under the same lock, so that what templates read never goes back.
-        for (key, value, _) in store.news(before).entries {
-            self.0.values.set(&key, Some(value).filter(|v| !v.is_null()));
-        }
         if store.version() != before {
-            self.0.seen.send_modify(|seen| *seen += 1);
+            let (value, _) = store.get(&key);
+            // Under the same lock: whoever is woken sees the change, and what templates read never goes back.
+            self.0.waiters.tell(&key, &value);
+            self.0.values.set(&key, Some(value).filter(|v| !v.is_null()));
         }
         answer
     }
 
-    /// Waits until a condition on a value holds; false if it does not within the time.
-    async fn until(&self, key: &str, holds: impl Fn(&Value) -> bool, timeout: Duration) -> bool {
-        let mut changes = self.0.seen.subscribe();
-        let _waiting = Waiting::new(&self.0.waiting);
+    /// Waits until a value has come to a goal; false if it has not in time.
+    async fn until(&self, key: &str, goal: Goal, deadline: Instant) -> bool {
+        let waiter = self.0.waiters.enter(key, goal);
         let wait = async {
-            while !holds(&self.get(key).0) {
-                if changes.changed().await.is_err() {
-                    return false;
+            loop {
+                // Before the look, so that nothing is missed that comes after it.
+                let told = waiter.told();
+                if goal.is_reached(&self.get(key).0) {
+                    return;
                 }
+                told.await;
             }
-            true
         };
-        tokio::time::timeout(timeout, wait).await.unwrap_or(false)
-    }
-}
-
-/// One of those that wait, for as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        tokio::time::timeout_at(deadline, wait).await.is_ok()
     }
 }
 
@@ -342,7 +326,8 @@ impl Action for Await {
         Step::Pending(Box::pin(async move {
             let wait = async {
                 let key = signal_key(&key_of(&self.call.signal, bot.scope)?);
-                let given = self.together.until(&key, |value| !value.is_null(), self.call.timeout).await;
+                let deadline = Instant::now() + self.call.timeout;
+                let given = self.together.until(&key, Goal::Given, deadline).await;
                 Ok(if given { Outcome::Succeed.into() } else { in_vain(&Missing::Signal(self.call.timeout)) })
             };
             ended(wait.await)

@@ -118,16 +118,30 @@ enum Error {
 }
 
 impl Change {
+    /// What it changes.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(key, _)
+            | Self::Add(key, _)
+            | Self::Replace(key, ..)
+            | Self::Push(key, _)
+            | Self::Pop(key)
+            | Self::Take(key, _)
+            | Self::Delete(key)
+            | Self::Leave(key, _) => key,
+        }
+    }
+
     /// About how many bytes it takes in a message.
     pub fn size(&self) -> usize {
-        let (key, value) = match self {
-            Self::Put(key, value)
-            | Self::Replace(key, _, value)
-            | Self::Push(key, value)
-            | Self::Take(key, value) => (key, value.to_string().len()),
-            Self::Add(key, _) | Self::Pop(key) | Self::Delete(key) | Self::Leave(key, _) => (key, 0),
+        let value = match self {
+            Self::Put(_, value)
+            | Self::Replace(_, _, value)
+            | Self::Push(_, value)
+            | Self::Take(_, value) => value.to_string().len(),
+            Self::Add(..) | Self::Pop(_) | Self::Delete(_) | Self::Leave(..) => 0,
         };
-        key.len() + value + 32
+        self.key().len() + value + 32
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Format {
     Json,
     /// Thresholds as test cases, for pipelines.
     Junit,
-    /// One table of all figures, for spreadsheets.
+    /// Counts and times as one table, for spreadsheets.
     Csv,
     /// A page with charts that stands alone, for browsers.
     Html,

@@ -7,6 +7,9 @@ use crate::result::{ActionResult, Figures, Gap, RunResult, Section, ThresholdRes
 use crate::terminal::{escape, shorten};
 use std::iter;
 
+/// What dropped starts come from, and what is to be thought of the figures then.
+pub(crate) const INCOMPLETE: &str = "no bot or row was free, or it was too late; percentiles are incomplete";
+
 /// Widest line, in characters, where the numbers allow.
 const WIDTH: usize = 110;
 
@@ -66,9 +69,7 @@ fn headline(result: &RunResult) -> Vec<String> {
         lines.extend([format!("warning     {what}"), format!("            {why}")]);
     }
     if *dropped > 0 {
-        lines.push(format!(
-            "dropped     {dropped} starts: no bot or row was free, or it was too late; percentiles are incomplete"
-        ));
+        lines.push(format!("dropped     {dropped} starts: {INCOMPLETE}"));
     }
     lines
 }

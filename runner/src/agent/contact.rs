@@ -27,7 +27,7 @@ const DISTANCE_PER_RUNNER: Duration = Duration::from_micros(200);
 /// One side of a long talk.
 pub(super) struct Contact {
     pub(super) identity: Identity,
-    link: Link,
+    pub(super) link: Link,
     /// Measures that are not durable yet.
     pub(super) outbox: Outbox,
     /// When the coordinator was last heard.
@@ -104,18 +104,32 @@ impl Contact {
 
     /// Checks in with all there is to say; none if the coordinator cannot be reached just now.
     pub(super) async fn check_in(&mut self, stage: Stage, alive: u32) -> Option<Orders> {
+        let (stage, deltas) = self.measures(stage);
+        self.say(stage, alive, deltas).await
+    }
+
+    /// What is to be told of measures, and the stage to tell with it.
+    pub(super) fn measures(&mut self, stage: Stage) -> (Stage, Vec<Delta>) {
         let deltas = self.outbox.pending(stage == Stage::Finished);
         // Whoever has finished has no more to tell than this: after it the run may be over.
         let stage = if self.outbox.has_more_than(&deltas) { stage.min(Stage::Running) } else { stage };
-        self.say(stage, alive, deltas).await
+        (stage, deltas)
     }
 
     /// Says these measures, and all else there is to say.
     pub(super) async fn say(&mut self, stage: Stage, alive: u32, deltas: Vec<Delta>) -> Option<Orders> {
+        let check_in = self.compose(stage, alive, deltas);
+        let answer = self.link.post(&check_in).await;
+        self.hear(answer)
+    }
+
+    /// All there is to say, with these measures. It is sent at once, and its answer is heard before anything else is said.
+    pub(super) fn compose(&mut self, stage: Stage, alive: u32, deltas: Vec<Delta>) -> CheckIn {
         while let Ok(request) = self.requests.try_recv() {
             self.ledger.take(request);
         }
-        let check_in = CheckIn {
+        self.asked = Instant::now();
+        CheckIn {
             protocol: VERSION,
             run: self.identity.run.clone(),
             index: self.identity.index,
@@ -132,10 +146,13 @@ impl Contact {
             trusts: Some(self.link.trusts().to_owned()),
             began_late_ms: self.began_late_ms,
             standing: self.standing.clone(),
-        };
-        let sent = Instant::now();
-        self.asked = sent;
-        match self.link.post(&check_in).await {
+        }
+    }
+
+    /// Takes in what has come of what was said last; none if that were no orders.
+    pub(super) fn hear(&mut self, answer: Result<Orders, link::Error>) -> Option<Orders> {
+        let sent = self.asked;
+        match answer {
             Ok(orders) if orders.epoch < self.epoch => {
                 tracing::warn!("orders of an older coordinator are refused (epoch {})", orders.epoch);
                 // It may keep its connections for as long as it does not know that it was deposed: a new one finds whoever

@@ -85,6 +85,10 @@ fn effect(change: Change, answer: &Answer) -> Option<Change> {
         (_, Answer::Empty | Answer::Changed(..) | Answer::Refused(_)) => None,
         (Change::Pop(key), Answer::Made(item)) => Some(Change::Take(key, item.clone())),
         (Change::Replace(key, _, value), Answer::Made(_)) => Some(Change::Put(key, value)),
+        // Others may repeat what they did before or after this: one is less, however far the count is by then.
+        (Change::Leave(key, goal), Answer::Made(count)) => {
+            count.as_i64().is_some_and(|count| count < goal).then(|| Change::Add(key, (-1).into()))
+        }
         (change, Answer::Made(_)) => Some(change),
     }
 }
@@ -155,10 +159,13 @@ mod tests {
             Change::Replace("b".into(), 7, json!(1)),
             Change::Add("c".into(), 1.into()),
             Change::Pop("d".into()),
+            // One was the last who left; at the other the count had come to the goal.
+            Change::Leave("e".into(), 6),
+            Change::Leave("f".into(), 6),
         ] {
             drop(take(&mut ledger, change));
         }
-        let mut heard = answers(1..=4, 0);
+        let mut heard = answers(1..=6, 0);
         heard.answers[3].1 = Answer::Empty;
         ledger.hear(heard);
         assert_eq!(numbers(&ledger), [0_u64; 0], "nothing is lost");
@@ -169,9 +176,10 @@ mod tests {
             (1, Change::Take("a".into(), json!(1))),
             (2, Change::Put("b".into(), json!(1))),
             (3, Change::Add("c".into(), 1.into())),
+            (5, Change::Add("e".into(), (-1).into())),
         ];
-        assert_eq!((said.changes, said.answered), (repeated.to_vec(), 4));
-        ledger.hear(TogetherOrders { applied: 4, durable: 3, ..TogetherOrders::default() });
+        assert_eq!((said.changes, said.answered), (repeated.to_vec(), 6));
+        ledger.hear(TogetherOrders { applied: 6, durable: 5, ..TogetherOrders::default() });
         assert!(ledger.kept.is_empty());
     }
 }

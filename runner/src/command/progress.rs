@@ -123,6 +123,7 @@ impl Progress {
             alive,
             recent: self.recent.take(now, whole),
             whole,
+            dropped: totals.dropped,
             p50: latency.quantile(0.50),
             p95: latency.quantile(0.95),
             thresholds: self.run.thresholds.iter().map(|t| t.judge(totals)).collect(),
@@ -180,7 +181,7 @@ mod tests {
         let view = |value: &Value, seconds: u64, iterations: u64| {
             let mut progress = Progress::on(true, run(value), started);
             progress.warmed_up(2);
-            let totals = Totals { iterations, ..Totals::default() };
+            let totals = Totals { iterations, dropped: 5, ..Totals::default() };
             progress.view(started + Duration::from_secs(seconds), &totals, 3)
         };
         let bounded = json!({"trees": {"T": "done"}, "duration": "1m", "iterations": 9, "warmup": "5s",
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!((shown.duration, shown.iterations), (Some(Duration::from_secs(60)), Some((6, 9))));
         assert_eq!((shown.phase, shown.alive), (Phase::WarmUp(Duration::from_secs(2)), 3));
         assert_eq!((&*shown.thresholds[0].value, shown.thresholds[0].passed), ("0", false));
-        assert_eq!(view(&bounded, 5, 4).phase, Phase::Running);
+        assert_eq!((view(&bounded, 5, 4).phase, shown.dropped), (Phase::Running, 5));
         assert_eq!(view(&bounded, 60, 4).phase, Phase::Ending);
         let open = view(&json!({"trees": {"T": "done"}}), 60, 4);
         assert_eq!((open.duration, open.iterations, open.phase), (None, None, Phase::Running));

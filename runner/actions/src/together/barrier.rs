@@ -1,15 +1,19 @@
 //! The action `barrier`: bots are counted as they come, and are not counted on when they go away.
 
-use super::{Arrival, Asked, Error, Missing, Place, Request, Together, ended, in_vain, key_of, made};
+use super::{Arrival, Asked, Error, Goal, Missing, Place, Request, Together, ended, in_vain, key_of, made};
 use crate::{Action, Answer, Bot, Outcome, Step};
 use botarmy_protocol::shared::{self, Change};
 use botarmy_tree::draw::Draw;
 use botarmy_tree::{Scope, together};
-use serde_json::Value;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a bot whose time is over waits to hear whether the last one has come at that very moment.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// No key that a user writes has a control character, so that these are apart.
 fn barrier_key(name: &str) -> String {
@@ -32,18 +36,22 @@ impl Barrier {
     /// Bots are counted as they come; the first `parties` of them go on together, then the next ones.
     async fn come(&self, scope: Scope<'_>) -> Result<Answer, Error> {
         let key = barrier_key(&key_of(&self.call.name, scope)?);
+        let deadline = Instant::now() + self.call.timeout;
         let arrival = Arrival { key, parties: i64::from(self.call.parties) };
         let mut comer = Comer { together: &self.together, arrival, on_the_way: None, goal: None };
-        let Some(goal) = comer.arrive().await? else { return Ok(Outcome::Fail.into()) };
-        let complete = |value: &Value| value.as_i64().is_some_and(|count| count >= goal);
-        if self.together.until(&comer.arrival.key, complete, self.call.timeout).await {
+        // An arrival of which nothing is heard in time is taken back when the comer goes.
+        let missing = Missing::Parties(self.call.parties, self.call.timeout);
+        let Ok(arrived) = timeout_at(deadline, comer.arrive()).await else { return Ok(in_vain(&missing)) };
+        let Some(count) = arrived? else { return Ok(Outcome::Fail.into()) };
+        let goal = Goal::Count(count);
+        if self.together.until(&comer.arrival.key, goal, deadline).await {
             comer.goal = None;
             return Ok(Outcome::Succeed.into());
         }
-        // The last one may have come at this very moment.
-        let left = comer.leave(goal).await?;
-        let came = matches!(&left, shared::Answer::Made(value) if complete(value));
-        let missing = Missing::Parties(self.call.parties, self.call.timeout);
+        let came = match timeout(LAST_WORD, comer.leave(count)).await {
+            Ok(left) => matches!(left?, shared::Answer::Made(value) if goal.is_reached(&value)),
+            Err(_) => false,
+        };
         Ok(if came { Outcome::Succeed.into() } else { in_vain(&missing) })
     }
 }
@@ -129,9 +137,8 @@ mod tests {
     use super::*;
     use botarmy_protocol::shared::Store;
     use futures::future::{join_all, poll_immediate};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::pin::pin;
-    use std::time::Duration;
     use tokio::sync::mpsc::Receiver;
 
     fn barrier(parties: u32) -> Value {
@@ -244,6 +251,32 @@ mod tests {
         tokio::time::advance(Duration::from_secs(6)).await;
         assert!(poll_immediate(&mut gives_up).await.is_none(), "there is no room");
         drop(gives_up);
+        slow.answer_all().await;
+        assert_eq!(slow.counted(), json!(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_bot_waits_much_longer_than_its_time_for_a_coordinator_that_does_not_answer() {
+        let mut slow = Slow::new();
+        let all = slow.together.clone();
+        let failed = |(outcome, _): (Outcome, _), begun: Instant, seconds: u64| {
+            assert_eq!((outcome, begun.elapsed().as_secs()), (Outcome::Fail, seconds));
+        };
+        // Nothing is heard of its arrival.
+        let begun = Instant::now();
+        failed(run(barrier(2), &all).await, begun, 5);
+        slow.answer_all().await;
+        assert_eq!(slow.counted(), json!(0));
+        // It is counted after some time, and nothing is heard of its leave.
+        let begun = Instant::now();
+        let counts = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let request = slow.requests.recv().await.expect("an arrival");
+            slow.answer(request);
+        };
+        let (ended, ()) = tokio::join!(run(barrier(2), &all), counts);
+        failed(ended, begun, 6);
+        assert_eq!(slow.counted(), json!(1));
         slow.answer_all().await;
         assert_eq!(slow.counted(), json!(0));
     }

@@ -2,7 +2,7 @@
 
 use crate::result::{ActionResult, Figures, PointResult, RunResult, Section, SectionAction};
 
-const HEADINGS: [&str; 21] = [
+const HEADINGS: [&str; 22] = [
     "kind",
     "name",
     "scenario",
@@ -24,6 +24,7 @@ const HEADINGS: [&str; 21] = [
     "bytes_in",
     "bytes_out",
     "stage",
+    "dropped",
 ];
 
 pub(super) fn csv(result: &RunResult) -> String {
@@ -44,24 +45,25 @@ fn total(result: &RunResult) -> Vec<String> {
     let bots = result.bots.started;
     let own = [result.requests, result.iterations, bots, result.detail.bytes_in, result.detail.bytes_out];
     cells.extend(own.map(|n| n.to_string()));
-    cells.push(String::new());
+    cells.extend([String::new(), result.dropped.to_string()]);
     cells
 }
 
 fn of_section(kind: &str, section: &Section) -> Vec<String> {
     let scenario = section.scenario.as_deref().unwrap_or_default();
     let name = section.stage.as_deref().unwrap_or(scenario);
-    let mut cells = line(kind, [name, scenario, ""], &section.figures);
-    cells.resize(HEADINGS.len() - 1, String::new());
-    cells.push(cell(section.stage.as_deref().unwrap_or_default()));
-    cells
+    in_its_stage(line(kind, [name, scenario, ""], &section.figures), section)
 }
 
 fn in_stage(stage: &Section, action: &SectionAction) -> Vec<String> {
     let [scenario, group] = [&stage.scenario, &action.group].map(|name| name.as_deref().unwrap_or_default());
-    let mut cells = line("stage action", [&action.name, scenario, group], &action.figures);
-    cells.resize(HEADINGS.len() - 1, String::new());
-    cells.push(cell(stage.stage.as_deref().unwrap_or_default()));
+    in_its_stage(line("stage action", [&action.name, scenario, group], &action.figures), stage)
+}
+
+/// The line with the name of its stage, and nothing in between.
+fn in_its_stage(mut cells: Vec<String>, section: &Section) -> Vec<String> {
+    cells.resize(HEADINGS.len() - 2, String::new());
+    cells.extend([cell(section.stage.as_deref().unwrap_or_default()), String::new()]);
     cells
 }
 
@@ -70,8 +72,9 @@ fn action(action: &ActionResult) -> Vec<String> {
     let (scenario, group) = (action.scenario.as_deref(), action.group.as_deref());
     let names = [&*action.name, scenario.unwrap_or_default(), group.unwrap_or_default()];
     let mut cells = line(kind, names, &action.figures);
-    cells.resize(HEADINGS.len() - 3, String::new());
-    cells.extend([action.detail.bytes_in.to_string(), action.detail.bytes_out.to_string(), String::new()]);
+    cells.resize(HEADINGS.len() - 4, String::new());
+    cells.extend([action.detail.bytes_in, action.detail.bytes_out].map(|n| n.to_string()));
+    cells.extend([String::new(), String::new()]);
     cells
 }
 
@@ -93,7 +96,7 @@ fn point(point: &PointResult) -> Vec<String> {
     cells.extend([nothing(), nothing(), nothing()]);
     cells.extend([point.p50_us, point.p95_us, point.p99_us, None].map(number));
     cells.extend([requests, iterations, bots, bytes_in, bytes_out].map(|n| n.to_string()));
-    cells.push(String::new());
+    cells.extend([String::new(), String::new()]);
     cells
 }
 

@@ -6,6 +6,7 @@ mod table;
 use super::escape_markup as escape;
 use crate::quantity;
 use crate::result::{Gap, PointResult, RunResult, Section, SeriesResult, ThresholdResult};
+use crate::summary::INCOMPLETE;
 use chart::{Chart, Line};
 use table::Table;
 
@@ -71,8 +72,9 @@ fn headline(result: &RunResult) -> String {
         .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value)));
     let class = if outcome.name() == "Passed" { "good" } else { "bad" };
     let warning = result.generator.and_then(|generator| generator.warning()).map(|w| w.join(": "));
-    let notes =
-        result.reason.iter().chain(&warning).map(|note| format!("<p class=\"bad\">{}</p>\n", escape(note)));
+    let incomplete = (*dropped > 0).then(|| format!("{dropped} starts were dropped: {INCOMPLETE}"));
+    let notes = result.reason.iter().chain(&warning).chain(&incomplete);
+    let notes = notes.map(|note| format!("<p class=\"bad\">{}</p>\n", escape(note)));
     format!(
         "<h1>Run <span class=\"{class}\">{}</span></h1>\n{}<dl class=\"tiles\">\n{}</dl>\n",
         outcome.name(),

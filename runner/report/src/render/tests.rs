@@ -135,6 +135,23 @@ fn a_page_stands_alone_and_runs_nothing() {
 }
 
 #[test]
+fn percentiles_of_a_run_with_dropped_starts_are_called_incomplete_in_every_form_for_people() {
+    let told =
+        "93 starts were dropped: no bot or row was free, or it was too late; percentiles are incomplete";
+    let page = render(&RunResult { dropped: 93, ..sample() }, Format::Html);
+    assert!(page.contains(&format!("<p class=\"bad\">{told}</p>")), "{page}");
+    let text = render(&RunResult { dropped: 93, ..sample() }, Format::Text);
+    assert!(
+        text.contains(&told.replace("starts were dropped", "starts").replace("93", "dropped     93")),
+        "{text}"
+    );
+    for format in [Format::Html, Format::Text] {
+        let whole = render(&sample(), format);
+        assert!(!whole.contains("dropped") && !whole.contains("incomplete"), "{whole}");
+    }
+}
+
+#[test]
 fn thresholds_are_test_cases() {
     let xml = render(&sample(), Format::Junit);
     let seen = elements(&xml);
@@ -165,7 +182,7 @@ fn a_table_has_as_many_cells_in_each_line() {
             .count()
     };
     for line in csv.split_terminator("\r\n") {
-        assert_eq!(cells(line), 21, "{line}");
+        assert_eq!(cells(line), 22, "{line}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     for part in [
@@ -177,6 +194,12 @@ fn a_table_has_as_many_cells_in_each_line() {
     ] {
         assert!(csv.contains(part), "{part} is not in {csv}");
     }
+    let dropped = render(&RunResult { dropped: 93, ..sample() }, Format::Csv);
+    let ends = |csv: &str| -> Vec<String> {
+        csv.lines().filter_map(|line| Some(line.rsplit_once(',')?.1.to_owned())).collect()
+    };
+    assert_eq!(ends(&dropped)[..3], ["dropped", "93", ""]);
+    assert_eq!(ends(&csv)[..3], ["dropped", "0", ""]);
     let formula = RunResult {
         actions: vec![crate::ActionResult {
             name: "=cmd|' /C calc'!A0".into(),

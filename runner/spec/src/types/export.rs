@@ -124,7 +124,7 @@ pub enum ExportFormat {
     Html,
     /// Thresholds as test cases.
     Junit,
-    /// One table of all figures.
+    /// Counts and times as one table.
     Csv,
     /// A table for a terminal.
     Text,

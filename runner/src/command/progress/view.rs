@@ -41,6 +41,8 @@ pub(super) struct View {
     /// What was counted lately, and over which time.
     pub(super) recent: (Counts, Duration),
     pub(super) whole: Counts,
+    /// Arrivals for which no bot was started.
+    pub(super) dropped: u64,
     /// Microseconds, over the whole run.
     pub(super) p50: Option<u64>,
     pub(super) p95: Option<u64>,
@@ -82,6 +84,7 @@ impl View {
         let wide = size.columns >= WIDE;
         let mut lines = vec![self.headline(width, wide)];
         lines.extend(self.figures(wide));
+        lines.extend(self.dropped());
         lines.extend(self.thresholds(room.saturating_sub(lines.len()), wide));
         lines.truncate(room);
         lines.into_iter().map(|line| paint(line, width, colours)).collect()
@@ -98,6 +101,9 @@ impl View {
             format!("p95 {}", time(self.p95)),
             format!("errors {}", errors(self.whole).1),
         ];
+        if self.dropped > 0 {
+            parts.push(format!("{} dropped", self.dropped));
+        }
         if !self.thresholds.is_empty() {
             let failing = self.thresholds.iter().filter(|t| !t.passed).count();
             parts.push(format!("{failing} of {} thresholds fail", self.thresholds.len()));
@@ -199,6 +205,12 @@ impl View {
                 (Style::Faint, " whole".to_owned()),
             ],
         ]
+    }
+
+    /// What is told of starts that were dropped, if there are any.
+    fn dropped(&self) -> Option<Line> {
+        let told = (Style::Bad, format!("{} dropped", self.dropped));
+        (self.dropped > 0).then(|| vec![told, (Style::Faint, "   percentiles are incomplete".to_owned())])
     }
 
     /// The thresholds, in at most so many lines.

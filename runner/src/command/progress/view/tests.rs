@@ -22,6 +22,7 @@ fn view() -> View {
         alive: 500,
         recent: (Counts { requests: 10_000, actions: 5_000, failures: 0 }, Duration::from_millis(5_010)),
         whole: Counts { requests: 90_000, actions: 40_000, failures: 48 },
+        dropped: 0,
         p50: Some(12_345),
         p95: Some(45_600),
         thresholds: vec![
@@ -71,6 +72,7 @@ fn lines_fit_every_terminal() {
     let mut evil = view();
     evil.run = "\u{1b}[2J名".repeat(50);
     evil.iterations = Some((u64::MAX - 1, u64::MAX));
+    evil.dropped = u64::MAX;
     evil.recent.0 = Counts { requests: u64::MAX, actions: u64::MAX, failures: u64::MAX };
     evil.thresholds = (0..50)
         .map(|n| threshold(&"p(95) < 1ms".repeat(9), Some("\r\n\u{1b}[A"), "1.0ms", n % 2 == 0))
@@ -101,6 +103,25 @@ fn what_is_wrong_is_red_and_what_holds_is_green() {
     assert!(coloured[3].contains("\u{1b}[31m0.12%\u{1b}[0m"), "{:?}", coloured[3]);
     assert!(coloured[4].starts_with("\u{1b}[32m✓ \u{1b}[0mp(95) < 500ms "), "{:?}", coloured[4]);
     assert!(coloured[5].starts_with("\u{1b}[31m✗ \u{1b}[0mfail_rate < 1%"), "{:?}", coloured[5]);
+}
+
+#[test]
+fn starts_that_were_dropped_are_told_and_that_percentiles_are_incomplete() {
+    let dropped = View { dropped: 93, ..view() };
+    for columns in [100, 50] {
+        let shown = lines(&dropped, columns, 24);
+        assert_eq!(shown[4], "93 dropped   percentiles are incomplete");
+        assert!(shown[5].starts_with("✓ "), "{shown:#?}");
+        assert!(!lines(&view(), columns, 24).iter().any(|line| line.contains("dropped")));
+    }
+    let coloured = dropped.lines(Size { columns: 100, rows: 24 }, true);
+    assert!(coloured[4].starts_with("\u{1b}[31m93 dropped\u{1b}[0m"), "{:?}", coloured[4]);
+    assert!(
+        dropped.line().contains("  errors 0.12%  93 dropped  1 of 2 thresholds fail"),
+        "{}",
+        dropped.line()
+    );
+    assert!(!view().line().contains("dropped"));
 }
 
 #[test]
