@@ -156,7 +156,7 @@ trees:
 thresholds:
   - {expect: fail_rate == 0%, action: check("bot.id > 0")}
   - {expect: fail_rate == 100%, action: never}
-  - {expect: count == 12, action: check}
+  - {expect: count == 18, action: check}
   - {expect: count == 6}
 "#;
     let shop = Shop::open(&[]);
