@@ -95,7 +95,10 @@ fn setup_and_teardown_have_their_time_and_teardown_may_fail() {
     assert_eq!(done.number("/iterations"), 1);
     // A leaf that only steers is named as well.
     let unmet = run(&shop, "setup: {tree: Unmet}", 3);
-    assert_eq!(unmet.result["reason"], "setup failed: await(\"never\"): the signal was not given within 10ms");
+    assert_eq!(
+        unmet.result["reason"],
+        "setup failed: await(\"never\"): the signal was not given within 10ms"
+    );
     // A verdict on the load stands.
     let fields =
         "iterations: 1\nsetup: {tree: Login}\nteardown: {tree: Dies}\nthresholds: [{expect: count > 5}]";
