@@ -254,7 +254,7 @@ impl Round {
         let name = format!("broken-{}", self.done.len());
         self.namespace.apply(&army(&name, &fields));
         let run = format!("botrun/{name}");
-        self.namespace.eventually(&format!("{name} says {wanted}"), |n| {
+        self.namespace.eventually_within(PATIENCE, &format!("{name} says {wanted}"), |n| {
             (reason(&n.get(&run), "Running")? == wanted).then_some(())
         });
         self.namespace.kubectl(&["delete", &run, "--wait=false"]);
@@ -267,7 +267,7 @@ impl Round {
         let threshold = json!({"expect": "count < 10", "abortOnFail": true});
         let fields = json!({"targetPolicy": "Shared", "duration": "5m", "thresholds": [threshold]});
         self.namespace.apply(&army(&name, &fields));
-        let ended = self.namespace.wait_complete(&name);
+        let ended = self.namespace.wait_complete_within(PATIENCE, &name);
         assert_eq!(ended["status"]["outcome"], "Aborted", "{ended:#}");
         hold_against_the_target(&self.namespace, &name);
         self.others += ended["status"]["result"]["requests"].as_u64().expect("a number");
