@@ -325,7 +325,7 @@ async fn follow(
     run: &BotRun,
     uid: &str,
 ) -> Result<Action, Error> {
-    if queue::still_waits(context, run, uid) && !queue::is_late(context, run, uid) {
+    if queue::still_waits(context, run, uid) && queue::overdue(context, run, uid).is_none() {
         return Ok(Action::requeue(QUEUED));
     }
     let begun = Instant::now();
@@ -412,7 +412,7 @@ async fn waits(context: &Context, run: &BotRun, uid: &str, cause: cause::Cause) 
         status::write(context, run, observe::queued(run, &cause)).await?;
         return Ok(Action::requeue(AT_REST));
     }
-    if let Some(limit) = queue::limit(context, uid).filter(|_| queue::is_late(context, run, uid)) {
+    if let Some(limit) = queue::overdue(context, run, uid) {
         queue::note(context, uid, None);
         let observed = observe::queued_too_long(run, limit, &cause);
         export::keep(context, run, uid, &observed).await;

@@ -146,7 +146,8 @@ async fn a_config_map_of_somebody_else_is_left_alone() {
     }
 }
 
-fn foreign_job() -> Value {
+/// A Job called `a` that belongs to somebody else.
+pub(crate) fn foreign_job() -> Value {
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "a", "namespace": NAMESPACE}, "spec": {"template": {}},

@@ -1,6 +1,7 @@
 //! Runs that are stopped before they begin, and runs whose Job is taken from them while they stand still.
 
-use crate::fake::{Fake, NAMESPACE};
+use crate::fake::Fake;
+use crate::jobs::foreign_job;
 use crate::operator::{
     Operator, apply, at_work, bots_begin, condition, eventually, phase, run, said, scheduled, seconds, told,
 };
@@ -174,17 +175,12 @@ async fn a_run_whose_job_is_deleted_while_it_stands_still_keeps_what_it_has_meas
     assert_eq!((phase(&fake, "a"), requests()), (json!("Running"), Some(json!(10))));
 }
 
-/// A Job that is called like the run and belongs to somebody else.
+/// Somebody makes a Job that is called like the run, and that fails.
 fn add_foreign_job(fake: &Fake) -> Value {
-    let metadata = json!({"name": "a", "namespace": NAMESPACE});
     let failed = json!({"type": "Failed", "status": "True", "reason": "R", "message": "m"});
-    fake.add(
-        "jobs",
-        json!({
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {}},
-            "status": {"conditions": [failed]},
-        }),
-    )
+    let mut job = foreign_job();
+    job["status"] = json!({"conditions": [failed]});
+    fake.add("jobs", job)
 }
 
 #[tokio::test(start_paused = true)]

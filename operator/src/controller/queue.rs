@@ -89,8 +89,7 @@ pub(super) fn note(context: &Context, uid: &str, waits: Option<Waiting>) {
 
 fn find(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Option<(Waiting, Cause)> {
     // One that has begun stands still in its place, even if somebody has deleted its Job.
-    let has_begun = context.armies.lock().get(uid).is_some_and(Army::has_begun);
-    if run.spec.run.operation.suspend && !accepted.has_job && !has_begun {
+    if run.spec.run.operation.suspend && !accepted.has_job && !super::has_begun(context, uid) {
         context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_kept_out);
         let message = "suspend is true; the run begins when it is false";
         return Some((Waiting::Suspended, Cause::new(Reason::Suspended, message)));
@@ -150,15 +149,11 @@ pub(super) fn still_waits(context: &Context, run: &BotRun, uid: &str) -> bool {
     seen(context, run, uid, &armies, &mut queue).is_some_and(is_the_same)
 }
 
-/// How long a run may wait for its turn.
-pub(super) fn limit(context: &Context, uid: &str) -> Option<Duration> {
-    context.armies.lock().get(uid).and_then(|army| army.run.queue_deadline)
-}
-
-/// Whether it has waited for longer.
-pub(super) fn is_late(context: &Context, run: &BotRun, uid: &str) -> bool {
+/// How long a run may wait for its turn, if it has waited for longer.
+pub(super) fn overdue(context: &Context, run: &BotRun, uid: &str) -> Option<Duration> {
+    let limit = context.armies.lock().get(uid).and_then(|army| army.run.queue_deadline);
     let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    deadline::turn_is_late(created, Timestamp::now(), limit(context, uid))
+    limit.filter(|_| deadline::turn_is_late(created, Timestamp::now(), limit))
 }
 
 /// Looks at all runs that wait or are at work, and at those whose pods may be. Those that are suspended before they began
