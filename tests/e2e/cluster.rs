@@ -144,10 +144,18 @@ impl Namespace {
         self.stats_of("target")
     }
 
-    /// That of a shop of another name.
+    /// That of a shop of another name. The API server, through which it is read, learns a little later than the
+    /// Deployment does that somebody answers there, so that it is asked again.
     pub(crate) fn stats_of(&self, shop: &str) -> Value {
         let path = format!("/api/v1/namespaces/{}/services/{shop}:8080/proxy/stats", self.name);
-        serde_json::from_str(&self.kubectl(&["get", "--raw", &path])).expect("JSON")
+        let answer = self.eventually(&format!("the count of {shop}"), |n| {
+            let output = n.try_kubectl(&["get", "--raw", &path], None);
+            if !output.status.success() {
+                eprintln!("{path}: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            output.status.success().then_some(output.stdout)
+        });
+        serde_json::from_slice(&answer).expect("JSON")
     }
 
     /// What is kept of a run.
