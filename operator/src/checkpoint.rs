@@ -5,7 +5,7 @@ mod store;
 mod writes;
 
 pub use pack::{pack, unpack};
-pub use store::{name, read};
+pub use store::{Of, name, read};
 
 use crate::api_call::{self, BAD_REQUEST, FORBIDDEN, INVALID, NOT_FOUND, TOO_LARGE};
 use crate::armies::{Armies, Army, Checkpoint, Keep, Unkept};
@@ -221,8 +221,8 @@ impl Keeper {
         let size = packed.as_ref().map_or(0, |parts| parts.iter().map(Vec::len).sum());
         let written = match packed {
             Ok(parts) => {
-                let (client, epoch) = (self.client.clone(), checkpoint.epoch);
-                store::write(client, &due.namespace, &due.run, parts, epoch, &mut due.versions).await
+                let of = Of { namespace: &due.namespace, run: &due.run, uid: &due.uid };
+                store::write(self.client.clone(), of, parts, checkpoint.epoch, &mut due.versions).await
             }
             Err(error) => Err(error),
         };

@@ -107,7 +107,8 @@ async fn who_waits_for_others_does_so_beyond_the_operator_and_is_counted_once() 
     })
     .await;
     scene.is_taken_over().await;
-    let written = checkpoint::read(scene.fake.client("reader"), NAMESPACE, "a").await.expect("a checkpoint");
+    let of = checkpoint::Of { namespace: NAMESPACE, run: "a", uid: &scene.run_uid };
+    let written = checkpoint::read(scene.fake.client("reader"), of).await.expect("a checkpoint");
     let written = written.expect("a checkpoint").shared;
     assert_eq!((written.get(at_barrier).0, written.get(given).0), (Value::Null, Value::Null), "it is lost");
     eventually("it is known again", || (shared(&scene, at_barrier)? == 2).then_some(())).await;

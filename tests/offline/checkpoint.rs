@@ -81,7 +81,12 @@ fn add_head_of(fake: &Fake, run: &str, uid: &str) {
 }
 
 async fn read(fake: &Fake) -> Option<Checkpoint> {
-    checkpoint::read(fake.client("reader"), NAMESPACE, "a").await.expect("a checkpoint that can be read")
+    read_of(fake, UID).await
+}
+
+async fn read_of(fake: &Fake, uid: &str) -> Option<Checkpoint> {
+    let of = checkpoint::Of { namespace: NAMESPACE, run: "a", uid };
+    checkpoint::read(fake.client("reader"), of).await.expect("a checkpoint that can be read")
 }
 
 /// Measures of so many rows, each with ten kilobytes of failures that no packing makes smaller.
@@ -267,7 +272,7 @@ async fn measures_that_are_too_many_are_summed_and_none_is_lost() {
     })
     .await;
     seconds(2).await;
-    let kept = read(&fake).await.expect("a checkpoint").totals;
+    let kept = read_of(&fake, &uid).await.expect("a checkpoint").totals;
     assert!(kept.rows.len() < rows && kept.rows.contains_key(OTHER), "{}", kept.rows.len());
     assert_eq!(kept.total().measured_count(), counted.0);
     let failures = |details: &Details| -> u64 {

@@ -84,7 +84,7 @@ pub(crate) struct Scene {
     epoch: u64,
     in_force: Receiver<InForce>,
     front: Front,
-    run_uid: String,
+    pub(crate) run_uid: String,
     agents: Vec<Agent>,
 }
 

@@ -22,6 +22,23 @@ const PARTS: &str = "botarmy.dev/parts";
 /// The numbers of the objects beside the first one.
 const OTHERS: std::ops::RangeInclusive<u8> = 2..=8;
 
+/// Whose checkpoint it is. Another run had the name before, perhaps, and its objects are still being collected.
+#[derive(Debug, Clone, Copy)]
+pub struct Of<'r> {
+    /// The namespace of the run.
+    pub namespace: &'r str,
+    /// The name of the run.
+    pub run: &'r str,
+    /// Its UID.
+    pub uid: &'r str,
+}
+
+impl Of<'_> {
+    fn owns(&self, map: &ObjectMeta) -> bool {
+        map.owner_references.iter().flatten().any(|owner| owner.uid == self.uid)
+    }
+}
+
 /// The name of a run's checkpoint.
 pub fn name(run: &str) -> String {
     format!("{run}-checkpoint")
@@ -48,17 +65,17 @@ impl Versions {
     }
 }
 
-/// Reads the checkpoint of a run, if there is one.
-pub async fn read(client: Client, namespace: &str, run: &str) -> Result<Option<Checkpoint>, Error> {
-    let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let Some(head) = call("reading the checkpoint", maps.get_opt(&name(run))).await? else {
-        return Ok(None);
-    };
+/// Reads the checkpoint of a run, if there is one of its own.
+pub async fn read(client: Client, of: Of<'_>) -> Result<Option<Checkpoint>, Error> {
+    let maps: Api<ConfigMap> = Api::namespaced(client, of.namespace);
+    let head = call("reading the checkpoint", maps.get_opt(&name(of.run))).await?;
+    let Some(head) = head.filter(|head| of.owns(&head.metadata)) else { return Ok(None) };
     let Versions { used, .. } = Versions::of(&head);
     let Some(mut packed) = bytes(head) else { return Ok(None) };
     for number in used {
-        let name = part_name(run, number);
+        let name = part_name(of.run, number);
         let part = call("reading a part of the checkpoint", maps.get_opt(&name)).await?;
+        let part = part.filter(|part| of.owns(&part.metadata));
         packed.extend(part.and_then(bytes).ok_or(Error::Part(name))?);
     }
     unpack(&packed).map(Some)
@@ -71,16 +88,18 @@ fn bytes(map: ConfigMap) -> Option<Vec<u8>> {
 /// Writes the parts of a checkpoint; `versions` then knows what was written.
 pub(super) async fn write(
     client: Client,
-    namespace: &str,
-    run: &str,
+    of: Of<'_>,
     parts: Vec<Vec<u8>>,
     epoch: u64,
     versions: &mut Versions,
 ) -> Result<(), Error> {
-    let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let name = name(run);
+    let maps: Api<ConfigMap> = Api::namespaced(client, of.namespace);
+    let name = name(of.run);
     if versions.head.is_none() {
         let head = call("reading the checkpoint", maps.get(&name)).await?;
+        if !of.owns(&head.metadata) {
+            return Err(Error::Taken(name));
+        }
         let written = head.annotations().get(EPOCH).and_then(|e| e.parse().ok()).unwrap_or_default();
         if written > epoch {
             return Err(Error::Later(written, epoch));
@@ -96,7 +115,7 @@ pub(super) async fn write(
         return Err(Error::Places(name, PARTS));
     }
     let others: Vec<(u8, Vec<u8>)> = free.into_iter().zip(parts).collect();
-    write_others(&maps, run, head, &others).await?;
+    write_others(&maps, of, head, &others).await?;
     let used: Vec<u8> = others.iter().map(|(number, _)| *number).collect();
     let numbers: Vec<String> = used.iter().map(ToString::to_string).collect();
     let patch = json!({
@@ -120,21 +139,21 @@ pub(super) async fn write(
 /// are read first, then whether the first object is still as it was.
 async fn write_others(
     maps: &Api<ConfigMap>,
-    run: &str,
+    of: Of<'_>,
     head: &ObjectMeta,
     others: &[(u8, Vec<u8>)],
 ) -> Result<(), Error> {
     let mut seen = Vec::new();
     for (number, part) in others {
-        let name = part_name(run, *number);
+        let name = part_name(of.run, *number);
         let known = call("reading a part of the checkpoint", maps.get_metadata_opt(&name)).await?;
-        if known.as_ref().is_some_and(|map| !has_same_owner(&map.metadata, head)) {
+        if known.as_ref().is_some_and(|map| !of.owns(&map.metadata)) {
             return Err(Error::Taken(name));
         }
         seen.push((name, known.and_then(|map| map.metadata.resource_version), part));
     }
     if !seen.is_empty() {
-        let now = call("reading the checkpoint", maps.get_metadata(&name(run))).await?;
+        let now = call("reading the checkpoint", maps.get_metadata(&name(of.run))).await?;
         if now.metadata.resource_version != head.resource_version {
             return Err(Error::Changed);
         }
@@ -143,14 +162,6 @@ async fn write_others(
         write_part(maps, name, version, head, part).await?;
     }
     Ok(())
-}
-
-/// Whether both belong to one run: another one of its name, which was deleted, is another run.
-fn has_same_owner(part: &ObjectMeta, head: &ObjectMeta) -> bool {
-    let owners =
-        |meta: &ObjectMeta| meta.owner_references.iter().flatten().map(|o| o.uid.clone()).collect::<Vec<_>>();
-    let owners_of_head = owners(head);
-    owners(part).iter().any(|uid| owners_of_head.contains(uid))
 }
 
 async fn write_part(

@@ -101,7 +101,10 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
     let start = context.armies.lock().get(uid).map(Army::start_at_ms);
     let mut evidence = Evidence { job, ..Evidence::default() };
     let (checkpoint, unreadable) = match start {
-        None if may_have_checkpoint(run, &evidence) => read_checkpoint(context, run, &namespace).await?,
+        None if may_have_checkpoint(run, &evidence) => {
+            let of = checkpoint::Of { namespace: &namespace, run: &run.name_any(), uid };
+            read_checkpoint(context, run, of).await?
+        }
         _ => (None, None),
     };
     let start = start.flatten().or(checkpoint.as_ref().and_then(|c| c.start_at_ms));
@@ -138,10 +141,10 @@ fn may_have_checkpoint(run: &BotRun, evidence: &Evidence) -> bool {
 async fn read_checkpoint(
     context: &Context,
     run: &BotRun,
-    namespace: &str,
+    of: checkpoint::Of<'_>,
 ) -> Result<(Option<Checkpoint>, Option<String>), Error> {
     let begun = run.status.as_ref().is_some_and(|s| s.start_time.is_some());
-    match checkpoint::read(context.client.clone(), namespace, &run.name_any()).await {
+    match checkpoint::read(context.client.clone(), of).await {
         Ok(None) if begun => Ok((None, Some(DELETED.to_owned()))),
         Ok(checkpoint) => Ok((checkpoint, None)),
         Err(error) if error.is_broken() => Ok((None, Some(error.to_string()))),
