@@ -193,13 +193,17 @@ struct Written {
     aborted: bool,
     ended: bool,
     losses: usize,
+    /// The last change of the rate of arrivals, and of standing still.
+    rate: Option<(u64, f64)>,
+    pause: Option<(u64, Option<u64>)>,
 }
 
 impl Written {
     fn of(state: &Checkpoint) -> Self {
         let (setup, teardown) = (state.setup.has_begun(), state.teardown.has_begun());
         let (ended, losses) = (state.ended_at_ms.is_some(), state.losses.len());
-        Self { plan: true, setup, teardown, aborted: state.aborted, ended, losses }
+        let (rate, pause) = (state.rates.last().copied(), state.pauses.last().copied());
+        Self { plan: true, setup, teardown, aborted: state.aborted, ended, losses, rate, pause }
     }
 }
 
@@ -260,7 +264,7 @@ impl Army {
         state.pods.iter().for_each(|(uid, pod)| shared.count(uid, pod));
         Self {
             written: Written::of(&state),
-            share: weight::Share::new(Arc::default(), state.totals.weight() + state.warmup.weight()),
+            share: weight::Share::new(Arc::default(), weight::of(&state)),
             start: start::Start::restored(&state),
             waiting: waiting::Waiting::default(),
             crew: crew::Crew::of(&state.pods),
@@ -460,6 +464,7 @@ impl Army {
         self.written.aborted |= written.aborted;
         self.written.ended |= written.ended;
         self.written.losses = self.written.losses.max(written.losses);
+        (self.written.rate, self.written.pause) = (written.rate, written.pause);
         self.start.written(&self.state, checkpoint);
         self.shared.written();
     }
@@ -476,6 +481,7 @@ impl Army {
 
     fn result_with(&self, now_ms: u64, gaps: Vec<Gap>) -> RunResult {
         let duration_ms = self.load_time_ms(now_ms);
+        // One of an operator before this may have more.
         let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let (totals, unjudged) = (&self.state.totals, &self.state.unjudged);
         let judged = self.run.judge_without(totals, self.alive(now_ms), duration_ms, unjudged);

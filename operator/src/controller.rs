@@ -6,6 +6,7 @@
 mod apply;
 mod build;
 mod cause;
+mod changed;
 mod conditions;
 mod course;
 mod dereference;
@@ -257,14 +258,15 @@ pub async fn run(
         Event::Apply(run) => followed.enter(run),
         Event::Init | Event::InitApply(_) => {}
     };
-    let main = reflector::reflector(writer, watcher(runs, watching::config()))
-        .inspect_ok(follow)
-        .applied_objects()
-        .backoff(watching::Again::default())
-        .predicate_filter(
-            predicates::generation.combine(deletion_mark).combine(export::asked_again),
-            PredicateConfig::default(),
-        );
+    let main =
+        reflector::reflector(writer, watcher(runs, watching::config()).modify(watching::without_copies))
+            .inspect_ok(follow)
+            .applied_objects()
+            .backoff(watching::Again::default())
+            .predicate_filter(
+                predicates::generation.combine(deletion_mark).combine(export::asked_again),
+                PredicateConfig::default(),
+            );
     let owned_jobs = watcher(jobs, watching::config().labels(&build::managed_by_selector()))
         .touched_objects()
         .backoff(watching::Again::default())

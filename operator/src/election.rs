@@ -2,7 +2,7 @@
 //!
 //! Every write is conditional on the version that was read, so that of two who reach for the Lease one gets it. A leader
 //! that cannot renew it is in doubt, not deposed: as long as nobody can reach the API server nobody else can lead, and
-//! runners are better answered. Once the Lease is read again it knows, and one that was deposed ends its process: what
+//! runners are better answered, for a while. Once the Lease is read again it knows, and one that was deposed ends its process: what
 //! it had in memory is worth nothing any more.
 
 mod claim;
@@ -28,6 +28,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long before the Lease is over its holder stops to act on it: what it writes then must not come after what the
 /// next one writes.
 const MARGIN: Duration = Duration::from_secs(2);
+/// For how long a leader that is in doubt answers its runners: an outage of the API server of this length and of the runners'
+/// own lease ends no load. A successor reckons with a predecessor that is cut off from the API server alone: for so long a
+/// runner that it has not heard itself may have been told to go on.
+pub const IN_DOUBT: Duration = Duration::from_secs(300);
 /// How long giving it back may take: whoever ends does not wait for longer.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -73,13 +77,13 @@ impl From<watch::Receiver<Standing>> for Leadership {
 
 impl Leadership {
     /// The standing now. An operator that stood still for a while may not have heard yet that it does not lead any more:
-    /// when the Lease was not renewed in time it is in doubt, whatever was told.
+    /// when the Lease was not renewed in time it is in doubt, whatever was told; and after [`IN_DOUBT`] it follows.
     pub fn now(&self) -> Standing {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |for_so_long| until.is_some_and(|until| Instant::now() > until + for_so_long);
         match *self.standing.borrow() {
-            Standing::Leads(epoch) if until.is_some_and(|until| Instant::now() > until) => {
-                Standing::InDoubt(epoch)
-            }
+            Standing::Leads(_) | Standing::InDoubt(_) if is_over(IN_DOUBT) => Standing::Follows,
+            Standing::Leads(epoch) if is_over(Duration::ZERO) => Standing::InDoubt(epoch),
             told => told,
         }
     }

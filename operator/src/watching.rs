@@ -1,5 +1,6 @@
 //! How the API server is watched, and watches are begun again.
 
+use kube::ResourceExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Config, DefaultBackoff};
 use std::time::Duration;
@@ -16,6 +17,16 @@ const OPEN_SECONDS: u32 = 30;
 /// What each watch begins with.
 pub(crate) fn config() -> Config {
     Config::default().timeout(OPEN_SECONDS)
+}
+
+/// Where kubectl keeps what was applied last, whole.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Takes out of an object that is kept what it says a second time: what was applied last, and which of its fields are whose.
+/// When each manager has written stays.
+pub(crate) fn without_copies<K: ResourceExt>(object: &mut K) {
+    object.annotations_mut().remove(LAST_APPLIED);
+    object.managed_fields_mut().iter_mut().for_each(|written| written.fields_v1 = None);
 }
 
 /// The times of the library between watches that break one after another, with a bound. Theirs is half a minute, since its

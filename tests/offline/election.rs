@@ -2,7 +2,7 @@
 
 use crate::fake::{Effect, Fake, Fault, NAMESPACE};
 use crate::operator::{eventually, seconds};
-use botarmy_operator::election::{Candidate, Error, Leadership, Standing};
+use botarmy_operator::election::{Candidate, Error, IN_DOUBT, Leadership, Standing};
 use serde_json::json;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -141,6 +141,24 @@ async fn a_leader_whose_renewals_are_done_but_not_answered_is_not_deposed() {
     a.becomes(Standing::InDoubt(1)).await;
     seconds(60).await;
     assert_eq!((a.now(), b.now()), (Standing::InDoubt(1), Standing::Follows));
+    fake.mend();
+    a.becomes(Standing::Leads(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_is_not_in_doubt_for_ever_and_leads_again_if_nobody_else_has() {
+    let fake = Fake::new();
+    let a = Stand::new(&fake, "a");
+    a.becomes(Standing::Leads(1)).await;
+    fake.inject(Fault::new("*", "leases", Effect::Hang));
+    let silent = Instant::now();
+    a.becomes(Standing::InDoubt(1)).await;
+    // `becomes` waits for two minutes at most.
+    seconds(240).await;
+    assert_eq!(a.now(), Standing::InDoubt(1), "its runners are answered");
+    a.becomes(Standing::Follows).await;
+    let answered = silent.elapsed();
+    assert!((IN_DOUBT..IN_DOUBT + Duration::from_secs(10)).contains(&answered), "{answered:?}");
     fake.mend();
     a.becomes(Standing::Leads(1)).await;
 }

@@ -79,11 +79,12 @@ async fn a_run_that_is_over_is_left_alone_until_its_spec_changes() {
     seconds(600).await;
     assert_eq!(fake.calls().to("get", "jobs").count(), 1);
     assert_eq!(fake.calls().writes().names(), [""; 0]);
-    fake.change("botruns", "a", &json!({"spec": {"bots": 5}}));
+    fake.change("botruns", "a", &json!({"spec": {"trees": {"T": "done"}}}));
     seconds(1).await;
     let status = fake.get("botruns", "a").expect("a run")["status"].clone();
     assert_eq!((&status["observedGeneration"], &status["phase"]), (&json!(2), &json!("Finished")));
-    assert_eq!(fake.calls().writes().names(), ["patch botruns/status"]);
+    assert_eq!(condition(&fake, "a", "SpecChanged"), told("True", "Kept"), "what it has passed is not that");
+    assert_eq!(fake.calls().writes().names(), ["patch botruns/status", "create events"]);
     assert!(fake.all("jobs").is_empty(), "it is over");
 }
 

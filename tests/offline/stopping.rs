@@ -243,3 +243,21 @@ async fn more_bots_than_the_namespace_may_have_are_told() {
         assert_eq!(fake.get("botruns", "a").expect("a run")["status"]["botsTarget"], target);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_made_anew_is_of_the_plan_as_it_was_accepted() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({"template": {"metadata": {"labels": {"team": "before"}}}})));
+    scheduled(&fake, "a").await;
+    bots_begin(&fake, &operator, "a", &uid).await;
+    let template = json!({"metadata": {"labels": {"team": "after"}}});
+    fake.change("botruns", "a", &json!({"spec": {"suspend": true, "template": template}}));
+    eventually("it is told to have no effect", || {
+        (condition(&fake, "a", "SpecChanged") == told("True", "Kept")).then_some(())
+    })
+    .await;
+    fake.remove("jobs", "a");
+    let job = eventually("it has another Job", || fake.get("jobs", "a")).await;
+    assert_eq!(job["spec"]["template"]["metadata"]["labels"]["team"], "before");
+}

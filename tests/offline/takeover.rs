@@ -5,7 +5,7 @@ use crate::operator::{Operator, apply, at_work, eventually, phase, run, said, sc
 use botarmy_operator::controller::Limits;
 use botarmy_operator::election::Standing;
 use botarmy_protocol::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -191,4 +191,61 @@ async fn a_checkpoint_that_somebody_deletes_is_made_anew_while_the_run_is_at_wor
     let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
     eventually("it knows the run", || after.knows(&uid).then_some(())).await;
     assert_eq!(phase(&fake, "a"), "Running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_next_obeys_the_spec_as_it_is_by_now_from_its_first_word() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = at_work(&fake, &operator, "a").await;
+    operator.kill().await;
+    fake.change("botruns", "a", &json!({"spec": {"bots": 7}}));
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    assert_eq!(after.hear(&said(&uid, 0, Stage::Running, &[])).bots, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_stands_still_before_its_bots_begin_does_so_under_the_next_one_too() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    fake.change("botruns", "a", &json!({"spec": {"suspend": true}}));
+    seconds(3).await;
+    operator.kill().await;
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&uid).then_some(())).await;
+    for _ in 0..5 {
+        after.hear(&said(&uid, 0, Stage::Ready, &[]));
+        assert!(!after.armies.lock()[&uid].has_begun(), "no start is set");
+        seconds(1).await;
+    }
+    fake.change("botruns", "a", &json!({"spec": {"suspend": false}}));
+    after.begin(&uid).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_run_is_not_taken_for_that_of_another_one_of_its_name() {
+    let fake = Fake::new();
+    let (_, map) = left_at_work(&fake).await;
+    fake.remove("botruns", "a");
+    let second = apply(&fake, run("a", &json!({})));
+    // An operator that has died since was about to make its objects, and waited until the names are free.
+    fake.change("botruns", "a", &json!({"status": {"phase": "Scheduled"}}));
+    let after = Operator::start_as(&fake, Standing::Leads(2), Limits::default());
+    eventually("it knows the run", || after.knows(&second).then_some(())).await;
+    let known = |operator: &Operator| {
+        let armies = operator.armies.lock();
+        let army = &armies[&second];
+        (army.totals().requests, army.has_begun())
+    };
+    assert_eq!(known(&after), (0, false));
+    // What was left is collected in the end.
+    fake.remove("configmaps", map);
+    fake.remove("configmaps", "a-trust");
+    fake.remove("jobs", "a");
+    let is_its_own = |job: &Value| job["metadata"]["ownerReferences"][0]["uid"] == second;
+    eventually("its own Job", || fake.get("jobs", "a").filter(is_its_own)).await;
+    assert_eq!(known(&after), (0, false));
 }

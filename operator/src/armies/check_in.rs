@@ -1,7 +1,7 @@
 //! What a runner says, and its orders. Pure.
 
 use super::bounds::{self, MAX_DIGEST, MAX_ROUND_TRIP_MS, MAX_TRUST_NAME};
-use super::{Army, Pod};
+use super::{Army, MAX_POINTS, Pod};
 use botarmy_protocol::{
     CheckIn, Mistake, Orders, Plan, Refusal as Refused, Stage, Standing, TogetherOrders, VERSION,
 };
@@ -102,6 +102,9 @@ impl Army {
         self.replace_lost(said, now_ms);
         let mut pod = self.state.pods.get(&said.pod_uid).cloned().unwrap_or_else(|| Pod::new(said, now_ms));
         self.apply(&mut pod, said)?;
+        if pod.replaced {
+            self.move_gap(&said.pod_uid, &pod, now_ms);
+        }
         self.abort_if_it_fails(now_ms);
         pod.stand(said, self.losses(), &self.run);
         pod.hear(said, now_ms);
@@ -152,10 +155,13 @@ impl Army {
             self.make_room(delta)?;
             delta.merge_into(&mut self.state.totals, &mut self.state.warmup)?;
             self.sum_up();
+            let before = self.state.timeline.weight();
             for slice in delta.slices.iter().filter(|slice| !slice.warmup && !slice.apart) {
                 self.state.timeline.add(slice.second, &slice.totals);
                 pod.presence.tell(&mut self.state.timeline, slice.second, delta.alive);
+                self.state.timeline.keep_at_most(MAX_POINTS);
             }
+            self.weigh_time(before);
             pod.count(delta);
             pod.applied = delta.sequence;
             self.keep(&said.pod_uid, pod.clone());
@@ -179,7 +185,8 @@ impl Army {
         };
         // Its part is the others', whatever has kept it from being heard.
         let is_dealt = self.dealt.contains(&said.index);
-        // Or that of a pod that has come after it.
+        // Or that of a pod that has come after it; it ends, and what it has measured until then counts.
+        let is_given_up = is_dealt || (pod.replaced && said.stage >= Stage::Running);
         let may_begin = pod.written && !is_dealt && !(pod.replaced && said.stage <= Stage::Ready);
         let start_at_ms = self.start.told(&self.state).filter(|_| may_begin);
         let begins = said.stage <= Stage::Ready && start_at_ms.is_some();
@@ -197,11 +204,11 @@ impl Army {
             plan: (said.stage == Stage::Preparing).then(plan),
             start_at_ms,
             bots: self.bots,
-            stop: is_dealt || self.tells_end(now_ms),
+            stop: is_given_up || self.tells_end(now_ms),
             rates: self.state.rates.clone(),
             pauses: self.state.pauses.clone(),
             context: if begins || perform.is_some() { self.state.context.clone() } else { Map::new() },
-            stay: is_needed && !is_dealt,
+            stay: is_needed && !is_given_up,
             losses: self.losses_for(said),
             perform,
             together,

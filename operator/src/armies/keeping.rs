@@ -147,6 +147,8 @@ impl Army {
             || decided.teardown != self.written.teardown
             || decided.aborted != self.written.aborted
             || decided.losses != self.written.losses
+            // Whoever leads next must not take back what runners were told.
+            || (decided.rate, decided.pause) != (self.written.rate, self.written.pause)
             || (self.may_give_more() && decided.ended)
             || self.start.waits_to_be_written(&self.state)
             || self.shared.is_urgent()
@@ -327,5 +329,28 @@ mod tests {
         let checkpoint = write(&mut begin());
         let mut after = Army::restore("ns", "r", army.run.clone(), checkpoint, 2, 10_100);
         assert!(stops(&mut after, 10_200));
+    }
+
+    #[test]
+    fn what_runners_were_told_of_rates_and_pauses_is_written_at_once() {
+        let mut army =
+            army_with(&json!({"bots": null, "runners": {"count": 1}, "arrivalRate": "10/s", "maxBots": 5}));
+        army.check_in(&said(0, Stage::Ready, &[]), 1_000).unwrap();
+        write(&mut army);
+        let start = army.start_at_ms().unwrap();
+        let mut urgent = |what: &str, change: &dyn Fn(&mut Army)| {
+            assert!(!army.has_urgent_decisions(), "before {what}");
+            change(&mut army);
+            assert!(army.has_urgent_decisions(), "{what}");
+            let unwritten = army.checkpoint();
+            write(&mut army);
+            assert!(!army.has_urgent_decisions(), "after {what}");
+            unwritten
+        };
+        urgent("a rate", &|army| army.set_rate(20.0, start + 1_000));
+        urgent("another one of the same moment", &|army| army.set_rate(30.0, start + 1_000));
+        urgent("standing still", &|army| army.suspend(true, false, start + 2_000));
+        let written = urgent("going on", &|army| army.suspend(false, false, start + 4_000));
+        assert!(written.rates.len() == 1 && written.pauses.len() == 1, "{written:?}");
     }
 }

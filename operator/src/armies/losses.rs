@@ -3,6 +3,7 @@
 
 use super::bounds::MAX_SCENARIOS;
 use super::{Army, Pod, redistribution};
+use crate::election::IN_DOUBT;
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
 use botarmy_spec::LossPolicy;
@@ -27,6 +28,10 @@ pub fn stops_after(lease: Duration) -> Duration {
     lease.saturating_add(STOPPED_MARGIN)
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Pod {
     /// Counts what may not be done again by whoever takes its place.
     pub(super) fn count(&mut self, delta: &Delta) {
@@ -47,7 +52,7 @@ impl Pod {
 
     /// Whether its part is done: all of its measures were handed over, and nobody takes its place.
     pub(super) fn is_done(&self) -> bool {
-        self.stage == Stage::Finished && !self.left
+        self.stage == Stage::Finished && !self.left && !self.replaced
     }
 
     /// Whether it was told to end, and all that it has measured is safe.
@@ -87,6 +92,10 @@ impl Army {
     /// Takes note of the pods whose place this one has taken: one that had not begun is left out, and what is not known
     /// of one that had becomes a gap when the bots are at work again.
     pub(super) fn replace_lost(&mut self, said: &CheckIn, now_ms: u64) {
+        // One that was given up, and is heard all the same, has taken nobody's place.
+        if self.state.pods.get(&said.pod_uid).is_some_and(|pod| pod.replaced) {
+            return;
+        }
         let others = self.others(said.index, &said.pod_uid);
         self.take_for_begun(&others, now_ms);
         if !self.state.pods.contains_key(&said.pod_uid) {
@@ -111,6 +120,16 @@ impl Army {
             }
             (pod.replaced, pod.alive) = (true, 0);
             self.shared.forget(uid);
+        }
+    }
+
+    /// One whose place was taken is heard all the same: what it has measured until now counts, and what is not known of it
+    /// begins there.
+    pub(super) fn move_gap(&mut self, pod_uid: &str, pod: &Pod, now_ms: u64) {
+        let now = self.second(now_ms);
+        for gap in self.state.gaps.iter_mut().filter(|gap| gap.pod_uid == pod_uid) {
+            gap.from = gap.from.max(pod.measured_until);
+            gap.until = gap.until.max(gap.from).max(now);
         }
     }
 
@@ -165,7 +184,7 @@ impl Army {
     /// Why the runner was lost that was lost last, of those whose part is in nobody's hands yet.
     pub fn newest_loss(&self, now_ms: u64) -> Option<&str> {
         let is_open = |p: &&Pod| !p.replaced && self.is_lost(p, now_ms) && !self.is_forgiven(p);
-        let stopped = |p: &Pod| p.heard_ms.max(self.since_ms).saturating_add(self.stops_after_ms());
+        let stopped = |p: &Pod| self.heard_last_ms(p).saturating_add(self.stops_after_ms());
         let since = |p: &&Pod| p.ended_ms.or(p.left_ms).unwrap_or_else(|| stopped(p));
         self.state.pods.values().filter(is_open).max_by_key(since).map(Pod::reason)
     }
@@ -294,7 +313,7 @@ impl Army {
     fn free_from(&self, pod: &Pod) -> u64 {
         let is_idle = pod.left || pod.replaced || pod.stage < Stage::Ready;
         let alone = if is_idle { 0 } else { self.stops_after_ms() };
-        let stopped = pod.heard_ms.max(self.since_ms).saturating_add(alone);
+        let stopped = self.heard_last_ms(pod).saturating_add(alone);
         pod.ended_ms.map_or(stopped, |ended| ended.min(stopped))
     }
 
@@ -305,7 +324,16 @@ impl Army {
 
     /// Whether a pod was not heard for so long that its runner has stopped by itself.
     fn has_stopped(&self, pod: &Pod, now_ms: u64) -> bool {
-        self.has_stopped_since(pod.heard_ms.max(self.since_ms), now_ms)
+        self.has_stopped_since(self.heard_last_ms(pod), now_ms)
+    }
+
+    /// When an operator has heard a pod for the last time, at the latest, in milliseconds since 1970. One that this operator
+    /// has never heard may have been answered by its predecessor, for as long as that may be in doubt.
+    pub(super) fn heard_last_ms(&self, pod: &Pod) -> u64 {
+        match pod.heard_ms {
+            0 => self.since_ms.saturating_add(millis(IN_DOUBT)),
+            heard => heard.max(self.since_ms),
+        }
     }
 
     /// How long after it was heard last a runner has stopped by itself for certain.
@@ -315,12 +343,12 @@ impl Army {
 
     /// The same, in milliseconds.
     pub(super) fn stops_after_ms(&self) -> u64 {
-        u64::try_from(self.stops_after().as_millis()).unwrap_or(u64::MAX)
+        millis(self.stops_after())
     }
 
     /// How long a runner goes on by itself, in milliseconds.
     pub(super) fn lease_ms(&self) -> u64 {
-        u64::try_from(self.run.lease.as_millis()).unwrap_or(u64::MAX)
+        millis(self.run.lease)
     }
 
     /// These pods should have ended long ago, as the cluster tells, and have not.

@@ -30,8 +30,7 @@ impl Army {
     fn may_come_back(&self, pod: &Pod, now_ms: u64) -> bool {
         let has_gone = pod.replaced
             || (pod.stage == Stage::Finished && pod.durable == pod.applied && !self.wants_teardown());
-        let heard = pod.heard_ms.max(self.since_ms);
-        !has_gone && !self.has_stopped_since(heard, now_ms)
+        !has_gone && !self.has_stopped_since(self.heard_last_ms(pod), now_ms)
     }
 }
 

@@ -2,7 +2,7 @@
 //! each check-in. Pure but for the sum over all armies.
 
 use super::check_in::Refusal;
-use super::{Army, Keep};
+use super::{Army, Checkpoint, Keep};
 use botarmy_report::{Delta, MAX_ROWS};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -14,9 +14,11 @@ const MAX_WEIGHT: usize = 24 << 20;
 /// Most that those of all armies may take. Beyond that each has an equal share, and so much at least: with so many of them
 /// that this comes to more, none is worth being looked at for its own sake.
 const MAX_WEIGHT_OF_ALL: usize = 64 << 20;
-const LEAST_SHARE: usize = 256 << 10;
+const LEAST_SHARE: usize = 64 << 10;
+/// An army whose measures take no more than this, in bytes, is never refused any, however many others there are.
+const NEVER_REFUSED: usize = 256 << 10;
 /// By how much an army may be taken for heavier than twice what it was when it was weighed, in bytes.
-const SLACK: usize = LEAST_SHARE / 4;
+const SLACK: usize = LEAST_SHARE;
 /// Most names of rows that are remembered because they were summed: those that come after them are summed anew each
 /// time that they are too many.
 pub(super) const MAX_SUMMED: usize = 4 * MAX_ROWS;
@@ -85,8 +87,8 @@ impl Army {
         self.share = Share::new(budget, self.share.taken);
     }
 
-    /// Makes room for a delta: where there is too little, the rows with the fewest samples are summed, those of
-    /// thresholds last.
+    /// Makes room for a delta: where there is too little, points of the timeline are merged, as long as they take more than
+    /// half of it; then the rows with the fewest samples are summed, those of thresholds last.
     pub(super) fn make_room(&mut self, delta: &Delta) -> Result<(), Refusal> {
         let more = delta.weight();
         if more > MAX_WEIGHT {
@@ -103,13 +105,26 @@ impl Army {
             if !self.share.is_exceeded() {
                 break;
             }
+            if self.state.timeline.weight() > self.share.of.share() / 2 && self.state.timeline.len() > 1 {
+                self.state.timeline.keep_at_most(self.state.timeline.len() / 2);
+                continue;
+            }
             let Some(keep) = steps.next() else {
+                if self.share.taken <= NEVER_REFUSED {
+                    break;
+                }
                 self.weigh_with(0);
                 return Err(Refusal::Weight);
             };
             self.keep_largest_rows(keep);
         }
         Ok(())
+    }
+
+    /// Takes note of what the points over time take now, which are no part of what a delta weighs.
+    pub(super) fn weigh_time(&mut self, before: usize) {
+        let grown = self.state.timeline.weight().saturating_sub(before);
+        self.share.take(self.share.taken.saturating_add(grown));
     }
 
     /// Weighs it, with what is to be added.
@@ -120,12 +135,18 @@ impl Army {
 
     /// What its measures take, in bytes, about.
     pub(super) fn weigh(&self) -> usize {
-        self.state.totals.weight() + self.state.warmup.weight()
+        of(&self.state)
     }
+}
+
+/// What the measures in a checkpoint take, in bytes, about.
+pub(super) fn of(state: &Checkpoint) -> usize {
+    state.totals.weight() + state.warmup.weight() + state.timeline.weight()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::MAX_POINTS;
     use super::super::tests::{army, said};
     use super::*;
     use botarmy_protocol::{CheckIn, Stage};
@@ -189,7 +210,9 @@ mod tests {
             let weight = weigh(&armies);
             assert!(weight <= MAX_WEIGHT_OF_ALL + ARMIES * (1 << 20), "{weight} bytes after {sequence}");
         }
-        assert!(armies[1..].iter().all(|army| army.summed_rows() > 0));
+        // As soon as some are lighter there is room for the others.
+        let summed = armies[1..].iter().filter(|army| army.summed_rows() > 0).count();
+        assert!(summed > ARMIES / 2, "{summed}");
         // One that takes little is left alone.
         for sequence in 1..=4 {
             add(&mut armies[0], sequence);
@@ -205,13 +228,36 @@ mod tests {
     }
 
     #[test]
+    fn what_happened_over_time_is_weighed_too_and_told_in_less_points_before_rows_are_summed() {
+        let budget = Arc::<Budget>::default();
+        // So many others that little is left for each.
+        let others: Vec<Share> = (0..800).map(|_| Share::new(budget.clone(), 84 << 10)).collect();
+        let mut army = army(1);
+        army.draws_on(budget.clone());
+        let one = heavy("a", 0);
+        for second in 0..100 {
+            let slice = Slice { second, totals: one.clone(), warmup: false, apart: false };
+            let delta = Delta { sequence: second + 1, slices: vec![slice], alive: 1 };
+            army.check_in(&CheckIn { deltas: vec![delta], ..said(0, Stage::Running, &[]) }, 1).unwrap();
+            let (weight, points) = (army.state.timeline.weight(), army.state.timeline.len());
+            assert!(points <= MAX_POINTS, "{points} points");
+            // One more second is added after there was made room.
+            assert!(weight <= budget.share() * 3 / 4 || points <= 1, "{weight} bytes in {points} points");
+        }
+        assert!(army.state.timeline.len() < MAX_POINTS / 2, "{}", army.state.timeline.len());
+        let told: u64 = army.result(1).series.unwrap_or_default().points.iter().map(|p| p.actions).sum();
+        assert_eq!(told, 100 * 1_100, "no count is lost");
+        drop(others);
+    }
+
+    #[test]
     fn with_many_armies_each_has_its_least_share() {
         let budget = Arc::<Budget>::default();
         let full = Share::new(budget.clone(), MAX_WEIGHT_OF_ALL);
         assert_eq!((budget.share(), full.is_exceeded()), (MAX_WEIGHT, true));
         let mut others: Vec<Share> = (0..7).map(|_| Share::new(budget.clone(), 1)).collect();
         assert_eq!(budget.share(), MAX_WEIGHT_OF_ALL / 8);
-        others.extend((0..1_000).map(|_| Share::new(budget.clone(), 1)));
+        others.extend((0..2_000).map(|_| Share::new(budget.clone(), 1)));
         assert_eq!((budget.share(), others[0].is_exceeded()), (LEAST_SHARE, false));
     }
 

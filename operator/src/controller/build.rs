@@ -46,7 +46,10 @@ pub(super) fn build(
         "data": {path::CA_FILE: bundle.certificates()},
     });
     let checkpoint = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named(checkpoint::name(&run.name_any()))});
-    let job = (!accepted.has_job).then(|| job(context, run, uid, accepted, &named(run.name_any())));
+    let job = accepted.plan.as_ref().map(|plan| {
+        let template = template::template(context, run, uid, &trust_name(run), plan);
+        job(accepted, &template, &named(run.name_any()))
+    });
     Ok(Objects {
         trust: serde_json::from_value(trust)?,
         trust_name: bundle.name().to_owned(),
@@ -86,13 +89,13 @@ fn trust_name(run: &BotRun) -> String {
     format!("{}-trust", run.name_any())
 }
 
-fn job(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted, metadata: &Value) -> Value {
+fn job(accepted: &Accepted, template: &Value, metadata: &Value) -> Value {
     let mut spec = json!({
         "completionMode": "Indexed",
         "completions": accepted.runners,
         "parallelism": accepted.runners,
         "podReplacementPolicy": "Failed",
-        "template": template::template(context, run, uid, &trust_name(run), &accepted.template),
+        "template": template,
     });
     let losses = loss::job_fields(accepted.loss_policy, accepted.runners);
     if let (Value::Object(spec), Value::Object(losses)) = (&mut spec, losses) {

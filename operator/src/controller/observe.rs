@@ -4,18 +4,18 @@ use super::Context;
 use super::apply::Applied;
 use super::build::runner_selector;
 use super::cause::{self, Cause, Evidence, Reason};
+use super::changed;
 use super::conditions::{self, clear, finish, progress, set};
 use super::course::{Course, Overdue, Seen, absent, course, fault};
 use super::figures::{self, time};
 use super::policy::deadline::{self, Load};
 use super::policy::loss;
-use super::validate::digest;
 use crate::armies::{Army, MAX_PAUSES, Suspension};
 use crate::clock::now_ms;
 use crate::conditions::lines;
 use botarmy_crds::{BotRun, BotRunStatus, Phase, RunnersStatus};
 use botarmy_report::RunOutcome;
-use botarmy_spec::{LossPolicy, rate};
+use botarmy_spec::LossPolicy;
 use botarmy_tree::Finding;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -33,9 +33,6 @@ pub(super) const AT_WORK: &str = "BotsAtWork";
 pub(super) const TEARING_DOWN: &str = "TearingDown";
 /// The reason of a run that goes on though it is to stand still.
 const SUSPEND_IGNORED: &str = "SuspendIgnored";
-
-/// What a change comes to that no rule of the API server refuses.
-const KEPT: &str = "what was changed has no effect: the run keeps the plan with which it was accepted; apply it anew under another name";
 
 /// A run that is refused is at its end.
 pub(super) fn invalid(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
@@ -85,7 +82,7 @@ pub(super) fn never_began(context: &Context, run: &BotRun, uid: &str) -> BotRunS
     let Some(army) = armies.get(uid) else { return status };
     let now = now_ms();
     set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
-    changes(context, &mut status, run, army);
+    changed::while_it_goes_on(&context.limits, &mut status, run, army);
     count(&mut status, army);
     let result = army.result(now);
     figures::judge(&mut status, run, &result, army.summed_rows());
@@ -195,7 +192,7 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
         set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
     }
     status.sources_digest = army.sources().map(str::to_owned);
-    changes(context, &mut status, run, army);
+    changed::while_it_goes_on(&context.limits, &mut status, run, army);
     if seen.scheduled {
         set(&mut status, run, conditions::SCHEDULED, true, "JobCreated", "the Job of the runners is there");
         status.selector = Some(runner_selector(uid));
@@ -319,29 +316,6 @@ fn suspended(army: &Army) -> Option<(bool, String, String)> {
         why.to_owned()
     };
     Some((false, Reason::Suspended.to_string(), why))
-}
-
-/// What was changed since the run was accepted.
-fn changes(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army) {
-    let now_written = digest(&run.spec.run);
-    let rate = run.spec.run.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
-    // What was accepted may have been changed before anything could be told of it.
-    let changed = status.plan_digest.get_or_insert_with(|| digest(army.spec())) != &now_written;
-    let bots = run.spec.run.load.bots.unwrap_or_default();
-    let most = context.limits.most_bots(&army.namespace).filter(|most| i64::from(bots) > i64::from(*most));
-    if let Some(Err(error)) = rate {
-        let told = format!("spec.arrivalRate: {error}; the run goes on at the rate it had");
-        set(status, run, conditions::SPEC_CHANGED, true, "InvalidRate", &told);
-    } else if changed {
-        set(status, run, conditions::SPEC_CHANGED, true, "Kept", KEPT);
-    } else if let Some(most) = most {
-        let told = format!(
-            "spec.bots is {bots}, and a run of this namespace may have {most}, which it goes on with; whoever installs the operator sets limits.maxBots"
-        );
-        set(status, run, conditions::SPEC_CHANGED, true, "BotsLimited", &told);
-    } else {
-        clear(status, run, conditions::SPEC_CHANGED, "Same", "the run is as it was accepted");
-    }
 }
 
 fn count(status: &mut BotRunStatus, army: &Army) {

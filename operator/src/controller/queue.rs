@@ -89,14 +89,14 @@ pub(super) fn note(context: &Context, uid: &str, waits: Option<Waiting>) {
 
 fn find(context: &Context, run: &BotRun, uid: &str, accepted: &Accepted) -> Option<(Waiting, Cause)> {
     // One that has begun stands still in its place, even if somebody has deleted its Job.
-    if run.spec.run.operation.suspend && !accepted.has_job && !super::has_begun(context, uid) {
+    if run.spec.run.operation.suspend && !accepted.has_job() && !super::has_begun(context, uid) {
         context.armies.lock().get_mut(uid).into_iter().for_each(Army::is_kept_out);
         let message = "suspend is true; the run begins when it is false";
         return Some((Waiting::Suspended, Cause::new(Reason::Suspended, message)));
     }
     // One lock for the look and for the admission: of two runs that look at the same time one is first.
     let mut armies = context.armies.lock();
-    if accepted.has_job {
+    if accepted.has_job() {
         return None;
     }
     if let Some(army) = armies.get_mut(uid).filter(|army| army.admitted) {
@@ -272,7 +272,7 @@ pub(super) fn leave_unknown(context: &Context, run: &BotRun) {
 
 /// Looks whether the pods are gone of those runs that keep this one from its target though they are no more.
 pub(super) async fn look_for_pods(context: &Context, run: &BotRun, accepted: &Accepted) {
-    let Some(namespace) = run.namespace().filter(|_| !accepted.has_job) else { return };
+    let Some(namespace) = run.namespace().filter(|_| !accepted.has_job()) else { return };
     let Some(target) = target(&run.spec.run, &namespace) else { return };
     let due = lock(context).leaving.due(&target, Instant::now());
     for place in due {

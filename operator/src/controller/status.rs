@@ -1,5 +1,6 @@
 //! Step 6: the one write of a reconcile, only if something changed.
 
+use super::changed;
 use super::conditions;
 use super::{Context, Error, FIELD_MANAGER, story};
 use crate::api_call::call;
@@ -39,13 +40,14 @@ pub(super) async fn write(context: &Context, run: &BotRun, status: BotRunStatus)
     Ok(())
 }
 
-/// The status of a run that is over: the observed generation is kept current.
+/// The status of a run that is over: the observed generation is kept current, and a change is told to have no effect.
 pub(super) fn of_the_end(run: &BotRun) -> BotRunStatus {
     let mut status = conditions::of_ours(run.status.clone().unwrap_or_default());
     status.observed_generation = run.metadata.generation;
     for condition in &mut status.conditions {
         condition.observed_generation = run.metadata.generation;
     }
+    changed::at_the_end(&mut status, run);
     status
 }
 

@@ -4,7 +4,7 @@ use super::Context;
 use super::build::run_labels;
 use botarmy_crds::{BotRun, RUNNER_CONTAINER as RUNNER};
 use botarmy_protocol::{AUDIENCE, METRICS_PORT, env as variable, path};
-use botarmy_spec::env;
+use botarmy_spec::{BotRunSpec, env};
 use botarmy_tree::{Finding, Path};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
@@ -140,8 +140,9 @@ impl Check {
     }
 }
 
-/// Our pod template, the user's over it, and over both what must hold.
-pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, theirs: &Value) -> Value {
+/// Our pod template, the user's over it, and over both what must hold; as the `plan` was accepted, whatever the run says by
+/// now.
+pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, plan: &BotRunSpec) -> Value {
     let mut template = json!({
         "metadata": {"annotations": {
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -168,17 +169,16 @@ pub(super) fn template(context: &Context, run: &BotRun, uid: &str, trust: &str, 
             }],
         },
     });
-    overlay(&mut template, theirs);
+    overlay(&mut template, &Value::Object(plan.template.clone()));
     overlay(&mut template, &imposed(context, run, uid, trust));
-    overlay(&mut template, &data(run));
-    overlay(&mut template, &values(run));
-    overlay(&mut template, &sources(run));
+    overlay(&mut template, &data(plan));
+    overlay(&mut template, &values(plan));
+    overlay(&mut template, &sources(plan));
     template
 }
 
 /// The rows that come from `ConfigMaps`.
-fn data(run: &BotRun) -> Value {
-    let spec = &run.spec.run;
+fn data(spec: &BotRunSpec) -> Value {
     let loads = match spec.scenarios.as_slice() {
         [] => vec![&spec.load],
         scenarios => scenarios.iter().map(|scenario| &scenario.load).collect(),
@@ -199,9 +199,9 @@ fn data(run: &BotRun) -> Value {
 }
 
 /// The trees that lie elsewhere, mounted by the kubelet.
-fn sources(run: &BotRun) -> Value {
+fn sources(spec: &BotRunSpec) -> Value {
     let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
-    for source in &run.spec.run.sources {
+    for source in &spec.sources {
         let name = format!("{SOURCE_VOLUMES}{}", source.name);
         let mut volume = json!({"name": name});
         if let Some(map) = &source.config_map {
@@ -224,10 +224,10 @@ fn sources(run: &BotRun) -> Value {
 }
 
 /// Values of `env` that the kubelet puts into the pods: the operator does not see them.
-fn values(run: &BotRun) -> Value {
+fn values(spec: &BotRunSpec) -> Value {
     let variable =
         |wanted: env::Wanted<'_>| json!({"name": wanted.carrier(), "valueFrom": wanted.variable.value_from});
-    let variables: Vec<Value> = env::wanted(&run.spec.run).map(variable).collect();
+    let variables: Vec<Value> = env::wanted(spec).map(variable).collect();
     if variables.is_empty() {
         return json!({});
     }

@@ -5,28 +5,31 @@ use super::dereference::Found;
 use super::template;
 use crate::armies::Army;
 use crate::clock::now_ms;
-use base64::Engine;
 use botarmy_crds::BotRun;
 use botarmy_spec::data::Source;
 use botarmy_spec::file::MAX_RUN_NAME;
-use botarmy_spec::{BotRunSpec, LoadSpec, LossPolicy, OperationSpec, Run, rate};
+use botarmy_spec::{BotRunSpec, LossPolicy, Run, rate};
 use botarmy_tree::yaml::MAX_NESTING;
 use botarmy_tree::{Actions, Finding, Path};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 /// A run that can be scheduled.
 pub(super) struct Accepted {
-    /// Its Job was made already.
-    pub(super) has_job: bool,
     /// The runners, as it was accepted.
     pub(super) runners: u32,
     /// What is done about a lost runner.
     pub(super) loss_policy: LossPolicy,
-    /// The pod template of the spec, as it was accepted.
-    pub(super) template: Value,
+    /// What a Job of it is made by; none if it has one already.
+    pub(super) plan: Option<BotRunSpec>,
+}
+
+impl Accepted {
+    /// Whether its Job was made already.
+    pub(super) fn has_job(&self) -> bool {
+        self.plan.is_none()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,28 +63,8 @@ pub(super) fn validate(
     let spec = canonical(&run.spec.run);
     let job = found.evidence.job.as_ref();
     context.armies.beat(now_ms());
-    let mut armies = context.armies.lock();
-    // As long as it waits nothing of it is frozen.
-    if armies.get(uid).is_some_and(|army| !army.admitted && job.is_none() && !army.is_of(&spec)) {
-        armies.remove(uid);
-    }
-    if let Some(army) = armies.get_mut(uid) {
-        army.look(now_ms());
-        // The plan is frozen; live are the number of bots, the rate of arrivals and the stop.
-        let bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
-        army.bots = bots.min(context.limits.most_bots(&army.namespace).unwrap_or(u32::MAX));
-        let rate = spec.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
-        match rate {
-            Some(Ok(rate)) => army.set_rate(rate, now_ms()),
-            Some(Err(error)) => tracing::warn!("{}: spec.arrivalRate: {error}", run.name_any()),
-            None => {}
-        }
-        army.stop |= spec.stop;
-        let job_is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend).unwrap_or_default();
-        // What is stopped has nothing to stand still for before it begins.
-        let stands_still = spec.operation.suspend && !(army.stop && army.start_at_ms().is_none());
-        army.suspend(stands_still, job_is_suspended, now_ms());
-        return Ok(accepted(job, army.run.runners, spec));
+    if let Some(known) = known(context, uid, job, &spec) {
+        return Ok(known);
     }
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
     let mut findings = check_objects(run, found.name_is_taken);
@@ -93,20 +76,56 @@ pub(super) fn validate(
     }
     let Some(mut plan) = plan.filter(|_| findings.is_empty()) else { return Err(findings) };
     plan.allowed = context.limits.targets(&namespace);
-    let runners = plan.runners;
     let epoch = context.leadership.now().epoch().unwrap_or_default();
     let mut army = match found.checkpoint.take() {
         Some(checkpoint) => Army::restore(&namespace, &name, plan, checkpoint, epoch, now_ms()),
         None => Army::new(&namespace, &name, &spec, plan, epoch, now_ms()),
     };
     army.draws_on(context.armies.budget());
-    armies.insert(uid.to_owned(), army);
-    Ok(accepted(job, runners, spec))
+    // Before a runner is answered: what was changed while nobody led, or was not written yet, holds from the first word.
+    obey(context, &mut army, &spec, job);
+    let accepted = accepted(job, &army);
+    context.armies.lock().insert(uid.to_owned(), army);
+    Ok(accepted)
 }
 
-fn accepted(job: Option<&Job>, runners: u32, spec: BotRunSpec) -> Accepted {
-    let loss_policy = spec.operation.loss_policy.unwrap_or_default();
-    Accepted { has_job: job.is_some(), runners, loss_policy, template: Value::Object(spec.template) }
+/// What is known of a run that was looked at before, after what may change has been taken over from its spec.
+fn known(context: &Context, uid: &str, job: Option<&Job>, spec: &BotRunSpec) -> Option<Accepted> {
+    let mut armies = context.armies.lock();
+    // As long as it waits nothing of it is frozen.
+    if armies.get(uid).is_some_and(|army| !army.admitted && job.is_none() && !army.is_of(spec)) {
+        armies.remove(uid);
+    }
+    let army = armies.get_mut(uid)?;
+    army.look(now_ms());
+    obey(context, army, spec, job);
+    Some(accepted(job, army))
+}
+
+/// The plan is frozen; live are the number of bots, the rate of arrivals, the stop, and whether it stands still.
+fn obey(context: &Context, army: &mut Army, spec: &BotRunSpec, job: Option<&Job>) {
+    let bots = spec.load.bots.and_then(|b| u32::try_from(b).ok()).unwrap_or(1);
+    army.bots = bots.min(context.limits.most_bots(&army.namespace).unwrap_or(u32::MAX));
+    let rate = spec.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
+    match rate {
+        Some(Ok(rate)) => army.set_rate(rate, now_ms()),
+        Some(Err(error)) => tracing::warn!("{}: spec.arrivalRate: {error}", army.name),
+        None => {}
+    }
+    army.stop |= spec.stop;
+    let job_is_suspended = job.and_then(|job| job.spec.as_ref()?.suspend).unwrap_or_default();
+    // What is stopped has nothing to stand still for before it begins.
+    let stands_still = spec.operation.suspend && !(army.stop && army.start_at_ms().is_none());
+    army.suspend(stands_still, job_is_suspended, now_ms());
+}
+
+/// By the spec as it was accepted: a Job that is made anew in mid-run is that of the same plan.
+fn accepted(job: Option<&Job>, army: &Army) -> Accepted {
+    Accepted {
+        runners: army.run.runners,
+        loss_policy: army.loss_policy(),
+        plan: job.is_none().then(|| army.spec().clone()),
+    }
 }
 
 /// The spec in the form that a file has after it was read.
@@ -184,20 +203,4 @@ fn check_objects(run: &BotRun, name_is_taken: bool) -> Vec<Finding> {
 /// What is wrong with a run when somebody else's object has a name that it needs.
 pub(super) fn foreign(object: &str) -> Finding {
     Finding::new(&Path::top().field("metadata").field("name"), &Error::Foreign(object.to_owned()))
-}
-
-/// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
-pub(super) fn digest(spec: &BotRunSpec) -> String {
-    let spec = canonical(spec);
-    let live = LoadSpec { bots: None, arrival_rate: None, ..spec.load };
-    let operation = OperationSpec {
-        suspend: false,
-        target_policy: None,
-        ttl_seconds_after_finished: None,
-        export: Vec::new(),
-        ..spec.operation
-    };
-    let frozen = BotRunSpec { load: live, operation, stop: false, ..spec };
-    let json = serde_json::to_vec(&frozen).unwrap_or_default();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }

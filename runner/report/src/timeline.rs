@@ -100,10 +100,26 @@ impl Timeline {
     /// The same with no more than so many points, at least one.
     #[must_use]
     pub fn at_most(mut self, points: usize) -> Self {
+        self.keep_at_most(points);
+        self
+    }
+
+    /// Merges neighbours until there are no more than so many points, at least one. What is added later is the same whether
+    /// this was done before or is done after it.
+    pub fn keep_at_most(&mut self, points: usize) {
         while self.points.len() > points.max(1) {
             self.widen(self.step.saturating_mul(2));
         }
-        self
+    }
+
+    /// How many points there are.
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// What it takes beside itself, in bytes, about.
+    pub fn weight(&self) -> usize {
+        self.points.iter().map(|point| size_of::<Point>() + point.latency.weight()).sum()
     }
 
     /// Seconds that a point covers.

@@ -134,3 +134,47 @@ fn a_run_that_is_given_up_waits_for_what_is_handed_over_and_counts_it() {
     army.give_up(&[1].into());
     assert_eq!(army.lost(now), 1, "the run ends because it has");
 }
+
+/// Its pod was taken away by force, and another one has its place; but its node still runs it, and it is not cut off from
+/// the coordinator.
+#[test]
+fn who_is_heard_after_its_place_was_taken_ends_and_takes_nothing_back() {
+    let (mut army, start) = at_work(2);
+    let old = |sequences: &[u64], stage| said(0, stage, sequences);
+    let new = |stage| said_by("new", 0, stage, vec![]);
+    let at = |seconds: u64| start + seconds * 1_000;
+    army.check_in(&old(&[1], Stage::Running), at(2)).unwrap();
+    army.check_in(&new(Stage::Running), at(5)).unwrap();
+    let orders = army.check_in(&old(&[2, 3, 4, 5, 6], Stage::Running), at(7)).unwrap();
+    assert!(orders.stop && !orders.stay, "it is told to end");
+    assert!(!army.check_in(&new(Stage::Running), at(7)).unwrap().stop, "the other one is not");
+    let gaps = army.result(at(7)).gaps;
+    let told: Vec<_> = gaps.iter().map(|g| (g.pod_uid.as_str(), g.from, g.until)).collect();
+    assert_eq!(told, [("pod-0", 7, 7)], "what it has measured meanwhile counts");
+    assert_eq!((army.lost(at(7)), army.replaced(), army.ready(at(7))), (1, 1, 2));
+    // Neither does its end stand for that of its part.
+    army.check_in(&old(&[7], Stage::Finished), at(8)).unwrap();
+    army.check_in(&said(1, Stage::Finished, &[1]), at(9)).unwrap();
+    write(&mut army);
+    assert_eq!((army.finished(), army.is_over(), army.state.ended_at_ms), (1, false, None));
+    army.check_in(&new(Stage::Finished), at(20)).unwrap();
+    write(&mut army);
+    assert_eq!((army.finished(), army.is_over()), (2, true));
+}
+
+#[test]
+fn who_was_not_heard_since_a_takeover_may_have_been_told_to_go_on_by_the_one_before() {
+    let (mut before, start) = at_work(2);
+    let taken_over = start + 60_000;
+    let mut after = Army::restore("ns", "r", before.run.clone(), write(&mut before), 2, taken_over);
+    after.check_in(&said(1, Stage::Running, &[]), taken_over + 1_000).unwrap();
+    let alone = after.stops_after_ms();
+    let in_doubt = u64::try_from(IN_DOUBT.as_millis()).unwrap();
+    for (what, index, last) in
+        [("heard", 1, taken_over + 1_000 + alone), ("not heard", 0, taken_over + in_doubt + alone)]
+    {
+        let pod = &after.state.pods[&format!("pod-{index}")];
+        let is_lost = |at| after.is_lost(pod, at);
+        assert_eq!([last, last + 1].map(is_lost), [false, true], "{what}");
+    }
+}

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// Bits of the first range with a counter for each value.
 const EXACT_BITS: u32 = 6;
 const DOUBLING_BITS: u32 = EXACT_BITS - 1;
+/// What a counter takes, in bytes, about: the nodes of its tree are not full.
+const ENTRY: usize = 24;
 /// Number of counters for the whole range of `u64`.
 const SLOTS: usize = (65 - EXACT_BITS as usize + 1) << DOUBLING_BITS;
 
@@ -57,6 +59,11 @@ impl Coarse {
             *coarse.counts.entry(slot(value)).or_default() += count;
         }
         coarse
+    }
+
+    /// What it takes beside itself, in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        self.counts.len() * ENTRY
     }
 
     pub(crate) fn absorb(&mut self, other: &Self) {
