@@ -29,6 +29,7 @@ pub mod readiness;
 pub mod schedules;
 pub mod serve;
 pub mod settings;
+mod unfolded;
 mod watching;
 
 pub use settings::Settings;
