@@ -257,7 +257,8 @@ pub async fn run(
         Event::Apply(run) => followed.enter(run),
         Event::Init | Event::InitApply(_) => {}
     };
-    let main = reflector::reflector(writer, watcher(runs, watching::config()))
+    let all = watcher(runs, watching::config_of_ours()).modify(lighten);
+    let main = reflector::reflector(writer, all)
         .inspect_ok(follow)
         .applied_objects()
         .backoff(watching::Again::default())
@@ -282,6 +283,11 @@ pub async fn run(
             std::future::ready(())
         })
         .await;
+}
+
+/// Keeps of who has set what only when that was: the rest is as long as the object itself.
+fn lighten(run: &mut DeserializeGuard<BotRun>) {
+    run.managed_fields_mut().iter_mut().for_each(|entry| entry.fields_v1 = None);
 }
 
 /// One run, once.

@@ -13,9 +13,18 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// minutes, and nothing could be written of it, being older than what is there.
 const OPEN_SECONDS: u32 = 30;
 
+/// How many of our own objects are read at a time when all are listed. Each may come to much in memory while it is read
+/// (`costly`), and all of a page are read at once.
+const PAGE: u32 = 5;
+
 /// What each watch begins with.
 pub(crate) fn config() -> Config {
     Config::default().timeout(OPEN_SECONDS)
+}
+
+/// What a watch of runs or schedules begins with: their specs are their users'.
+pub(crate) fn config_of_ours() -> Config {
+    config().page_size(PAGE)
 }
 
 /// The times of the library between watches that break one after another, with a bound. Theirs is half a minute, since its
