@@ -167,7 +167,9 @@ impl Context {
     /// How soon a run is looked at again of which nothing is to be done.
     fn look_again(&self) -> Duration {
         let looked_at = self.armies.lock().values().filter(|army| army.is_let_in()).count();
-        self.pace.every(looked_at, CONCURRENCY)
+        let every = self.pace.every(looked_at, CONCURRENCY);
+        self.metrics.looks_every(every);
+        every
     }
 
     /// Takes note of what went wrong outside of reconciles.
@@ -195,6 +197,8 @@ impl Context {
         self.leave(uid);
         queue::note(self, uid, None);
         self.recovered(uid);
+        // With fewer of them each is looked at more often.
+        self.look_again();
     }
 
     /// A run is there no more.
