@@ -14,6 +14,7 @@ mod figures;
 mod observe;
 mod policy;
 mod queue;
+mod standing;
 mod status;
 mod story;
 mod template;
