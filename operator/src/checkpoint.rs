@@ -4,6 +4,8 @@ mod pack;
 mod store;
 mod writes;
 
+#[cfg(test)]
+pub(crate) use pack::parts;
 pub use pack::{pack, unpack};
 pub use store::{Of, name, read};
 
@@ -56,6 +58,12 @@ pub enum Error {
     /// It is larger than any that was written.
     #[error("the checkpoint is broken: it unfolds to more than {0} bytes; delete the run and apply it anew")]
     Unfolds(usize),
+    /// It would take more memory than any that was written.
+    #[error(
+        "the checkpoint is broken: what it says takes more than {0} bytes of memory, and no operator has written that; \
+         delete the run and apply it anew"
+    )]
+    Weighs(usize),
     /// It does not fit.
     #[error("the checkpoint has {0} bytes, of which {1} can be kept; share less data between the bots")]
     TooLarge(usize, usize),
@@ -93,7 +101,7 @@ impl Error {
 
     /// Whether what was written cannot be read, however often it is tried.
     pub fn is_broken(&self) -> bool {
-        matches!(self, Self::Unpack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_))
+        matches!(self, Self::Unpack(_) | Self::Broken(_) | Self::Part(_) | Self::Unfolds(_) | Self::Weighs(_))
     }
 
     fn counted(&self) -> metrics::Kept {

@@ -3,9 +3,13 @@
 use botarmy_tree::Finding;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::fmt::Display;
 
 /// Longest message of a condition, in bytes.
 const MAX_MESSAGE: usize = 8_000;
+
+/// A reason that a test holds against docs/reasons.md. Only such ones can be the reason of a condition.
+pub(crate) trait Documented: Display {}
 
 /// Tells whether something holds. The one setter of conditions is [`write`].
 pub(crate) fn set(
@@ -14,7 +18,7 @@ pub(crate) fn set(
     now: Timestamp,
     kind: &str,
     holds: bool,
-    reason: &str,
+    reason: &impl Documented,
     message: &str,
 ) {
     write(conditions, generation, now, kind, if holds { "True" } else { "False" }, reason, message);
@@ -27,13 +31,13 @@ pub(crate) fn write(
     now: Timestamp,
     kind: &str,
     state: &str,
-    reason: &str,
+    reason: &impl Documented,
     message: &str,
 ) {
     let condition = Condition {
         type_: kind.to_owned(),
         status: state.to_owned(),
-        reason: reason.to_owned(),
+        reason: reason.to_string(),
         message: message.to_owned(),
         observed_generation: generation,
         last_transition_time: Time(whole_seconds(now)),

@@ -15,6 +15,7 @@ mod figures;
 mod observe;
 mod policy;
 mod queue;
+mod standing;
 mod status;
 mod story;
 mod template;
@@ -168,7 +169,9 @@ impl Context {
     /// How soon a run is looked at again of which nothing is to be done.
     fn look_again(&self) -> Duration {
         let looked_at = self.armies.lock().values().filter(|army| army.is_let_in()).count();
-        self.pace.every(looked_at, CONCURRENCY)
+        let every = self.pace.every(looked_at, CONCURRENCY);
+        self.metrics.looks_every(every);
+        every
     }
 
     /// Takes note of what went wrong outside of reconciles.
@@ -196,6 +199,8 @@ impl Context {
         self.leave(uid);
         queue::note(self, uid, None);
         self.recovered(uid);
+        // With fewer of them each is looked at more often.
+        self.look_again();
     }
 
     /// A run is there no more.
@@ -258,15 +263,15 @@ pub async fn run(
         Event::Apply(run) => followed.enter(run),
         Event::Init | Event::InitApply(_) => {}
     };
-    let main =
-        reflector::reflector(writer, watcher(runs, watching::config()).modify(watching::without_copies))
-            .inspect_ok(follow)
-            .applied_objects()
-            .backoff(watching::Again::default())
-            .predicate_filter(
-                predicates::generation.combine(deletion_mark).combine(export::asked_again),
-                PredicateConfig::default(),
-            );
+    let all = watcher(runs, watching::config_of_ours()).modify(watching::without_copies);
+    let main = reflector::reflector(writer, all)
+        .inspect_ok(follow)
+        .applied_objects()
+        .backoff(watching::Again::default())
+        .predicate_filter(
+            predicates::generation.combine(deletion_mark).combine(export::asked_again),
+            PredicateConfig::default(),
+        );
     let owned_jobs = watcher(jobs, watching::config().labels(&build::managed_by_selector()))
         .touched_objects()
         .backoff(watching::Again::default())
@@ -350,7 +355,7 @@ async fn follow(
         status::write(context, run, observe::unreadable(run, why)).await?;
         Ok(Action::requeue(LOOK))
     } else {
-        at_work(context, run, uid, &mut found).await
+        Box::pin(at_work(context, run, uid, &mut found)).await
     };
     context.pace.took(begun.elapsed());
     done

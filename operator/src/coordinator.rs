@@ -2,7 +2,6 @@
 
 mod identity;
 mod room;
-mod unfolded;
 
 use crate::armies::{Armies, Army, Refusal};
 use crate::callers::{Bounds, Callers, Place};
@@ -13,6 +12,7 @@ use crate::election::Leadership;
 use crate::listening;
 use crate::metrics::{CheckedIn, Metrics, NotConnected};
 use crate::patient::Patient;
+use crate::unfolded::unfolded;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -42,6 +42,11 @@ const CHECK_IN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Each runner has a connection. Pods have addresses of their own, unless their node speaks for them. Connections of
 /// callers that have not shown yet who they are live for seconds, if they are honest.
 const CONNECTIONS: Bounds = Bounds { all: 12_000, each: 2_000, strangers: 1_000 };
+
+/// Most that a check-in may come to in memory, in bytes. The largest that a runner has to say comes to less.
+pub(crate) const MAX_UNFOLDED: usize = 96 << 20;
+/// The key of what a check-in has measured.
+const MEASURES: &[&str] = &["deltas"];
 
 /// What a check-in is answered with.
 #[derive(Debug, Clone)]
@@ -191,7 +196,7 @@ async fn read(
     };
     let body = body::to_bytes(body, length).await;
     let body = body.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error))?;
-    if unfolded::unfolded(&body) > unfolded::MAX {
+    if unfolded(&body, MEASURES, MAX_UNFOLDED) > MAX_UNFOLDED {
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, &"what the check-in says takes too much memory"));
     }
     let turn = coordinator.room.turn(body.len()).await;

@@ -48,6 +48,8 @@ pub struct Metrics {
     authority_until: AtomicU64,
     server_until: AtomicU64,
     certificates_failed: AtomicU64,
+    /// The time between two looks at a run at work, in milliseconds; 0 before the first one.
+    look_interval_ms: AtomicU64,
 }
 
 /// What is counted of a loop that reconciles.
@@ -152,6 +154,11 @@ impl Metrics {
         if result == Kept::Ok {
             self.kept_sizes.lock().record(bytes as u64);
         }
+    }
+
+    /// Each run at work is looked at so often.
+    pub fn looks_every(&self, every: Duration) {
+        self.look_interval_ms.store(u64::try_from(every.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// A run has come to its end.

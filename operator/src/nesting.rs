@@ -4,6 +4,7 @@
 //! before that, and with it on the whole list: one such object would hide those of all other users. So what is deeper is
 //! cut off before it is read. What is left is still deeper than a spec may be, and is refused for that.
 
+use crate::costly::Weigher;
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -15,17 +16,15 @@ const KEPT: usize = 120;
 /// What stands in the place of a value that is deeper.
 const CUT: &[u8] = b"\"(cut: nested too deep)\"";
 
-/// What lets a client read any object, however deep it is.
-pub(crate) fn layer()
+/// What lets a client read any object, however deep it is and whatever it comes to.
+pub fn layer()
 -> MapResponseLayer<impl Fn(Response<Box<DynBody>>) -> Response<Box<DynBody>> + Clone + Send + Sync + 'static>
 {
     MapResponseLayer::new(|response: Response<Box<DynBody>>| {
-        let mut cutter = Cutter::default();
-        response.map(|body| -> Box<DynBody> {
-            Box::new(
-                body.map_frame(move |frame| frame.map_data(|data: Bytes| Bytes::from(cutter.cut(&data)))),
-            )
-        })
+        let (mut cutter, mut weigher) = (Cutter::default(), Weigher::default());
+        let mut cut = move |data: Bytes| Bytes::from(weigher.cut(&cutter.cut(&data)));
+        response
+            .map(|body| -> Box<DynBody> { Box::new(body.map_frame(move |frame| frame.map_data(&mut cut))) })
     })
 }
 

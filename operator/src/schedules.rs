@@ -226,7 +226,7 @@ fn watch(
         Event::Delete(schedule) => context.forget(&schedule.uid().unwrap_or_default()),
         _ => {}
     };
-    watcher(all, watching::config())
+    watcher(all, watching::config_of_ours())
         .reflect(writer)
         .inspect_ok(follow)
         .applied_objects()
@@ -240,7 +240,7 @@ fn watch_runs(
     writer: Writer<DeserializeGuard<BotRun>>,
 ) -> impl Stream<Item = Result<DeserializeGuard<BotRun>, watcher::Error>> + Send + 'static {
     let all: Api<DeserializeGuard<BotRun>> = Api::all(context.client.clone());
-    watcher(all, watching::config().labels(build::SCHEDULE_LABEL))
+    watcher(all, watching::config_of_ours().labels(build::SCHEDULE_LABEL))
         .modify(lighten)
         .reflect(writer)
         .inspect_ok(move |event| {

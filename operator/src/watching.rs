@@ -14,6 +14,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// minutes, and nothing could be written of it, being older than what is there.
 const OPEN_SECONDS: u32 = 30;
 
+/// How many of our own objects are read at a time when all are listed. Each may come to much in memory while it is read
+/// (`costly`), and all of a page are read at once.
+const PAGE: u32 = 5;
+
 /// What each watch begins with.
 pub(crate) fn config() -> Config {
     Config::default().timeout(OPEN_SECONDS)
@@ -27,6 +31,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) fn without_copies<K: ResourceExt>(object: &mut K) {
     object.annotations_mut().remove(LAST_APPLIED);
     object.managed_fields_mut().iter_mut().for_each(|written| written.fields_v1 = None);
+}
+
+/// What a watch of runs or schedules begins with: their specs are their users'.
+pub(crate) fn config_of_ours() -> Config {
+    config().page_size(PAGE)
 }
 
 /// The times of the library between watches that break one after another, with a bound. Theirs is half a minute, since its

@@ -43,6 +43,8 @@ pub(crate) struct Case {
     pub(crate) cluster_only: bool,
     /// Whether kubectl would mend it, so that it is sent past kubectl.
     pub(crate) raw: bool,
+    /// Whether its only fault is a field that nobody knows: a client that does not ask for strictness has it dropped.
+    pub(crate) strict_only: bool,
     /// What is there before it.
     pub(crate) beside: Option<Value>,
     pub(crate) body: Body,
@@ -90,6 +92,8 @@ struct Written {
     cluster_only: bool,
     #[serde(default)]
     raw: bool,
+    #[serde(default)]
+    strict_only: bool,
     beside: Option<Value>,
     node: Option<Value>,
     fields: Option<Map<String, Value>>,
@@ -101,7 +105,7 @@ struct Written {
 
 impl Written {
     fn case(self, file: &str) -> Case {
-        let Self { name, by, says, laptop, cluster_only, raw, beside, .. } = self;
+        let Self { name, by, says, laptop, cluster_only, raw, strict_only, beside, .. } = self;
         let mut bodies: Vec<Body> = Vec::new();
         bodies.extend(self.node.map(|node| run(&name, &with_tree(&node))));
         bodies.extend(self.fields.map(|fields| run(&name, &with_fields(fields))));
@@ -111,7 +115,7 @@ impl Written {
         bodies.extend(self.text.map(|text| Body::Text(text.into_bytes())));
         assert_eq!(bodies.len(), 1, "{file}: {name}: one of node, fields, spec, schedule, object and text");
         let body = bodies.remove(0);
-        Case { name, file: file.to_owned(), by, says, laptop, cluster_only, raw, beside, body }
+        Case { name, file: file.to_owned(), by, says, laptop, cluster_only, raw, strict_only, beside, body }
     }
 }
 

@@ -20,6 +20,7 @@ fn case(name: &str, by: By, body: Body, says: &[&str]) -> Case {
         laptop: None,
         cluster_only: false,
         raw: false,
+        strict_only: false,
         beside: None,
         body,
     }

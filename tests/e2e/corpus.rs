@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "the test without a cluster uses the rest of it")]
 #[path = "../corpus/cases.rs"]
 mod cases;
+#[path = "corpus/unasked.rs"]
+mod unasked;
 
 use crate::cluster::{Namespace, condition, counting, kubectl, reason};
 use crate::waiting;
@@ -38,10 +40,7 @@ fn every_broken_object_is_refused_and_nothing_spins() {
     namespace.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {pods: 0}}}");
     let cases = cases::all();
     let operators = operators();
-    let neighbours: Vec<&Value> = cases.iter().filter_map(|case| case.beside.as_ref()).collect();
-    for object in &neighbours {
-        namespace.apply(&object.to_string());
-    }
+    let neighbours = neighbours(&namespace, &cases);
     let answers = send(&namespace, &cases);
     let mut wrong = Vec::new();
     for (case, answer) in cases.iter().zip(&answers) {
@@ -55,6 +54,7 @@ fn every_broken_object_is_refused_and_nothing_spins() {
     }
     wrong.extend(made(&namespace, &neighbours));
     wrong.extend(spins(&namespace, kept.len()));
+    wrong.extend(unasked::wrong(&cases));
     let now = self::operators();
     if now != operators {
         wrong.push(format!("the operators were {operators:?} and are {now:?}"));
@@ -66,6 +66,15 @@ fn every_broken_object_is_refused_and_nothing_spins() {
     namespace.eventually("a sound run is accepted", |n| {
         (reason(&n.get("botrun/sound"), "Accepted")? == "Valid").then_some(())
     });
+}
+
+/// What has to be there before the cases are sent.
+fn neighbours<'c>(namespace: &Namespace, cases: &'c [Case]) -> Vec<&'c Value> {
+    let neighbours: Vec<&Value> = cases.iter().filter_map(|case| case.beside.as_ref()).collect();
+    for object in &neighbours {
+        namespace.apply(&object.to_string());
+    }
+    neighbours
 }
 
 /// Sends all of them, those that are objects together.

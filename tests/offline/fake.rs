@@ -10,14 +10,15 @@ mod watch;
 
 pub(crate) use watch::Cut;
 
+use botarmy_operator::nesting;
 use call::Call;
 use futures::{StreamExt, future, stream};
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::{Request, Response};
 use kube::Client;
-use kube::client::Body;
 use kube::client::retry::RetryPolicy;
+use kube::client::{Body, DynBody};
 use objects::{Answer, Key, Objects, Refusal};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -26,8 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch::Sender;
 use tokio::time::Instant;
-use tower::BoxError;
 use tower::retry::Retry;
+use tower::util::MapResponse;
+use tower::{BoxError, Layer};
 
 /// The namespace of all objects of the tests, unless they say otherwise.
 pub(crate) const NAMESPACE: &str = "ns";
@@ -321,7 +323,12 @@ impl Fake {
     pub(crate) fn client(&self, name: &'static str) -> Client {
         let shared = self.shared.clone();
         let service = tower::service_fn(move |request: Request<Body>| serve(shared.clone(), name, request));
-        Client::new(Retry::new(RetryPolicy::server_retry(), service), NAMESPACE)
+        let service = Retry::new(RetryPolicy::server_retry(), service);
+        let boxed = |answer: Response<Stream>| {
+            answer.map(|body| -> Box<DynBody> { Box::new(body.map_err(Into::into)) })
+        };
+        // As the operator's own client reads what it is answered.
+        Client::new(nesting::layer().layer(MapResponse::new(service, boxed)), NAMESPACE)
     }
 
     /// From now on calls meet this fault.

@@ -171,6 +171,44 @@ async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_would_take_all_memory_is_told_and_keeps_nobody() {
+    let fake = Fake::new();
+    // Less than an object may have, and more than 48 MiB once it is read.
+    let costly = json!({"custom": {"a": vec![json!({"": 0}); 75_000]}});
+    apply(&fake, run("m-costly", &costly));
+    // So many that they are listed in several parts.
+    let others: Vec<String> =
+        ["a", "z"].iter().flat_map(|of| (0..6).map(move |n| format!("{of}{n}"))).collect();
+    for other in &others {
+        apply(&fake, run(other, &json!({})));
+    }
+    let _operator = Operator::start(&fake);
+    for other in &others {
+        scheduled(&fake, other).await;
+    }
+    apply(&fake, run("later", &costly));
+    for name in ["m-costly", "later"] {
+        eventually("it is told", || {
+            (condition(&fake, name, "Accepted") == told("False", "Unreadable")).then_some(())
+        })
+        .await;
+        assert_eq!(phase(&fake, name), Value::Null, "it is left alone");
+    }
+    let notes = || fake.all("events").into_iter().filter(|event| event["reason"] == "Unreadable");
+    eventually("both are told", || (notes().count() == 2).then_some(())).await;
+    for event in notes() {
+        let note = event["note"].as_str().expect("a note");
+        assert!(
+            note.contains("more than 48 MiB of the operator's memory; make them fewer or shorter"),
+            "{note}"
+        );
+    }
+    // Cured, it is a run like any other.
+    fake.change("botruns", "m-costly", &json!({"spec": {"custom": {"a": []}}}));
+    scheduled(&fake, "m-costly").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_whose_status_cannot_be_written_either_is_told_by_an_event() {
     let fake = Fake::new();
     let _operator = Operator::start(&fake);

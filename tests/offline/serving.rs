@@ -7,7 +7,9 @@ use botarmy_operator::checkpoint::Keeper;
 use botarmy_operator::coordinator::{Coordinator, Reviewer, routes};
 use botarmy_operator::election::{Leadership, Standing};
 use botarmy_operator::endpoint;
-use botarmy_protocol::{CHECK_IN_PATH, CheckIn, Orders, Stage};
+use botarmy_protocol::shared::{Change, MAX_CHANGES};
+use botarmy_protocol::{CHECK_IN_PATH, CheckIn, MAX_DELTAS, Orders, Stage, Together};
+use botarmy_report::Delta;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, header};
@@ -63,6 +65,33 @@ pub(crate) fn pod(fake: &Fake, run_uid: &str, index: u32, token: &str) -> String
     let pod_uid = uid(&pod);
     fake.vouch(token, &format!("a-{index}"), &pod_uid);
     pod_uid
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_in_that_would_keep_all_others_waiting_is_refused_and_the_largest_is_answered() {
+    let fake = Fake::new();
+    let operator = Operator::start(&fake);
+    let run_uid = apply(&fake, run("a", &json!({})));
+    scheduled(&fake, "a").await;
+    let served = Served::new(&fake, &operator);
+    let pod_uid = pod(&fake, &run_uid, 0, "good");
+    let with = |deltas: usize, changes: usize| {
+        let deltas = (1..).take(deltas).map(|sequence| Delta { sequence, ..Delta::default() }).collect();
+        let change = |number| (number, Change::Push("k".into(), json!(number)));
+        let together = Together { changes: (1..).take(changes).map(change).collect(), ..Together::default() };
+        let pod_uid = pod_uid.clone();
+        CheckIn { pod_uid, deltas, together, ..said(&run_uid, 0, Stage::Running, &[]) }
+    };
+    for (deltas, changes, most) in [(MAX_DELTAS + 1, 0, 64), (100_000, 0, 64), (0, MAX_CHANGES + 1, 1000)] {
+        let (code, why) = served.check_in("good", &with(deltas, changes)).await;
+        let why = String::from_utf8_lossy(&why).into_owned();
+        assert_eq!(code, 422, "{why}");
+        assert!(why.contains(&format!("at most {most} items")), "{why}");
+    }
+    let (code, answer) = served.check_in("good", &with(MAX_DELTAS, MAX_CHANGES)).await;
+    assert_eq!(code, 200, "{}", String::from_utf8_lossy(&answer));
+    let orders: Orders = serde_json::from_slice(&answer).expect("orders");
+    assert_eq!((orders.applied, orders.together.applied), (MAX_DELTAS as u64, MAX_CHANGES as u64));
 }
 
 #[tokio::test(start_paused = true)]

@@ -143,8 +143,18 @@ impl Army {
         }
     }
 
-    /// Adds what a pod has measured since it was last heard.
+    /// Adds what a pod has measured since it was last heard, as far as that can be added.
     fn apply(&mut self, pod: &mut Pod, said: &CheckIn) -> Result<(), Refusal> {
+        let had = pod.applied;
+        let added = self.add(pod, said);
+        // Once, and also where the rest of it is refused: a pod may have much to copy.
+        if pod.applied > had {
+            self.keep(&said.pod_uid, pod.clone());
+        }
+        added
+    }
+
+    fn add(&mut self, pod: &mut Pod, said: &CheckIn) -> Result<(), Refusal> {
         for delta in &said.deltas {
             if delta.sequence <= pod.applied {
                 continue;
@@ -164,7 +174,6 @@ impl Army {
             self.weigh_time(before);
             pod.count(delta);
             pod.applied = delta.sequence;
-            self.keep(&said.pod_uid, pod.clone());
         }
         Ok(())
     }

@@ -18,13 +18,17 @@ const STILL_MS: u64 = 5_000;
 #[derive(Debug, Default)]
 pub(super) struct Heartbeat {
     last_ms: Option<u64>,
+    /// How often the process stood still.
+    pauses: u64,
 }
 
 impl Heartbeat {
-    /// Beats; tells whether the process stood still just before.
-    fn beat(&mut self, now_ms: u64) -> bool {
+    /// Beats; tells for how long the process stood still just before, if it did, in milliseconds.
+    fn beat(&mut self, now_ms: u64) -> Option<u64> {
         let last_ms = self.last_ms.replace(now_ms);
-        last_ms.is_some_and(|last| now_ms.abs_diff(last) > STILL_MS)
+        let pause = last_ms.map(|last| now_ms.abs_diff(last)).filter(|pause| *pause > STILL_MS);
+        self.pauses += u64::from(pause.is_some());
+        pause
     }
 }
 
@@ -34,9 +38,19 @@ impl Armies {
     pub fn beat(&self, now_ms: u64) {
         // Held until all armies know: nobody else goes on before that.
         let mut heart = self.heart.lock().unwrap_or_else(PoisonError::into_inner);
-        if heart.beat(now_ms) {
+        if let Some(pause) = heart.beat(now_ms) {
+            let seconds = pause / 1_000;
+            tracing::warn!(
+                "the operator stood still for {seconds} s, or its clock was set: it had too little processor time, or its \
+                 machine slept; runners are waited for anew"
+            );
             self.lock().values_mut().for_each(|army| army.could_not_hear(now_ms));
         }
+    }
+
+    /// How often the process stood still so far.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.heart.lock().unwrap_or_else(PoisonError::into_inner).pauses
     }
 
     /// Beats for ever.
@@ -95,7 +109,7 @@ mod tests {
             ("the clock was put back", vec![60_000, 1_000], true),
         ] {
             let mut heart = Heartbeat::default();
-            let last = beats.into_iter().map(|at| heart.beat(at)).last();
+            let last = beats.into_iter().map(|at| heart.beat(at).is_some()).last();
             assert_eq!(last, Some(still), "{what}");
         }
     }
@@ -130,9 +144,12 @@ mod tests {
     fn a_process_that_stood_still_calls_nobody_lost() {
         let armies = armies(at_work(), 2_000);
         live(&armies, 2_000, 100_000, 1_000);
+        let mut pauses = 0;
         // For a minute, and then for an hour.
         for now in [160_000, 3_760_000] {
             armies.beat(now);
+            pauses += 1;
+            assert_eq!(armies.pauses(), pauses);
             let all = of(&armies, |army| (army.lost(now), army.unmanned(now), army.silent(now).len()));
             assert_eq!(all, (0, None, 0));
             assert_eq!(of(&armies, |army| (army.ready(now), army.waits_from_ms())), (2, now));

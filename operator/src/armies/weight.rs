@@ -190,6 +190,51 @@ mod tests {
         assert_eq!(counted, deltas * 21 * 1_100, "no count is lost");
     }
 
+    /// Rows of as many series as there may be, each of one sample: what the most brackets are written for.
+    fn scattered(name: &str) -> Totals {
+        let mut totals = Totals::default();
+        let mut one = Series::default();
+        one.record(Outcome::Succeed, 1_000);
+        for row in 0..10 {
+            let name = format!("{name} {row}");
+            let info = RowInfo { name: name.clone(), base: name, measured: true, ..RowInfo::default() };
+            totals.add(&info, one.clone()).unwrap();
+        }
+        for row in totals.rows.values_mut() {
+            row.stages = (0..100).map(|stage| (stage, one.clone())).collect();
+        }
+        totals
+    }
+
+    #[test]
+    fn the_largest_checkpoint_that_is_written_is_read() {
+        for what in ["full", "scattered"] {
+            let totals = |n: u64| match what {
+                "full" => heavy(&format!("row {n}"), 20),
+                _ => scattered(&format!("row {n}")),
+            };
+            let mut army = army(1);
+            for sequence in 1.. {
+                let totals = totals(sequence);
+                if army.weigh() + totals.weight() > MAX_WEIGHT {
+                    break;
+                }
+                army.check_in(&delta(sequence, totals), 1).unwrap();
+            }
+            let pod = army.state.pods.values().next().unwrap().clone();
+            army.state.pods.extend((0..5_000).map(|n| (format!("b3a6-{n:030}"), pod.clone())));
+            // As it is written: where it does not fit, the smallest rows are summed until it does.
+            let mut keep = Keep::steps(MAX_ROWS);
+            while crate::checkpoint::parts(&army.checkpoint()).is_err() {
+                army.keep_largest_rows(keep.next().unwrap());
+            }
+            let rows = army.totals().rows.len() + army.state.warmup.rows.len();
+            assert!(rows >= 20, "{what}: {rows} rows are left");
+            let read = crate::checkpoint::unpack(&crate::checkpoint::pack(&army.checkpoint()).unwrap());
+            assert!(read.is_ok_and(|read| read == army.checkpoint()), "{what}: {rows} rows");
+        }
+    }
+
     #[test]
     fn all_armies_together_take_no_more_than_there_is_room_for() {
         const ARMIES: usize = 8;

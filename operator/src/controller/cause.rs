@@ -1,5 +1,7 @@
 //! Why runners do not start or were lost: what the cluster says of their pods, as one reason. Pure.
 
+use super::standing::Standing;
+use crate::conditions::Documented;
 use crate::message::bounded;
 use botarmy_protocol::{Mistake, exit};
 use botarmy_tree::{Finding, Path, action};
@@ -128,6 +130,8 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Documented for Reason {}
+
 /// A reason, with the cluster's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cause {
@@ -220,24 +224,24 @@ pub(super) fn of_lost(evidence: &Evidence) -> impl Iterator<Item = (String, Stri
 }
 
 /// Why a run is refused, as one word.
-pub(super) fn of_findings(findings: &[Finding]) -> &'static str {
+pub(super) fn of_findings(findings: &[Finding]) -> Standing {
     let trees = Path::top().field("spec").field("trees");
     let messages = findings.iter().map(|f| &*f.message);
     of_mistaken(messages, findings.iter().any(|finding| finding.path.is_within(&trees)))
 }
 
 /// The same, of what a runner has found.
-pub(super) fn of_mistakes(mistakes: &[Mistake]) -> &'static str {
+pub(super) fn of_mistakes(mistakes: &[Mistake]) -> Standing {
     let in_tree =
         mistakes.iter().any(|m| m.place.starts_with("spec.trees") || m.place.starts_with("spec.sources"));
     of_mistaken(mistakes.iter().map(|m| &*m.message), in_tree)
 }
 
-fn of_mistaken<'m>(mut messages: impl Iterator<Item = &'m str>, in_tree: bool) -> &'static str {
+fn of_mistaken<'m>(mut messages: impl Iterator<Item = &'m str>, in_tree: bool) -> Standing {
     match in_tree {
-        _ if messages.any(action::is_unknown) => "ActionUnknown",
-        true => "InvalidTree",
-        false => "Invalid",
+        _ if messages.any(action::is_unknown) => Standing::ActionUnknown,
+        true => Standing::InvalidTree,
+        false => Standing::Invalid,
     }
 }
 

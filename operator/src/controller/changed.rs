@@ -2,6 +2,7 @@
 
 use super::conditions::{self, clear, set};
 use super::policy::limits::Limits;
+use super::standing::Standing;
 use super::validate::canonical;
 use crate::armies::Army;
 use base64::Engine;
@@ -45,16 +46,16 @@ pub(super) fn while_it_goes_on(limits: &Limits, status: &mut BotRunStatus, run: 
     let most = limits.most_bots(&army.namespace).filter(|most| i64::from(bots) > i64::from(*most));
     if let Some(Err(error)) = rate {
         let told = format!("spec.arrivalRate: {error}; the run goes on at the rate it had");
-        set(status, run, conditions::SPEC_CHANGED, true, "InvalidRate", &told);
+        set(status, run, conditions::SPEC_CHANGED, true, Standing::InvalidRate, &told);
     } else if changed {
-        set(status, run, conditions::SPEC_CHANGED, true, "Kept", KEPT);
+        set(status, run, conditions::SPEC_CHANGED, true, Standing::Kept, KEPT);
     } else if let Some(most) = most {
         let told = format!(
             "spec.bots is {bots}, and a run of this namespace may have {most}, which it goes on with; whoever installs the operator sets limits.maxBots"
         );
-        set(status, run, conditions::SPEC_CHANGED, true, "BotsLimited", &told);
+        set(status, run, conditions::SPEC_CHANGED, true, Standing::BotsLimited, &told);
     } else {
-        clear(status, run, conditions::SPEC_CHANGED, "Same", "the run is as it was accepted");
+        clear(status, run, conditions::SPEC_CHANGED, Standing::Same, "the run is as it was accepted");
     }
 }
 
@@ -66,9 +67,9 @@ pub(super) fn at_the_end(status: &mut BotRunStatus, run: &BotRun) {
         return;
     }
     if status.plan_digest.as_ref().is_none_or(|accepted| *accepted != digest(&run.spec.run)) {
-        set(status, run, conditions::SPEC_CHANGED, true, "Kept", KEPT_AT_THE_END);
+        set(status, run, conditions::SPEC_CHANGED, true, Standing::Kept, KEPT_AT_THE_END);
     } else {
-        clear(status, run, conditions::SPEC_CHANGED, "Same", "the run is as it was accepted");
+        clear(status, run, conditions::SPEC_CHANGED, Standing::Same, "the run is as it was accepted");
     }
 }
 
@@ -78,12 +79,12 @@ fn is_told(run: &BotRun) -> bool {
     status.plan_digest.is_some()
         && status.observed_generation == run.metadata.generation
         // It says nothing else then.
-        && conditions::find(status, conditions::SPEC_CHANGED).is_none_or(|told| told.reason != "InvalidRate")
+        && conditions::find(status, conditions::SPEC_CHANGED).is_none_or(|told| told.reason != Standing::InvalidRate.to_string())
 }
 
 fn is_kept(status: &BotRunStatus) -> bool {
     let told = conditions::find(status, conditions::SPEC_CHANGED);
-    told.is_some_and(|told| told.status == "True" && told.reason == "Kept")
+    told.is_some_and(|told| told.status == "True" && told.reason == Standing::Kept.to_string())
 }
 
 #[cfg(test)]

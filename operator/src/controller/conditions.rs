@@ -1,5 +1,6 @@
 //! The conditions of a run: what they are called, and how they are written.
 
+use super::standing::{Standing, Word};
 use crate::conditions;
 use botarmy_crds::{BotRun, BotRunStatus};
 use botarmy_report::RunOutcome;
@@ -62,25 +63,37 @@ pub(super) fn set(
     run: &BotRun,
     kind: &str,
     holds: bool,
-    reason: &str,
+    reason: impl Into<Word>,
     message: &str,
 ) {
-    write(status, run, kind, if holds { "True" } else { "False" }, reason, message);
+    write(status, run, kind, if holds { "True" } else { "False" }, &reason.into(), message);
 }
 
 /// Tells that it is not known yet whether something holds.
-pub(super) fn unknown(status: &mut BotRunStatus, run: &BotRun, kind: &str, reason: &str, message: &str) {
-    write(status, run, kind, "Unknown", reason, message);
+pub(super) fn unknown(
+    status: &mut BotRunStatus,
+    run: &BotRun,
+    kind: &str,
+    reason: impl Into<Word>,
+    message: &str,
+) {
+    write(status, run, kind, "Unknown", &reason.into(), message);
 }
 
-fn write(status: &mut BotRunStatus, run: &BotRun, kind: &str, state: &str, reason: &str, message: &str) {
+fn write(status: &mut BotRunStatus, run: &BotRun, kind: &str, state: &str, reason: &Word, message: &str) {
     let generation = run.metadata.generation;
     conditions::write(&mut status.conditions, generation, Timestamp::now(), kind, state, reason, message);
     tracing::debug!("{}: {kind} is {state}", run.name_any());
 }
 
 /// Takes back a condition that was true, if it was ever told.
-pub(super) fn clear(status: &mut BotRunStatus, run: &BotRun, kind: &str, reason: &str, message: &str) {
+pub(super) fn clear(
+    status: &mut BotRunStatus,
+    run: &BotRun,
+    kind: &str,
+    reason: impl Into<Word>,
+    message: &str,
+) {
     if find(status, kind).is_some() {
         set(status, run, kind, false, reason, message);
     }
@@ -96,11 +109,12 @@ pub(super) fn finish(
     status: &mut BotRunStatus,
     run: &BotRun,
     outcome: RunOutcome,
-    reason: &str,
+    reason: impl Into<Word>,
     message: &str,
 ) {
-    let told = if reason == outcome.name() { message.to_owned() } else { format!("{reason}: {message}") };
-    set(status, run, COMPLETE, true, outcome.name(), &told);
+    let reason = reason.into();
+    let told = if reason == outcome.into() { message.to_owned() } else { format!("{reason}: {message}") };
+    set(status, run, COMPLETE, true, outcome, &told);
     if outcome != RunOutcome::Passed {
         set(status, run, FAILED, true, reason, message);
     }
@@ -108,18 +122,18 @@ pub(super) fn finish(
 
 /// What tools that follow kstatus look at: a run is in progress until its end; one that waits for something that does
 /// not come by itself is stalled.
-pub(super) fn progress(status: &mut BotRunStatus, run: &BotRun, over: bool, stalled: Option<(&str, &str)>) {
+pub(super) fn progress(status: &mut BotRunStatus, run: &BotRun, over: bool, stalled: Option<(Word, &str)>) {
     match stalled {
         Some((reason, message)) => {
-            set(status, run, STALLED, true, reason, message);
+            set(status, run, STALLED, true, reason.clone(), message);
             clear(status, run, RECONCILING, reason, message);
         }
         None => {
-            clear(status, run, STALLED, "GoesOn", "nothing keeps the run");
+            clear(status, run, STALLED, Standing::GoesOn, "nothing keeps the run");
             let (reason, message) = if over {
-                ("Over", "the run is at its end")
+                (Standing::Over, "the run is at its end")
             } else {
-                ("UnderWay", "the run is on its way to its end")
+                (Standing::UnderWay, "the run is on its way to its end")
             };
             set(status, run, RECONCILING, !over, reason, message);
         }
@@ -128,6 +142,7 @@ pub(super) fn progress(status: &mut BotRunStatus, run: &BotRun, over: bool, stal
 
 #[cfg(test)]
 mod tests {
+    use super::super::cause::Reason;
     use super::*;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -139,16 +154,16 @@ mod tests {
     fn the_time_of_a_condition_is_that_of_its_last_change() {
         let run = run();
         let mut status = BotRunStatus::default();
-        set(&mut status, &run, RUNNING, false, "A", "a");
+        set(&mut status, &run, RUNNING, false, Standing::Scheduled, "a");
         let long_ago = Time("2001-01-01T00:00:00Z".parse().unwrap());
         status.conditions[0].last_transition_time = long_ago.clone();
-        set(&mut status, &run, RUNNING, false, "B", "b");
+        set(&mut status, &run, RUNNING, false, Standing::SettingUp, "b");
         let told = find(&status, RUNNING).unwrap();
-        assert_eq!((&told.reason, &told.last_transition_time), (&"B".to_owned(), &long_ago));
-        set(&mut status, &run, RUNNING, true, "C", "c");
+        assert_eq!((&told.reason, &told.last_transition_time), (&"SettingUp".to_owned(), &long_ago));
+        set(&mut status, &run, RUNNING, true, Standing::BotsAtWork, "c");
         assert!(find(&status, RUNNING).unwrap().last_transition_time > long_ago);
         assert_eq!(status.conditions.len(), 1);
-        clear(&mut status, &run, STALLED, "no", "no");
+        clear(&mut status, &run, STALLED, Standing::GoesOn, "no");
         assert!(find(&status, STALLED).is_none(), "what was never told is not taken back");
     }
 
@@ -160,7 +175,7 @@ mod tests {
         let yes_no = |yes: &str, no: &str| (Some(yes.to_owned()), Some(no.to_owned()));
         progress(&mut status, &run, false, None);
         assert_eq!((state(&status, RECONCILING), state(&status, STALLED)), (Some("True".into()), None));
-        progress(&mut status, &run, false, Some(("ImagePull", "absent")));
+        progress(&mut status, &run, false, Some((Reason::ImagePull.into(), "absent")));
         assert_eq!((state(&status, STALLED), state(&status, RECONCILING)), yes_no("True", "False"));
         progress(&mut status, &run, true, None);
         assert_eq!(

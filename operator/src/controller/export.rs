@@ -11,6 +11,7 @@ use super::conditions::{self, find, set, unknown};
 use super::dereference::{self, is_owned};
 use super::policy::export::{Known, LIMIT, Step, next};
 use super::policy::ttl::Export;
+use super::standing::Standing;
 use super::{Context, Error, FIELD_MANAGER, apply};
 use crate::api_call::{self, BAD_REQUEST, CONFLICT, FORBIDDEN, INVALID, call};
 use botarmy_crds::{BotRun, BotRunStatus, EXPORT_AGAIN_ANNOTATION, ExportStatus, RUN_UID_LABEL};
@@ -22,12 +23,6 @@ use kube::api::{Api, ListParams};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The result is where it shall be.
-const DELIVERED: &str = "Delivered";
-/// It is on its way.
-const PENDING: &str = "ExportPending";
-/// It could not be taken to some place.
-const FAILED: &str = "ExportFailed";
 /// What is said of a result that was.
 const SHORTENED: &str = ", shortened as the status has it: all of it was too large, or could not be kept before the operator was started anew";
 
@@ -98,25 +93,25 @@ fn tell(status: &mut BotRunStatus, run: &BotRun, job: String, outcome: Outcome) 
     let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let export = match outcome {
         Outcome::Unkept(message) => {
-            unknown(status, run, conditions::EXPORTED, PENDING, &message);
+            unknown(status, run, conditions::EXPORTED, Standing::ExportPending, &message);
             Export::Unkept
         }
         Outcome::Pending(message) => {
-            unknown(status, run, conditions::EXPORTED, PENDING, &message);
+            unknown(status, run, conditions::EXPORTED, Standing::ExportPending, &message);
             Export::UnderWay
         }
         Outcome::Delivered { shortened } => {
             let number = objects::destinations(run.spec.run.operation.export.len());
             let how = if shortened { SHORTENED } else { "" };
             let message = format!("the result was taken to {number}{how}");
-            set(status, run, conditions::EXPORTED, true, DELIVERED, &message);
+            set(status, run, conditions::EXPORTED, true, Standing::Delivered, &message);
             Export::Ended(at)
         }
         Outcome::Failed(message) => {
             let message = format!(
                 "{message}; a change of spec.export, or of the annotation {EXPORT_AGAIN_ANNOTATION}, starts it anew"
             );
-            set(status, run, conditions::EXPORTED, false, FAILED, &message);
+            set(status, run, conditions::EXPORTED, false, Standing::ExportFailed, &message);
             if status.is_refused() { Export::Ended(at) } else { Export::Failed(at) }
         }
     };
@@ -262,20 +257,5 @@ fn shown(cause: &Cause) -> String {
     match cause.reason {
         Reason::CrashLoop => cause.message.clone(),
         reason => format!("{reason}: {}", cause.message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{DELIVERED, FAILED, PENDING};
-
-    #[test]
-    fn every_reason_is_documented() {
-        let page = include_str!("../../../docs/reasons.md");
-        for reason in [DELIVERED, PENDING, FAILED] {
-            let is_told =
-                |line: &str| line.starts_with("| `Exported` | ") && line.contains(&format!("`{reason}`"));
-            assert!(page.lines().any(is_told), "{reason} has no row in docs/reasons.md");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What of a result stands in the status itself, where columns and conditions show it.
 
 use super::conditions::{self, clear, set};
+use super::standing::Standing;
 use crate::message::bounded;
 use botarmy_crds::{BotRun, BotRunStatus, TopError};
 use botarmy_report::{FailureResult, RunResult};
@@ -41,20 +42,29 @@ fn top_errors(result: &RunResult) -> Vec<TopError> {
 pub(super) fn judge(status: &mut BotRunStatus, run: &BotRun, result: &RunResult, summed: usize) {
     if !result.thresholds.is_empty() {
         let met = result.thresholds.iter().all(|t| t.passed);
-        let reason = if met { "AllHold" } else { "Crossed" };
+        let reason = if met { Standing::AllHold } else { Standing::Crossed };
         set(status, run, conditions::THRESHOLDS_MET, met, reason, &verdict(result));
     }
     match result.generator.and_then(|generator| generator.warning()) {
         Some(warning) => {
-            set(status, run, conditions::GENERATOR_SATURATED, true, "CannotKeepUp", &warning.join(": "));
+            set(
+                status,
+                run,
+                conditions::GENERATOR_SATURATED,
+                true,
+                Standing::CannotKeepUp,
+                &warning.join(": "),
+            );
         }
-        None => clear(status, run, conditions::GENERATOR_SATURATED, "KeepsUp", "the generator keeps up"),
+        None => {
+            clear(status, run, conditions::GENERATOR_SATURATED, Standing::KeepsUp, "the generator keeps up");
+        }
     }
     if summed > 0 {
         let message = format!(
             "{summed} rows with the fewest samples are summed under (other), since what is kept of a run has a limit; give them labels that they share"
         );
-        set(status, run, conditions::MEASURES_SUMMED, true, "TooManyRows", &message);
+        set(status, run, conditions::MEASURES_SUMMED, true, Standing::TooManyRows, &message);
     }
 }
 

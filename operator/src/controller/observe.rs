@@ -10,6 +10,7 @@ use super::course::{Course, Overdue, Seen, absent, course, fault};
 use super::figures::{self, time};
 use super::policy::deadline::{self, Load};
 use super::policy::loss;
+use super::standing::{Standing, Word};
 use crate::armies::{Army, MAX_PAUSES, Suspension};
 use crate::clock::now_ms;
 use crate::conditions::lines;
@@ -18,6 +19,7 @@ use botarmy_report::RunOutcome;
 use botarmy_spec::LossPolicy;
 use botarmy_tree::Finding;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::time::Duration;
 
 /// How long after its grace period a run that was told to end may take to hand over its measures.
@@ -27,26 +29,24 @@ const HAND_OVER: Duration = Duration::from_secs(60);
 const SLOW_END: Duration = Duration::from_secs(30);
 
 /// The reason of a run that waits for its runners, and nothing keeps them.
-pub(super) const STARTING: &str = "Scheduled";
-pub(super) const SETTING_UP: &str = "SettingUp";
-pub(super) const AT_WORK: &str = "BotsAtWork";
-pub(super) const TEARING_DOWN: &str = "TearingDown";
-/// The reason of a run that goes on though it is to stand still.
-const SUSPEND_IGNORED: &str = "SuspendIgnored";
+pub(super) const STARTING: Standing = Standing::Scheduled;
+pub(super) const SETTING_UP: Standing = Standing::SettingUp;
+pub(super) const AT_WORK: Standing = Standing::BotsAtWork;
+pub(super) const TEARING_DOWN: Standing = Standing::TearingDown;
 
 /// A run that is refused is at its end.
 pub(super) fn invalid(run: &BotRun, findings: &[Finding]) -> BotRunStatus {
     refused(run, cause::of_findings(findings), findings.iter().map(ToString::to_string))
 }
 
-fn refused(run: &BotRun, reason: &str, mistakes: impl Iterator<Item = String>) -> BotRunStatus {
+fn refused(run: &BotRun, reason: Standing, mistakes: impl Iterator<Item = String>) -> BotRunStatus {
     let mut status = begin(run);
     let message = lines(mistakes);
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     set(&mut status, run, conditions::ACCEPTED, false, reason, &message);
     let cure = "the run was refused; correct it, delete it and apply it anew";
-    finish(&mut status, run, RunOutcome::Errored, RunOutcome::Errored.name(), cure);
-    progress(&mut status, run, true, Some((reason, cure)));
+    finish(&mut status, run, RunOutcome::Errored, RunOutcome::Errored, cure);
+    progress(&mut status, run, true, Some((reason.into(), cure)));
     status
 }
 
@@ -54,9 +54,9 @@ fn refused(run: &BotRun, reason: &str, mistakes: impl Iterator<Item = String>) -
 pub(super) fn queued(run: &BotRun, cause: &Cause) -> BotRunStatus {
     let mut status = begin(run);
     status.phase = Phase::Pending;
-    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
-    set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
-    set(&mut status, run, conditions::RUNNING, false, &cause.reason.to_string(), &cause.message);
+    set(&mut status, run, conditions::ACCEPTED, true, Standing::Valid, VALID);
+    set(&mut status, run, conditions::SCHEDULED, false, cause.reason, &cause.message);
+    set(&mut status, run, conditions::RUNNING, false, cause.reason, &cause.message);
     progress(&mut status, run, false, None);
     status
 }
@@ -64,10 +64,10 @@ pub(super) fn queued(run: &BotRun, cause: &Cause) -> BotRunStatus {
 /// A run that has waited for its turn for too long, for this reason.
 pub(super) fn queued_too_long(run: &BotRun, limit: Duration, cause: &Cause) -> BotRunStatus {
     let mut status = begin(run);
-    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    set(&mut status, run, conditions::ACCEPTED, true, Standing::Valid, VALID);
     let message = format!("its turn has not come within its queueDeadline of {limit:?}: {}", cause.message);
     let cause = Cause::new(cause.reason, &message);
-    set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
+    set(&mut status, run, conditions::SCHEDULED, false, cause.reason, &cause.message);
     errored(&mut status, run, now_ms(), &cause);
     progress(&mut status, run, true, None);
     status
@@ -81,7 +81,7 @@ pub(super) fn never_began(context: &Context, run: &BotRun, uid: &str) -> BotRunS
     let armies = context.armies.lock();
     let Some(army) = armies.get(uid) else { return status };
     let now = now_ms();
-    set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+    set(&mut status, run, conditions::ACCEPTED, true, Standing::Valid, VALID);
     changed::while_it_goes_on(&context.limits, &mut status, run, army);
     count(&mut status, army);
     let result = army.result(now);
@@ -89,11 +89,11 @@ pub(super) fn never_began(context: &Context, run: &BotRun, uid: &str) -> BotRunS
     (status.phase, status.outcome) = (Phase::Finished, Some(result.outcome));
     status.completion_time = Some(time(now));
     if conditions::find(&status, conditions::SCHEDULED).is_none_or(|told| told.status != "True") {
-        set(&mut status, run, conditions::SCHEDULED, false, "Stopped", STOPPED);
+        set(&mut status, run, conditions::SCHEDULED, false, Standing::Stopped, STOPPED);
     }
-    set(&mut status, run, conditions::RUNNING, false, "Stopped", STOPPED);
+    set(&mut status, run, conditions::RUNNING, false, Standing::Stopped, STOPPED);
     let message = format!("{STOPPED}; {}", figures::verdict(&result));
-    finish(&mut status, run, result.outcome, result.outcome.name(), &message);
+    finish(&mut status, run, result.outcome, result.outcome, &message);
     progress(&mut status, run, true, None);
     status.result = Some(result.bounded());
     status
@@ -185,28 +185,35 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
             &mut status,
             run,
             conditions::ACCEPTED,
-            "ReadingSources",
+            Standing::ReadingSources,
             "a runner reads the trees from their sources",
         );
     } else {
-        set(&mut status, run, conditions::ACCEPTED, true, "Valid", VALID);
+        set(&mut status, run, conditions::ACCEPTED, true, Standing::Valid, VALID);
     }
     status.sources_digest = army.sources().map(str::to_owned);
     changed::while_it_goes_on(&context.limits, &mut status, run, army);
     if seen.scheduled {
-        set(&mut status, run, conditions::SCHEDULED, true, "JobCreated", "the Job of the runners is there");
+        set(
+            &mut status,
+            run,
+            conditions::SCHEDULED,
+            true,
+            Standing::JobCreated,
+            "the Job of the runners is there",
+        );
         status.selector = Some(runner_selector(uid));
     } else if let Some(cause) = &seen.kept {
-        set(&mut status, run, conditions::SCHEDULED, false, &cause.reason.to_string(), &cause.message);
+        set(&mut status, run, conditions::SCHEDULED, false, cause.reason, &cause.message);
     }
     if let Some(why) = army.unsafe_because(now_ms()) {
-        set(&mut status, run, conditions::MEASURES_UNSAFE, true, "CheckpointFailed", why);
+        set(&mut status, run, conditions::MEASURES_UNSAFE, true, Reason::CheckpointFailed, why);
     } else {
         clear(
             &mut status,
             run,
             conditions::MEASURES_UNSAFE,
-            "Written",
+            Standing::Written,
             "what was measured survives the operator",
         );
     }
@@ -214,16 +221,19 @@ pub(super) fn observe(context: &Context, run: &BotRun, uid: &str, mut seen: Seen
     let lacks_one = stand(context, &mut status, run, army, seen);
     let over = status.phase == Phase::Finished;
     let kept = conditions::find(&status, conditions::RUNNING).filter(|c| {
-        let is_kept = lacks_one || (c.status == "False" && !USUAL.contains(&c.reason.as_str()));
+        let is_kept = lacks_one || (c.status == "False" && !is_usual(c));
         !over && is_kept
     });
-    let kept = kept.map(|c| (c.reason.clone(), c.message.clone()));
-    progress(&mut status, run, over, kept.as_ref().map(|(reason, message)| (&**reason, &**message)));
+    let kept = kept.map(|c| (Word::from(c), c.message.clone()));
+    progress(&mut status, run, over, kept.as_ref().map(|(reason, message)| (reason.clone(), &**message)));
     status
 }
 
-/// Reasons for which bots are not at work that pass by themselves, or that somebody has wanted.
-const USUAL: [&str; 3] = [STARTING, SETTING_UP, "Suspended"];
+/// Whether that for which bots are not at work passes by itself, or somebody has wanted it.
+fn is_usual(told: &Condition) -> bool {
+    [STARTING, SETTING_UP].iter().any(|usual| usual.to_string() == told.reason)
+        || told.reason == Reason::Suspended.to_string()
+}
 
 /// Where the run stands. Tells whether a lost runner cannot be replaced while the others are at work, or wait for it.
 fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army, mut seen: Seen) -> bool {
@@ -258,7 +268,7 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
             } else {
                 status.phase = Phase::Scheduled;
             }
-            set(status, run, conditions::RUNNING, holds, &reason, &why);
+            set(status, run, conditions::RUNNING, holds, reason, &why);
         }
         Some(_) if army.is_under_way(now) => {
             at_work(status, run, army, now);
@@ -270,10 +280,10 @@ fn stand(context: &Context, status: &mut BotRunStatus, run: &BotRun, army: &Army
         _ => {
             status.phase = Phase::Scheduled;
             let (reason, message) = match seen.kept {
-                Some(cause) => (cause.reason.to_string(), cause.message),
-                None => (STARTING.to_owned(), "runners are being started".to_owned()),
+                Some(cause) => (Word::from(cause.reason), cause.message),
+                None => (STARTING.into(), "runners are being started".to_owned()),
             };
-            set(status, run, conditions::RUNNING, false, &reason, &message);
+            set(status, run, conditions::RUNNING, false, reason, &message);
         }
     }
     false
@@ -290,19 +300,19 @@ fn lacking(status: &mut BotRunStatus, run: &BotRun, army: &Army, index: u32, kep
         false => format!("runner {index}, which performs setup, is not heard"),
     };
     let message = format!("{others}: {}", cause.message);
-    set(status, run, conditions::RUNNING, is_at_work, &cause.reason.to_string(), &message);
+    set(status, run, conditions::RUNNING, is_at_work, cause.reason, &message);
     is_kept
 }
 
 /// What is told of a run that stands still, or is to: whether its bots are at work all the same, and why.
-fn suspended(army: &Army) -> Option<(bool, String, String)> {
+fn suspended(army: &Army) -> Option<(bool, Word, String)> {
     let in_vain = army.cannot_stand_still();
     let too_often = format!("the run has stood still {MAX_PAUSES} times, which is the most");
     let why = match army.suspension() {
         Suspension::No => return None,
         Suspension::Spec if in_vain => {
             let message = format!("suspend is true and has no effect, since {too_often}");
-            return Some((true, SUSPEND_IGNORED.to_owned(), message));
+            return Some((true, Standing::SuspendIgnored.into(), message));
         }
         Suspension::Spec => "suspend is true: the bots stay where they are",
         Suspension::Job => {
@@ -315,7 +325,7 @@ fn suspended(army: &Army) -> Option<(bool, String, String)> {
     } else {
         why.to_owned()
     };
-    Some((false, Reason::Suspended.to_string(), why))
+    Some((false, Reason::Suspended.into(), why))
 }
 
 fn count(status: &mut BotRunStatus, army: &Army) {
@@ -342,7 +352,7 @@ fn ending(status: &mut BotRunStatus, run: &BotRun, army: &Army, cause: &Cause) {
     figures::judge(status, run, &result, army.summed_rows());
     status.phase = Phase::Running;
     let message = format!("the bots are being ended; {}", cause.message);
-    set(status, run, conditions::RUNNING, true, &cause.reason.to_string(), &message);
+    set(status, run, conditions::RUNNING, true, cause.reason, &message);
     status.result = Some(result.bounded());
 }
 
@@ -378,9 +388,8 @@ fn fail(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64, start: O
 fn errored(status: &mut BotRunStatus, run: &BotRun, now: u64, cause: &Cause) {
     (status.phase, status.outcome) = (Phase::Finished, Some(RunOutcome::Errored));
     status.completion_time = Some(time(now));
-    let reason = cause.reason.to_string();
-    set(status, run, conditions::RUNNING, false, &reason, &cause.message);
-    finish(status, run, RunOutcome::Errored, &reason, &cause.message);
+    set(status, run, conditions::RUNNING, false, cause.reason, &cause.message);
+    finish(status, run, RunOutcome::Errored, cause.reason, &cause.message);
 }
 
 /// What the bots do that are at work.
@@ -407,12 +416,19 @@ fn at_work(status: &mut BotRunStatus, run: &BotRun, army: &Army, now: u64) {
     status.phase = Phase::Finished;
     status.outcome = Some(result.outcome);
     status.completion_time = Some(time(army.over_at_ms()));
-    set(status, run, conditions::RUNNING, false, "Finished", "all runners have handed over their measures");
+    set(
+        status,
+        run,
+        conditions::RUNNING,
+        false,
+        Standing::Finished,
+        "all runners have handed over their measures",
+    );
     if let (RunOutcome::Errored, Some(cause)) = (result.outcome, fault(army)) {
-        finish(status, run, result.outcome, &cause.reason.to_string(), &cause.message);
+        finish(status, run, result.outcome, cause.reason, &cause.message);
     } else {
         let message = figures::verdict(&result);
-        finish(status, run, result.outcome, result.outcome.name(), &message);
+        finish(status, run, result.outcome, result.outcome, &message);
     }
     status.result = Some(result.bounded());
 }

@@ -5,6 +5,7 @@
 use super::cause::Reason;
 use super::conditions::{self, find};
 use super::observe::{AT_WORK, SETTING_UP, STARTING, TEARING_DOWN};
+use super::standing::Standing;
 use crate::events::Happened;
 use botarmy_crds::{BotRunStatus, Phase};
 use botarmy_report::Gap;
@@ -12,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
 
 /// Reasons of `Running` that nobody has to worry about.
-const WELL: [&str; 4] = [STARTING, SETTING_UP, AT_WORK, TEARING_DOWN];
+const WELL: [Standing; 4] = [STARTING, SETTING_UP, AT_WORK, TEARING_DOWN];
 /// Those that somebody has wanted so.
 const WANTED: [Reason; 2] = [Reason::Queued, Reason::Suspended];
 /// Conditions that are true when something is wrong. Their events bear their own names.
@@ -85,11 +86,11 @@ fn running(before: &BotRunStatus, status: &BotRunStatus) -> Option<Happened> {
         .is_some_and(|known| (&known.status, &known.reason) == (&now.status, &now.reason));
     // Its Job is new, and that is told already.
     let has_job = find(before, conditions::SCHEDULED).is_some_and(|c| c.status == "True");
-    if is_known || (now.reason == STARTING && !has_job) {
+    if is_known || (now.reason == STARTING.to_string() && !has_job) {
         return None;
     }
     let is_wanted = WANTED.iter().any(|wanted| wanted.to_string() == now.reason);
-    let is_bad = !is_wanted && !WELL.contains(&&*now.reason);
+    let is_bad = !is_wanted && WELL.iter().all(|well| well.to_string() != now.reason);
     Some(happened(is_bad, &now.reason, &now.message))
 }
 

@@ -1,5 +1,6 @@
 //! Objects that are no runs: written before their definition was as strict as it is. They are left alone, and that is told.
 
+use super::standing::Standing;
 use super::{Context, Error, FIELD_MANAGER, conditions};
 use crate::api_call::{self, CONFLICT, call};
 use crate::conditions::set;
@@ -73,7 +74,15 @@ async fn refuse(
     };
     let mut told = before.clone();
     let (generation, message) = (found.metadata.generation, bounded(message, MAX_MESSAGE));
-    set(&mut told, generation, Timestamp::now(), conditions::ACCEPTED, false, events::UNREADABLE, &message);
+    set(
+        &mut told,
+        generation,
+        Timestamp::now(),
+        conditions::ACCEPTED,
+        false,
+        &Standing::Unreadable,
+        &message,
+    );
     if told == before {
         return Ok(false);
     }

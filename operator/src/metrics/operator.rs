@@ -68,11 +68,20 @@ const CERTIFICATE_ERRORS: Metric = Metric::counter(
 );
 const BUILD: Metric = Metric::gauge("botarmy_operator_build_info", "1, with the version as a label.");
 
+const LOOK_INTERVAL: Metric = Metric::gauge(
+    "botarmy_operator_look_interval_seconds",
+    "The present time between two looks at a run at work; 0 for an operator that has not looked at any.",
+);
+const PAUSES: Metric = Metric::counter(
+    "botarmy_operator_pauses_total",
+    "Times that the operator stood still for more than five seconds, or its clock was set.",
+);
+
 const OUTCOMES: [RunOutcome; 4] =
     [RunOutcome::Passed, RunOutcome::Failed, RunOutcome::Aborted, RunOutcome::Errored];
 
 /// Adds what the operator has counted.
-pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
+pub(super) fn expose(to: &mut Exposition, metrics: &Metrics, pauses: u64) {
     let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     to.add(&BUILD, build, Number::Whole(1));
     for (metric, number) in [
@@ -87,6 +96,8 @@ pub(super) fn expose(to: &mut Exposition, metrics: &Metrics) {
     ] {
         to.add_count(metric, &[], number.load(Relaxed));
     }
+    to.add_count(&PAUSES, &[], pauses);
+    to.add(&LOOK_INTERVAL, Vec::new(), Number::Millis(metrics.look_interval_ms.load(Relaxed)));
     let ends = [("authority", &metrics.authority_until), ("server", &metrics.server_until)];
     for (certificate, until) in ends.map(|(of, until)| (of, until.load(Relaxed))) {
         // None is there as long as the operator waits for it.

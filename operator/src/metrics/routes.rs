@@ -88,7 +88,7 @@ fn tell(form: Form, metrics: &Metrics, armies: &Armies, shown: &mut Shown, now_m
         Form::Text => Exposition::classic(),
         Form::Protobuf => Exposition::with_native(),
     };
-    operator::expose(&mut exposition, metrics);
+    operator::expose(&mut exposition, metrics, armies.pauses());
     runs::expose(&mut exposition, armies, shown, now_ms);
     match form {
         Form::Text => exposition.text().into_bytes(),

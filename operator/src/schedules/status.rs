@@ -3,7 +3,7 @@
 use super::cron::Cron;
 use super::due::{Decision, MOST_MISSED, last_start};
 use super::runs::ScheduledRun;
-use crate::conditions;
+use crate::conditions::{self, Documented};
 use crate::controller::Cause;
 use crate::events::Happened;
 use botarmy_crds::{ActiveRun, BotRunSchedule, BotRunScheduleStatus};
@@ -47,6 +47,8 @@ impl fmt::Display for Reason {
         fmt::Debug::fmt(self, f)
     }
 }
+
+impl Documented for Reason {}
 
 impl Reason {
     /// An event for this reason.
@@ -138,7 +140,7 @@ fn refuse(
     for (kind, holds, message) in
         [("Accepted", false, told.as_str()), ("Ready", false, idle), ("Stalled", true, idle)]
     {
-        set(status, schedule, now, kind, holds, &Reason::Invalid.to_string(), message);
+        set(status, schedule, now, kind, holds, &Reason::Invalid, message);
     }
 }
 
@@ -150,10 +152,10 @@ fn follow(
     now: Timestamp,
 ) {
     let sense = "the times and the template make sense";
-    set(status, schedule, now, "Accepted", true, &Reason::Valid.to_string(), sense);
+    set(status, schedule, now, "Accepted", true, &Reason::Valid, sense);
     status.conditions.retain(|condition| condition.type_ != "Stalled");
     if let Some(cause) = failure {
-        set(status, schedule, now, "Ready", false, &cause.reason.to_string(), &cause.message);
+        set(status, schedule, now, "Ready", false, &cause.reason, &cause.message);
         return;
     }
     let (reason, message) = match decision {
@@ -167,7 +169,7 @@ fn follow(
             format!("the run that was due at {at} was not started within startingDeadlineSeconds"),
         ),
     };
-    set(status, schedule, now, "Ready", true, &reason.to_string(), &message);
+    set(status, schedule, now, "Ready", true, &reason, &message);
 }
 
 fn blocked(status: &BotRunScheduleStatus, at: Timestamp) -> String {
@@ -181,7 +183,7 @@ fn set(
     now: Timestamp,
     kind: &str,
     holds: bool,
-    reason: &str,
+    reason: &impl Documented,
     message: &str,
 ) {
     let generation = schedule.metadata.generation;

@@ -7,11 +7,11 @@
 
 pub mod shared;
 
-use botarmy_report::Delta;
+use botarmy_report::{Delta, bounded};
 use botarmy_spec::{BotRunSpec, Part, Targets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{Answer, Change, News};
+use shared::{Answer, Change, MAX_CHANGES, News};
 use std::collections::BTreeMap;
 
 /// The version of what is said; two adjacent versions understand each other.
@@ -22,6 +22,13 @@ pub const CHECK_IN_PATH: &str = "/v1/checkin";
 pub const AUDIENCE: &str = "botarmy";
 /// Largest check-in, in bytes.
 pub const MAX_CHECK_IN_BYTES: usize = 8 << 20;
+/// Most deltas of one check-in; a runner sends fewer.
+pub const MAX_DELTAS: usize = 64;
+/// Most mistakes that are read of a runner that cannot do its part; what is beyond them is left out.
+const MAX_MISTAKES: usize = 1_000;
+/// Most scenarios that a runner may speak of, far more than a run has, and the longest name of one, in bytes.
+const MAX_SCENARIOS: usize = 100;
+const MAX_SCENARIO_NAME: usize = 1 << 10;
 /// How often a runner checks in, in milliseconds.
 pub const INTERVAL_MS: u64 = 1000;
 /// How often one that waits for its plan does so, in milliseconds.
@@ -141,7 +148,8 @@ pub struct CheckIn {
     pub alive: u32,
     /// How long the last check-in took there and back, in milliseconds; none at the first.
     pub round_trip_ms: Option<u64>,
-    /// Measures above what is durable, in the order of their numbers.
+    /// Measures above what is durable, in the order of their numbers; at most [`MAX_DELTAS`].
+    #[serde(deserialize_with = "bounded::list::<_, _, MAX_DELTAS>")]
     pub deltas: Vec<Delta>,
     /// Its pod was told to end before the run was over: all that it has measured is in this check-in or before it,
     /// and what is left of its part is that of the pod which takes its place.
@@ -179,10 +187,18 @@ pub struct Standing {
     #[serde(default)]
     pub losses: u32,
     /// Rows of its part that are used up, by scenario, where none is used twice.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounded::map::<_, _, MAX_SCENARIOS, MAX_SCENARIO_NAME>"
+    )]
     pub rows: BTreeMap<String, u64>,
     /// Passes that its bots have yet to make, by scenario, where each makes so many.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounded::map::<_, _, MAX_SCENARIOS, MAX_SCENARIO_NAME>"
+    )]
     pub owed: BTreeMap<String, u64>,
 }
 
@@ -193,6 +209,7 @@ pub struct Refusal {
     #[serde(default)]
     pub invalid: bool,
     /// What is wrong, a line for each mistake, with its place.
+    #[serde(deserialize_with = "bounded::first::<_, _, MAX_MISTAKES>")]
     pub mistakes: Vec<Mistake>,
 }
 
@@ -232,8 +249,12 @@ pub struct Performed {
 #[serde(rename_all = "camelCase")]
 pub struct Together {
     /// Changes by their numbers in this pod, from 1 on and in order. Those up to `answered` are repeated,
-    /// since the coordinator has lost them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// since the coordinator has lost them. At most [`MAX_CHANGES`].
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::list::<_, _, MAX_CHANGES>"
+    )]
     pub changes: Vec<(u64, Change)>,
     /// All that the coordinator has lost is among them.
     #[serde(default)]

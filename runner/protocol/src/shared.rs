@@ -65,6 +65,9 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     value: Value,
     version: u64,
+    /// What the value takes, in bytes of JSON; nothing if it was taken away.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 /// What has changed in a store, for those who keep a copy of it.
@@ -83,7 +86,7 @@ pub struct News {
 
 /// Values by key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Wire")]
 pub struct Store {
     entries: BTreeMap<String, Entry>,
     /// The number of the last change.
@@ -94,6 +97,47 @@ pub struct Store {
     size: usize,
     /// How many keys have a value.
     keys: usize,
+}
+
+/// A store as it is read: what its values take is reckoned anew.
+#[derive(Deserialize)]
+struct Wire {
+    entries: BTreeMap<String, Entry>,
+    version: u64,
+    floor: u64,
+}
+
+impl From<Wire> for Store {
+    fn from(Wire { mut entries, version, floor }: Wire) -> Self {
+        let (mut size, mut keys) = (0, 0);
+        for (key, entry) in entries.iter_mut().filter(|(_, entry)| !entry.value.is_null()) {
+            entry.bytes = bytes(&entry.value);
+            (size, keys) = (size + entry.cost(key), keys + 1);
+        }
+        Self { entries, version, floor, size, keys }
+    }
+}
+
+impl Entry {
+    /// What it takes with its key.
+    fn cost(&self, key: &str) -> usize {
+        cost(key, self.bytes)
+    }
+}
+
+/// What a value of so many bytes takes with its key.
+fn cost(key: &str, bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { key.len() + bytes }
+}
+
+/// What a value takes, in bytes of JSON; nothing if there is none.
+fn bytes(value: &Value) -> usize {
+    if value.is_null() { 0 } else { value.to_string().len() }
+}
+
+/// What an item takes in a list, its comma included if it is not alone there. Null takes room there, too.
+fn bytes_in_list(item: &Value, others: usize) -> usize {
+    item.to_string().len() + usize::from(others > 0)
 }
 
 /// Why a change cannot be made.
@@ -198,58 +242,81 @@ impl Store {
                 (value, now) => Answer::Changed(value, now),
             },
             Change::Add(key, by) => {
-                let sum = match self.get(&key).0 {
+                let sum = match self.value(&key) {
                     Value::Null => by,
-                    Value::Number(number) => sum(&number, &by).ok_or_else(|| Error::Overflow(key.clone()))?,
-                    other => return Err(Error::NoNumber(key, kind_of(&other))),
+                    Value::Number(number) => sum(number, &by).ok_or_else(|| Error::Overflow(key.clone()))?,
+                    other => return Err(Error::NoNumber(key, kind_of(other))),
                 };
                 Answer::Made(self.set(key, Value::Number(sum))?)
             }
-            Change::Push(key, value) => {
-                let mut list = self.list(&key)?;
-                list.push(value);
-                let length = Value::from(list.len());
-                self.set(key, Value::Array(list))?;
-                Answer::Made(length)
-            }
-            Change::Leave(key, goal) => match self.get(&key).0.as_i64() {
+            Change::Push(key, item) => self.push(key, item)?,
+            Change::Leave(key, goal) => match self.value(&key).as_i64() {
                 Some(count) if count < goal => Answer::Made(self.set(key, Value::from(count - 1))?),
                 count => Answer::Made(count.map_or(Value::Null, Value::from)),
             },
-            Change::Pop(key) => self.take(key, |_| true)?,
-            Change::Take(key, value) => self.take(key, |item| *item == value)?,
+            Change::Pop(key) => self.take(&key, |_| true)?,
+            Change::Take(key, value) => self.take(&key, |item| *item == value)?,
         })
     }
 
-    fn list(&self, key: &str) -> Result<Vec<Value>, Error> {
-        match self.get(key).0 {
-            Value::Null => Ok(Vec::new()),
+    fn value(&self, key: &str) -> &Value {
+        self.entries.get(key).map_or(&Value::Null, |entry| &entry.value)
+    }
+
+    fn list(&self, key: &str) -> Result<&[Value], Error> {
+        match self.value(key) {
+            Value::Null => Ok(&[]),
             Value::Array(items) => Ok(items),
-            other => Err(Error::NoList(key.to_owned(), kind_of(&other))),
+            other => Err(Error::NoList(key.to_owned(), kind_of(other))),
         }
     }
 
-    fn take(&mut self, key: String, is_meant: impl Fn(&Value) -> bool) -> Result<Answer, Error> {
-        let mut list = self.list(&key)?;
+    /// Adds to the end of a list where it lies: to copy a long one for each of many items would keep all others waiting.
+    fn push(&mut self, key: String, item: Value) -> Result<Answer, Error> {
+        let others = self.list(&key)?.len();
+        let before = self.entries.get(&key).map_or(0, |entry| entry.bytes).max("[]".len());
+        self.make_room(&key, before + bytes_in_list(&item, others))?;
+        match &mut self.entries.entry(key).or_default().value {
+            Value::Array(items) => items.push(item),
+            value => *value = Value::Array(vec![item]),
+        }
+        Ok(Answer::Made(Value::from(others + 1)))
+    }
+
+    /// Takes the first of a list that is meant.
+    fn take(&mut self, key: &str, is_meant: impl Fn(&Value) -> bool) -> Result<Answer, Error> {
+        let list = self.list(key)?;
         let Some(place) = list.iter().position(is_meant) else { return Ok(Answer::Empty) };
-        let item = list.remove(place);
-        self.set(key, Value::Array(list))?;
-        Ok(Answer::Made(item))
+        let less = bytes_in_list(&list[place], list.len() - 1);
+        let before = self.entries.get(key).map_or(0, |entry| entry.bytes);
+        self.make_room(key, before.saturating_sub(less))?;
+        let taken = match self.entries.get_mut(key).map(|entry| &mut entry.value) {
+            Some(Value::Array(items)) => items.remove(place),
+            _ => return Ok(Answer::Empty),
+        };
+        Ok(Answer::Made(taken))
     }
 
     /// Sets a value within the bounds, and gives it back.
     fn set(&mut self, key: String, value: Value) -> Result<Value, Error> {
+        // Nothing is taken away where nothing was.
+        if value.is_null() && key.len() <= MAX_KEY && !self.entries.contains_key(&key) {
+            return Ok(value);
+        }
+        self.make_room(&key, bytes(&value))?;
+        self.entries.entry(key).or_default().value = value.clone();
+        self.forget();
+        Ok(value)
+    }
+
+    /// Notes that the value of a key is about to take so many bytes, if there is room for it.
+    fn make_room(&mut self, key: &str, bytes: usize) -> Result<(), Error> {
         if key.len() > MAX_KEY {
             return Err(Error::Key(key.len()));
         }
-        // Nothing is taken away where nothing was.
-        if value.is_null() && !self.entries.contains_key(&key) {
-            return Ok(value);
-        }
-        let cost = |value: &Value| if value.is_null() { 0 } else { key.len() + value.to_string().len() };
-        let (old, new) = (self.entries.get(&key).map_or(0, |entry| cost(&entry.value)), cost(&value));
+        let (old, new) = (self.entries.get(key).map_or(0, |entry| entry.cost(key)), cost(key, bytes));
         if new > MAX_VALUE + key.len() {
-            return Err(Error::Value(key, new));
+            return Err(Error::Value(key.to_owned(), new));
         }
         let size = self.size + new - old;
         if size > MAX_TOTAL && new > old {
@@ -261,9 +328,9 @@ impl Store {
         }
         (self.size, self.keys) = (size, keys);
         self.version += 1;
-        self.entries.insert(key, Entry { value: value.clone(), version: self.version });
-        self.forget();
-        Ok(value)
+        let entry = self.entries.entry(key.to_owned()).or_default();
+        (entry.bytes, entry.version) = (bytes, self.version);
+        Ok(())
     }
 
     /// Keeps no more of what was taken away than there may be keys.
@@ -306,108 +373,4 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn key() -> String {
-        "k".to_owned()
-    }
-
-    fn number(n: i64) -> Number {
-        Number::from(n)
-    }
-
-    #[test]
-    fn changes_come_to_what_they_say() {
-        let mut store = Store::default();
-        let mut apply = |change| store.apply(change);
-        assert_eq!(apply(Change::Add(key(), number(2))), Answer::Made(json!(2)));
-        assert_eq!(apply(Change::Add(key(), number(-5))), Answer::Made(json!(-3)));
-        assert_eq!(apply(Change::Add(key(), Number::from_f64(0.5).unwrap())), Answer::Made(json!(-2.5)));
-        assert!(
-            matches!(apply(Change::Push(key(), json!(1))), Answer::Refused(r) if r.contains("a number and no list"))
-        );
-        assert_eq!(apply(Change::Delete(key())), Answer::Made(json!(-2.5)));
-        assert_eq!(apply(Change::Pop(key())), Answer::Empty);
-        assert_eq!(apply(Change::Push(key(), json!("a"))), Answer::Made(json!(1)));
-        assert_eq!(apply(Change::Push(key(), json!("b"))), Answer::Made(json!(2)));
-        assert_eq!(apply(Change::Push(key(), json!("a"))), Answer::Made(json!(3)));
-        assert!(matches!(apply(Change::Add(key(), number(1))), Answer::Refused(r) if r.contains("a list")));
-        assert_eq!(apply(Change::Take(key(), json!("b"))), Answer::Made(json!("b")));
-        assert_eq!(apply(Change::Take(key(), json!("b"))), Answer::Empty);
-        assert_eq!(apply(Change::Pop(key())), Answer::Made(json!("a")));
-        assert_eq!(store.get("k").0, json!(["a"]));
-        store.apply(Change::Put(key(), json!(2)));
-        assert_eq!(store.apply(Change::Leave(key(), 3)), Answer::Made(json!(1)));
-        assert_eq!(store.apply(Change::Leave(key(), 1)), Answer::Made(json!(1)), "the goal was reached");
-    }
-
-    #[test]
-    fn a_replacement_is_made_only_of_what_was_seen() {
-        let mut store = Store::default();
-        assert_eq!(store.apply(Change::Replace(key(), 0, json!(1))), Answer::Made(json!(1)));
-        let (value, version) = store.get("k");
-        assert_eq!(value, json!(1));
-        store.apply(Change::Put(key(), json!(2)));
-        let changed = store.apply(Change::Replace(key(), version, json!(3)));
-        assert_eq!(changed, Answer::Changed(json!(2), version + 1));
-        let restored = store.clone().restored().apply(Change::Replace(key(), version + 1, json!(3)));
-        assert!(matches!(restored, Answer::Changed(..)), "what was seen of a lost store is not this one's");
-    }
-
-    #[test]
-    fn a_copy_follows_by_its_version() {
-        let mut store = Store::default();
-        store.apply(Change::Put("a".into(), json!(1)));
-        store.apply(Change::Put("b".into(), json!(2)));
-        let seen = store.version();
-        assert_eq!(store.news(seen).entries, []);
-        store.apply(Change::Delete("a".into()));
-        assert_eq!(store.news(seen).entries, [("a".to_owned(), Value::Null, 3)]);
-        assert_eq!(store.news(0).entries.len(), 2);
-        let news = store.clone().restored().news(3);
-        assert!(news.anew && news.entries.len() == 1 && news.entries[0].0 == "b", "{news:?}");
-    }
-
-    #[test]
-    fn a_store_is_bounded_and_what_is_refused_changes_nothing() {
-        let mut store = Store::default();
-        let text = |bytes: usize| json!("x".repeat(bytes));
-        for change in
-            [Change::Put("k".repeat(MAX_KEY + 1), json!(1)), Change::Delete("k".repeat(MAX_KEY + 1))]
-        {
-            assert!(
-                matches!(store.apply(change), Answer::Refused(reason) if reason.contains("a shorter one"))
-            );
-        }
-        store.apply(Change::Delete("never".into()));
-        assert_eq!(store, Store::default(), "no trace is left of what never was");
-        assert!(matches!(store.apply(Change::Put(key(), text(MAX_VALUE + 1))), Answer::Refused(_)));
-        for n in 0..7 {
-            assert!(matches!(store.apply(Change::Put(format!("{n}"), text(MAX_VALUE - 2))), Answer::Made(_)));
-        }
-        let full = (0..100).find_map(|n| match store.apply(Change::Put(format!("m{n}"), text(60_000))) {
-            Answer::Refused(reason) => Some(reason),
-            _ => None,
-        });
-        assert!(full.unwrap().contains("together"));
-        let mut store = Store::default();
-        for n in 0..MAX_KEYS {
-            store.apply(Change::Add(format!("{n}"), number(1)));
-        }
-        let before = store.clone();
-        assert!(
-            matches!(store.apply(Change::Put("more".into(), json!(1))), Answer::Refused(r) if r.contains("keys"))
-        );
-        assert_eq!(store, before);
-        // Taking keys away makes room, and what is kept of them is bounded as well.
-        for n in 0..3 * MAX_KEYS {
-            store.apply(Change::Delete(format!("{}", n % MAX_KEYS)));
-            store.apply(Change::Put(format!("n{n}"), json!(1)));
-            store.apply(Change::Delete(format!("n{n}")));
-        }
-        assert!(store.entries.len() <= 2 * MAX_KEYS, "{}", store.entries.len());
-        assert_eq!((store.size, store.keys), (0, 0));
-    }
-}
+mod tests;

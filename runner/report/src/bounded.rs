@@ -1,13 +1,13 @@
 //! Reading with bounds: what comes over the network decides neither how long a list nor how long
 //! a name becomes.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 /// A list of at most `MAX` items; the first beyond ends the reading.
-pub(crate) fn list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
+pub fn list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -15,8 +15,17 @@ where
     from.deserialize_seq(List::<T, MAX>(PhantomData))
 }
 
+/// A list of which the first `MAX` items are kept: where the sender is worth being heard all the same.
+pub fn first<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from.deserialize_seq(First::<T, MAX>(PhantomData))
+}
+
 /// A mapping of at most `ENTRIES` entries under names of at most `NAME` bytes, each name once.
-pub(crate) fn map<'de, D, T, const ENTRIES: usize, const NAME: usize>(
+pub fn map<'de, D, T, const ENTRIES: usize, const NAME: usize>(
     from: D,
 ) -> Result<BTreeMap<String, T>, D::Error>
 where
@@ -84,6 +93,28 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
     }
 }
 
+struct First<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for First<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list, of which {MAX} items are kept")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let mut list = Vec::new();
+        while list.len() < MAX {
+            match items.next_element()? {
+                Some(item) => list.push(item),
+                None => return Ok(list),
+            }
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(list)
+    }
+}
+
 struct Map<T, const ENTRIES: usize, const NAME: usize>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>, const ENTRIES: usize, const NAME: usize> Visitor<'de>
@@ -129,6 +160,14 @@ mod tests {
     fn lists_end_at_their_bound() {
         assert_eq!(read_list(3), Ok(vec![0, 1, 2]));
         assert!(read_list(4).is_err());
+    }
+
+    #[test]
+    fn of_a_list_that_is_cut_the_first_are_kept_and_what_follows_it_is_read() {
+        let mut json = serde_json::Deserializer::from_str("[1,2,3,[{}],5] 7");
+        assert_eq!(first::<_, u64, 3>(&mut json).unwrap(), [1, 2, 3]);
+        assert_eq!(u64::deserialize(&mut json).unwrap(), 7);
+        assert_eq!(first::<_, u64, 3>(SeqDeserializer::<_, ValueError>::new(0..2_u64)), Ok(vec![0, 1]));
     }
 
     #[test]

@@ -36,15 +36,6 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Sum of the slices of the warm-up, or of all others.
-    pub fn totals(&self, warmup: bool) -> Result<Totals, MergeError> {
-        let mut sum = Totals::default();
-        for slice in self.slices.iter().filter(|s| s.warmup == warmup) {
-            sum.merge(&slice.totals)?;
-        }
-        Ok(sum)
-    }
-
     /// What its slices take in memory, in bytes, about.
     pub fn weight(&self) -> usize {
         self.slices.iter().map(|slice| slice.totals.weight()).sum()
@@ -53,18 +44,24 @@ impl Delta {
     /// Adds all slices to `totals`, those of the warm-up to `warmup`; or none of them when one does not
     /// fit.
     pub fn merge_into(&self, totals: &mut Totals, warmup: &mut Totals) -> Result<(), MergeError> {
-        let (more, more_warmup) = (self.totals(false)?, self.totals(true)?);
-        let mut sum = warmup.clone();
-        sum.merge(&more_warmup)?;
-        totals.merge(&more)?;
-        *warmup = sum;
+        // Both are checked before either is changed: neither has to be copied to be as it was.
+        totals.check(self.part(false))?;
+        warmup.check(self.part(true))?;
+        self.part(false).for_each(|more| totals.absorb(more));
+        self.part(true).for_each(|more| warmup.absorb(more));
         Ok(())
+    }
+
+    /// What the slices of the warm-up have counted, or all others.
+    fn part(&self, warmup: bool) -> impl Iterator<Item = &Totals> + Clone {
+        self.slices.iter().filter(move |slice| slice.warmup == warmup).map(|slice| &slice.totals)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Health, Histogram, Outcome, RowInfo, Series};
     use serde_json::json;
 
     fn delta(requests: &[u64]) -> Delta {
@@ -91,6 +88,41 @@ mod tests {
         for bad in [delta(&[10, u64::MAX]), delta(&[10, u64::MAX - 10])] {
             assert!(bad.merge_into(&mut totals, &mut Totals::default()).is_err());
             assert_eq!(totals.requests, 1);
+        }
+    }
+
+    #[test]
+    fn none_is_added_when_the_warmup_has_no_place_for_it() {
+        let (mut totals, mut warmup) = (Totals::default(), Totals { requests: 1, ..Totals::default() });
+        for bad in
+            [&[10, 20, u64::MAX][..], &[10, u64::MAX, u64::MAX], &[10, 20, u64::MAX - 1, 30, u64::MAX - 59]]
+        {
+            let before = (totals.clone(), warmup.clone());
+            assert!(delta(bad).merge_into(&mut totals, &mut warmup).is_err(), "{bad:?}");
+            assert_eq!((&totals, &warmup), (&before.0, &before.1), "{bad:?}");
+        }
+        delta(&[10, 20, u64::MAX - 1, 30]).merge_into(&mut totals, &mut warmup).unwrap();
+        assert_eq!((totals.requests, warmup.requests), (60, u64::MAX));
+    }
+
+    #[test]
+    fn parts_of_different_ranges_are_not_added_whichever_slice_they_are_in() {
+        let with = |lag: Histogram, highest: u64| {
+            let mut more = delta(&[1, 2, 3, 4]);
+            let mut series = Series::new(highest);
+            series.record(Outcome::Succeed, 7);
+            let info = RowInfo { name: "a".into(), base: "a".into(), ..RowInfo::default() };
+            more.slices[3].totals.add(&info, series).unwrap();
+            more.slices[1].totals.health = Health { lag, seconds: 1, ..Health::default() };
+            more
+        };
+        let (mut totals, mut warmup) = (Totals::default(), Totals::default());
+        with(Health::no_lag(), 9).merge_into(&mut totals, &mut warmup).unwrap();
+        let before = totals.clone();
+        for bad in [with(Histogram::new(5), 9), with(Health::no_lag(), 8)] {
+            let refused = bad.merge_into(&mut totals, &mut warmup);
+            assert!(matches!(refused, Err(MergeError::RangeMismatch { .. })), "{refused:?}");
+            assert_eq!(totals, before);
         }
     }
 

@@ -78,9 +78,18 @@ impl Health {
             && self.saturated.saturating_mul(100) > self.seconds.saturating_mul(MOST_SATURATED_PERCENT)
     }
 
-    pub(crate) fn check(&self, other: &Self) -> Result<(), MergeError> {
-        let mut lag = self.lag.clone();
-        lag.merge(&other.lag)
+    /// Whether all of them can be added to the first.
+    pub(crate) fn check<'h>(mut all: impl Iterator<Item = &'h Self>) -> Result<(), MergeError> {
+        let Some(own) = all.next() else { return Ok(()) };
+        let mut count = own.lag.count();
+        for other in all.filter(|other| !other.is_empty()) {
+            if other.lag.highest() != own.lag.highest() {
+                return Err(MergeError::RangeMismatch { own: own.lag.highest(), other: other.lag.highest() });
+            }
+            let more = count.checked_add(other.lag.count());
+            count = more.ok_or(MergeError::CountOverflow { counter: "samples" })?;
+        }
+        Ok(())
     }
 
     /// Adds what has been checked.

@@ -6,7 +6,7 @@
 //! [`summary()`] shows it. Adding is exact at every step, so the figures of an army are those one
 //! recorder would have had.
 
-mod bounded;
+pub mod bounded;
 mod delta;
 mod details;
 mod exit;

@@ -179,7 +179,7 @@ impl TryFrom<Wire> for Totals {
         let Wire { rows, requests, bots_started, iterations, dropped, health } = wire;
         let read = Self { rows, requests, bots_started, iterations, dropped, health };
         let mut totals = Self::default();
-        totals.check(&read)?;
+        totals.check([&read].into_iter())?;
         totals.absorb_counters(&read);
         for (name, row) in read.rows {
             totals.absorb_row(&name, Cow::Owned(row));
@@ -194,12 +194,17 @@ impl Totals {
     /// Rows of one name are one row. Should two senders describe it differently (they do not, within
     /// a plan), it is measured if either says so and has the lesser base.
     pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
-        self.check(other)?;
+        self.check([other].into_iter())?;
+        self.absorb(other);
+        Ok(())
+    }
+
+    /// The merge for what has been checked.
+    pub(crate) fn absorb(&mut self, other: &Self) {
         self.absorb_counters(other);
         for (name, row) in &other.rows {
             self.absorb_row(name, Cow::Borrowed(row));
         }
-        Ok(())
     }
 
     /// Adds a series to the row that `info` describes. After an error nothing has changed.
@@ -293,8 +298,10 @@ impl Totals {
 
     /// Sums the rows with these keys as those beyond [`MAX_ROWS`] are. No count is lost.
     pub fn sum_up(&mut self, keys: &BTreeSet<String>) {
-        for key in keys {
-            if let Some(row) = self.rows.remove(key) {
+        // There are often more of these keys than rows, and mostly there is nothing to sum.
+        let named: Vec<String> = self.rows.keys().filter(|key| keys.contains(*key)).cloned().collect();
+        for key in named {
+            if let Some(row) = self.rows.remove(&key) {
                 self.absorb_named(sum_name(row.measured), Cow::Owned(row));
             }
         }
@@ -309,40 +316,41 @@ impl Totals {
         self.health.absorb(&other.health);
     }
 
-    /// Whether `other` can be added, as a whole.
-    fn check(&self, other: &Self) -> Result<(), MergeError> {
-        self.check_range(other)?;
-        let fits = |own: u64, other: u64, counter| {
-            own.checked_add(other).map(drop).ok_or(MergeError::CountOverflow { counter })
+    /// Whether all of `others` can be added, as a whole. What is here already is looked at once, however many they are.
+    pub(crate) fn check<'t>(
+        &'t self,
+        others: impl Iterator<Item = &'t Self> + Clone,
+    ) -> Result<(), MergeError> {
+        let all = [self].into_iter().chain(others);
+        check_range(all.clone())?;
+        let fits = |sum: u128, counter| {
+            u64::try_from(sum).map(drop).map_err(|_| MergeError::CountOverflow { counter })
         };
-        fits(self.requests, other.requests, "requests")?;
-        fits(self.bots_started, other.bots_started, "bots started")?;
-        fits(self.iterations, other.iterations, "iterations")?;
-        fits(self.dropped, other.dropped, "dropped starts")?;
-        if !self.health.is_empty() && !other.health.is_empty() {
-            self.health.check(&other.health)?;
-        }
+        let counted = |of: fn(&Self) -> u64, counter| {
+            fits(all.clone().map(|totals| u128::from(of(totals))).sum(), counter)
+        };
+        counted(|totals| totals.requests, "requests")?;
+        counted(|totals| totals.bots_started, "bots started")?;
+        counted(|totals| totals.iterations, "iterations")?;
+        counted(|totals| totals.dropped, "dropped starts")?;
+        Health::check(all.clone().map(|totals| &totals.health))?;
         // Together, since any row may be summed with any other.
-        if self.sample_count() + other.sample_count() > u128::from(u64::MAX) {
-            return Err(MergeError::CountOverflow { counter: "samples" });
-        }
-        Ok(())
-    }
-
-    /// One plan has one range; rows may move into one sum, so they all share it.
-    fn check_range(&self, other: &Self) -> Result<(), MergeError> {
-        let rows = self.rows.values().chain(other.rows.values());
-        let mut ranges =
-            rows.flat_map(|row| row.details.ranges().chain(row.each_series().map(Series::highest)));
-        let Some(own) = ranges.next() else { return Ok(()) };
-        match ranges.find(|range| *range != own) {
-            Some(other) => Err(MergeError::RangeMismatch { own, other }),
-            None => Ok(()),
-        }
+        fits(all.map(Self::sample_count).sum(), "samples")
     }
 
     fn sample_count(&self) -> u128 {
         self.rows.values().map(Row::sample_count).sum()
+    }
+}
+
+/// One plan has one range; rows may move into one sum, so they all share it.
+fn check_range<'t>(all: impl Iterator<Item = &'t Totals>) -> Result<(), MergeError> {
+    let rows = all.flat_map(|totals| totals.rows.values());
+    let mut ranges = rows.flat_map(|row| row.details.ranges().chain(row.each_series().map(Series::highest)));
+    let Some(own) = ranges.next() else { return Ok(()) };
+    match ranges.find(|range| *range != own) {
+        Some(other) => Err(MergeError::RangeMismatch { own, other }),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Measures that are not yet safe with the coordinator.
 
+use botarmy_protocol::MAX_DELTAS;
 use botarmy_report::{Delta, Slice, Totals};
 use std::collections::VecDeque;
 
@@ -14,6 +15,7 @@ const MAX_WAITING: usize = 300;
 const TWICE_AS_LONG: usize = 10;
 /// Most deltas of one check-in.
 const MAX_SENT: usize = 30;
+const _: () = assert!(MAX_SENT <= MAX_DELTAS, "the coordinator reads no more");
 
 /// Deltas in the order of their numbers, from 1.
 #[derive(Debug)]

@@ -96,9 +96,14 @@ fn what_the_operator_does_is_counted_from_zero_on() {
     metrics.kept(Duration::from_secs(10), 5_000, Kept::Timeout);
     metrics.ended(RunOutcome::Errored);
     metrics.lead(true, 4);
+    metrics.looks_every(Duration::from_millis(2_500));
+    let armies = Armies::default();
+    for at in [1_000, 2_000, 60_000] {
+        armies.beat(at);
+    }
     let open = metrics.connected();
     drop(metrics.connected());
-    let told = text(&metrics, &Armies::default(), &mut Shown::default());
+    let told = text(&metrics, &armies, &mut Shown::default());
     assert_told(
         &told,
         &[
@@ -126,6 +131,8 @@ fn what_the_operator_does_is_counted_from_zero_on() {
             "botarmy_operator_leader 1",
             "botarmy_operator_epoch 4",
             "botarmy_operator_connections 1",
+            "botarmy_operator_look_interval_seconds 2.500",
+            "botarmy_operator_pauses_total 1",
             "botarmy_runs 0",
         ],
     );
@@ -189,7 +196,7 @@ fn neither_many_runs_nor_many_actions_have_names_of_their_own() {
 fn both_forms_tell_the_same_and_messages_hold_native_buckets() {
     let (metrics, armies) = (Metrics::default(), armies(["a".to_owned()], &totals(1)));
     let mut exposition = Exposition::with_native();
-    operator::expose(&mut exposition, &metrics);
+    operator::expose(&mut exposition, &metrics, 0);
     runs::expose(&mut exposition, &armies, &mut Shown::default(), 3_500);
     assert_eq!(exposition.text(), text(&metrics, &armies, &mut Shown::default()));
     let message = tell(Form::Protobuf, &metrics, &armies, &mut Shown::default(), 3_500);

@@ -1,16 +1,11 @@
-//! What a check-in comes to in memory, told from its bytes before it is read: a few bytes of JSON can stand for a
-//! hundred times as many, and nobody who sends them is trusted with that. Pure.
+//! What JSON comes to in memory, told from its bytes before it is read: a few bytes of it can stand for a hundred times as
+//! many, and nobody who sends them, or may write them into an object, is trusted with that. Pure.
 
-/// Most that a check-in may come to, in bytes. The largest that a runner has to say comes to less.
-pub(super) const MAX: usize = 96 << 20;
-
-/// The key of the measures: what lies there has a form of its own, and takes less than what may be anything.
-const MEASURES: &[u8] = b"\"deltas\"";
 /// A mapping, however small: a leaf of a tree.
-const OBJECT: usize = 640;
+pub(crate) const OBJECT: usize = 640;
 /// A list that may hold anything, and an item of one, with the room that a growing list has to spare.
-const LIST: usize = 72;
-const ITEM: usize = 48;
+pub(crate) const LIST: usize = 72;
+pub(crate) const ITEM: usize = 48;
 /// Two numbers in a list.
 const PAIR: usize = LIST + 2 * ITEM;
 /// A page of counters, and one at its widest: that is one with a count beyond [`NARROW`].
@@ -20,18 +15,20 @@ const NARROW: usize = 65_535;
 /// How many counters a page has.
 const COUNTERS: usize = 128;
 
-/// At most so many bytes, about; counting stops once it is more than [`MAX`].
-pub(super) fn unfolded(body: &[u8]) -> usize {
+/// What a text comes to at most, in bytes, about; counting stops once that is more than `most`. What lies under the keys of `measures` has a
+/// form of its own, and takes less than what may be anything.
+pub(crate) fn unfolded(body: &[u8], measures: &[&str], most: usize) -> usize {
     let (mut sum, mut at, mut depth) = (body.len(), 0, 0_usize);
     let mut is_measure = false;
-    while let Some(byte) = body.get(at).filter(|_| sum <= MAX) {
+    while let Some(byte) = body.get(at).filter(|_| sum <= most) {
         at += 1;
         match byte {
             b'"' => {
                 let length = text(&body[at..]);
                 if depth == 1 {
                     let is_key = body[at + length..].trim_ascii_start().starts_with(b":");
-                    is_measure = is_key && body[at - 1..at + length] == *MEASURES;
+                    let name = body[at..at + length].strip_suffix(b"\"").unwrap_or_default();
+                    is_measure = is_key && measures.iter().any(|measure| measure.as_bytes() == name);
                 }
                 at += length;
             }
@@ -92,9 +89,14 @@ fn number(rest: &[u8]) -> Option<(usize, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::unfolded as unfolded_with;
+    use crate::coordinator::MAX_UNFOLDED as MAX;
     use botarmy_protocol::MAX_CHECK_IN_BYTES;
     use botarmy_report::{DEFAULT_HIGHEST_US, Delta, Outcome, Recorder, RowInfo, Slice};
+
+    fn unfolded(body: &[u8]) -> usize {
+        unfolded_with(body, &["deltas"], MAX)
+    }
 
     /// As many of these as a check-in has room for, in the list of this key.
     fn full_of(key: &str, item: &str) -> Vec<u8> {
