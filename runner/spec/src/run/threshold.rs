@@ -53,7 +53,7 @@ impl RunThreshold {
             return false;
         }
         let series = totals.select_by(&self.about);
-        series.measured_count() > 0 && !self.threshold.evaluate(&series).passed
+        self.threshold.has_samples(&series) && !self.threshold.evaluate(&series).passed
     }
 }
 
