@@ -10,6 +10,8 @@
 mod commands;
 #[path = "docs/fields.rs"]
 mod fields;
+#[path = "docs/kubectl.rs"]
+mod kubectl;
 #[path = "docs/links.rs"]
 mod links;
 #[path = "docs/runs.rs"]

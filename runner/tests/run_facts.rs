@@ -164,6 +164,13 @@ thresholds:
     assert_eq!(done.counts("check(\"bot.id > 0\")"), [6, 0, 0, 0]);
     assert_eq!((done.counts("never"), done.counts("labelled")), ([0, 6, 0, 0], [0, 6, 0, 0]));
     assert_eq!((done.counts("catalogue"), done.number("/total/count")), ([6, 0, 0, 0], 6));
-    let undefined = run("trees: {T: {check: nothing > 3}}", &["--iterations", "2"]);
-    assert_eq!(undefined.counts("check(\"nothing > 3\")"), [0, 0, 2, 0]);
+    // What it looks at need not be there; why it does not hold is told, and the bot goes on.
+    let undefined = "trees: {T: {sequence: [{check: nothing > 3}, {log: further}]}}\nbots: 1\n";
+    let done = run(undefined, &["--iterations", "2"]);
+    assert_eq!(done.counts("check(\"nothing > 3\")"), [0, 2, 0, 0]);
+    assert_eq!((done.counts("log(\"further\")"), done.number("/bots/started")), ([2, 0, 0, 0], 1));
+    let failure = &done.action("check(\"nothing > 3\")")["failures"][0];
+    assert_eq!((&failure["class"], &failure["count"]), (&"expectation".into(), &2.into()), "{failure}");
+    let told = failure["samples"][0]["text"].as_str().expect("a text");
+    assert!(told.contains("nothing > 3") && told.contains("undefined"), "{told}");
 }

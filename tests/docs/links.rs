@@ -3,8 +3,13 @@
 use super::root;
 use std::path::{Path, PathBuf};
 
+/// A page of the documentation.
+pub(super) fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join("docs").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 /// All documents for people.
-fn documents() -> Vec<PathBuf> {
+pub(super) fn documents() -> Vec<PathBuf> {
     let folders = ["docs", "charts/botarmy", "charts/botarmy-crds", ""];
     let files = folders.iter().flat_map(|folder| std::fs::read_dir(root().join(folder)).expect("a folder"));
     files

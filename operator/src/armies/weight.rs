@@ -245,7 +245,7 @@ mod tests {
         for army in &mut armies {
             army.draws_on(budget.clone());
         }
-        let deltas = (12 << 20) / heavy("a", 20).weight() as u64;
+        let deltas = (14 << 20) / heavy("a", 20).weight() as u64;
         let add = |army: &mut Army, sequence: u64| {
             army.check_in(&delta(sequence, heavy(&format!("row {sequence}"), 20)), 1).unwrap();
         };

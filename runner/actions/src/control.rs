@@ -2,6 +2,7 @@
 //! but the bot itself.
 
 use crate::{Action, Answer, Bot, Outcome, Step};
+use botarmy_report::{FailureClass, Observed};
 use botarmy_tree::action;
 use botarmy_tree::draw::Draw;
 use botarmy_tree::template::{self, RenderError};
@@ -152,7 +153,11 @@ impl Action for Check {
         match self.0.render(bot.scope) {
             Ok(value) if template::is_true(&value) => Outcome::Succeed.into(),
             Ok(_) => Outcome::Unmet.into(),
-            Err(error) => error.into(),
+            // It steers nothing, whatever it finds: what is not there does not hold, and why is told.
+            Err(error) => {
+                let observed = Observed::failed(FailureClass::Expectation, error.to_string());
+                Step::Ready(Box::new(Answer { observed, ..Outcome::Unmet.into() }))
+            }
         }
     }
 }

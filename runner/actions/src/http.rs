@@ -72,7 +72,9 @@ impl Failure {
     fn class(&self) -> FailureClass {
         match self {
             Self::Template(_) => FailureClass::Error,
-            Self::Url(..) | Self::Header(_) => FailureClass::Local,
+            Self::Url(..) | Self::Header(_) | Self::Exchange(http1::Error::TooMuchKept(_)) => {
+                FailureClass::Local
+            }
             Self::Network(error) => error.class(),
             // A connection that is closed or reset in the middle says nothing of the protocol.
             Self::Exchange(http1::Error::Io(_) | http1::Error::Closed | http1::Error::Cut) => {
@@ -152,7 +154,7 @@ impl Http {
         if !expected {
             return Err(Failure::Status(head.status));
         }
-        self.look_into(answered.body.as_ref().map(|b| b.bytes.as_slice()), bot.scope)
+        self.look_into(answered.body.as_ref().map(http1::Kept::bytes), bot.scope)
     }
 
     /// Compares and keeps what the tree asks for.

@@ -8,6 +8,8 @@
 mod against_hyper;
 pub mod chunked;
 mod exchange;
+mod kept;
 pub mod response;
 
 pub(crate) use exchange::{Buffers, Error, Exchange, Wanted};
+pub(crate) use kept::Kept;

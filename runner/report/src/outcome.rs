@@ -15,7 +15,7 @@ pub enum Outcome {
     Error,
     /// It panicked; its bot ended.
     Crash,
-    /// It was stopped before its end; in no rate and no percentile.
+    /// It was stopped before its end; in no percentile, and in no rate but that of those that were cut off.
     Cancelled,
 }
 

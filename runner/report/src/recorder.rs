@@ -93,6 +93,11 @@ impl Recorder {
         counted.details.record(observed, highest_us);
     }
 
+    /// Counts an execution of `row` that was cut off after `us` microseconds; see [`Series::record_cut_off`].
+    pub fn record_cut_off(&mut self, row: usize, us: u64) {
+        self.counted(row).series.record_cut_off(us);
+    }
+
     #[inline]
     fn counted(&mut self, row: usize) -> &mut Counted {
         self.counted.get_mut(row).unwrap_or(&mut self.stray)

@@ -69,6 +69,10 @@ pub struct Figures {
     pub crash: u64,
     /// Executions stopped before their end; not in `count`.
     pub cancelled: u64,
+    /// Those of the cancelled ones that had no more time: a `timeout` around them was over, or the end of the run
+    /// did not wait for them any longer. Percentiles are incomplete then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut_off: u64,
     /// Median in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_us: Option<u64>,
@@ -94,10 +98,19 @@ impl Figures {
             error: series.count(Outcome::Error),
             crash: series.count(Outcome::Crash),
             cancelled: series.count(Outcome::Cancelled),
+            cut_off: series.cut_off_count(),
             p50_us: latency.quantile(0.50),
             p95_us: latency.quantile(0.95),
             p99_us: latency.quantile(0.99),
             max_us: latency.max(),
+        }
+    }
+
+    /// How many were cancelled, and how many of those were cut off, if any.
+    pub(crate) fn cancelled_in_words(&self) -> String {
+        match (self.cancelled, self.cut_off) {
+            (cancelled, 0) => cancelled.to_string(),
+            (cancelled, cut_off) => format!("{cancelled} ({cut_off} cut off)"),
         }
     }
 

@@ -11,6 +11,8 @@ pub struct Series {
     highest: u64,
     /// By [`Outcome::index`]; a histogram that is there is not empty.
     by_outcome: [Option<Box<Histogram>>; 5],
+    /// How many of the cancelled ones were cut off.
+    cut_off: u64,
 }
 
 impl Default for Series {
@@ -23,7 +25,7 @@ impl Default for Series {
 impl Series {
     /// An empty series for latencies up to `highest` microseconds (0 is taken for 1).
     pub fn new(highest: u64) -> Self {
-        Self { highest: highest.max(1), by_outcome: [const { None }; 5] }
+        Self { highest: highest.max(1), by_outcome: [const { None }; 5], cut_off: 0 }
     }
 
     /// Range of the histograms in microseconds.
@@ -36,6 +38,13 @@ impl Series {
     pub fn record(&mut self, outcome: Outcome, us: u64) {
         let highest = self.highest;
         self.by_outcome[outcome.index()].get_or_insert_with(|| Box::new(Histogram::new(highest))).record(us);
+    }
+
+    /// Counts one execution as cancelled that was cut off after `us` microseconds: nothing in the tree has made its
+    /// end needless, there was no more time for it. What it would have taken is missing in every percentile.
+    pub fn record_cut_off(&mut self, us: u64) {
+        self.record(Outcome::Cancelled, us);
+        self.cut_off = self.cut_off.saturating_add(1);
     }
 
     /// Adds everything counted in `other`, exactly. An empty series takes the range of the other, so
@@ -57,6 +66,8 @@ impl Series {
             return;
         }
         self.highest = if self.is_empty() { other.highest } else { self.highest.max(other.highest) };
+        // Never more than were cancelled, whose sum was checked.
+        self.cut_off = self.cut_off.saturating_add(other.cut_off);
         for (own, their) in self.by_outcome.iter_mut().zip(&other.by_outcome) {
             match (own, their) {
                 (_, None) => {}
@@ -89,6 +100,11 @@ impl Series {
     /// Number of executions that failed: fail, error and crash.
     pub fn failure_count(&self) -> u64 {
         self.sum_of(Outcome::is_failure)
+    }
+
+    /// Number of executions that were cut off; they are cancelled ones, too.
+    pub fn cut_off_count(&self) -> u64 {
+        self.cut_off
     }
 
     /// Share of [`Series::failure_count`] in [`Series::measured_count`], 0 to 1; none of nothing.
@@ -136,6 +152,13 @@ struct Wire<H> {
     crash: Option<H>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     cancelled: Option<H>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    cut_off: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// serde's own default would ask for `H: Default`.
@@ -146,13 +169,14 @@ fn none<H>() -> Option<H> {
 impl Serialize for Series {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let [succeed, fail, error, crash, cancelled] = self.by_outcome.each_ref().map(Option::as_deref);
-        Wire { highest: self.highest, succeed, fail, error, crash, cancelled }.serialize(to)
+        let (highest, cut_off) = (self.highest, self.cut_off);
+        Wire { highest, succeed, fail, error, crash, cancelled, cut_off }.serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for Series {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Wire { highest, succeed, fail, error, crash, cancelled } =
+        let Wire { highest, succeed, fail, error, crash, cancelled, cut_off } =
             Wire::<Box<Histogram>>::deserialize(from)?;
         let by_outcome = [succeed, fail, error, crash, cancelled];
         let by_outcome = by_outcome.map(|histogram| histogram.filter(|h| !h.is_empty()));
@@ -165,7 +189,12 @@ impl<'de> Deserialize<'de> for Series {
                 "series: a histogram up to {other} us in a series up to {highest} us; both are equal in one plan"
             )));
         }
-        let series = Self { highest, by_outcome };
+        let series = Self { highest, by_outcome, cut_off };
+        if cut_off > series.count(Outcome::Cancelled) {
+            return Err(D::Error::custom(
+                "series: more were cut off than cancelled; each is one of those, too",
+            ));
+        }
         if series.sample_count() > u128::from(u64::MAX) {
             return Err(D::Error::custom("series: its counts do not fit 64 bits together"));
         }
@@ -194,6 +223,30 @@ mod tests {
         assert_eq!(series.count(Outcome::Cancelled), 1);
         let latency = series.latency();
         assert_eq!((latency.count(), latency.sum(), latency.max()), (5, 160, Some(60)));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_cancelled_and_counted_and_adds_up() {
+        let mut series = mixed();
+        series.record_cut_off(70);
+        assert_eq!((series.count(Outcome::Cancelled), series.cut_off_count()), (2, 1));
+        assert_eq!((series.measured_count(), series.latency().max()), (5, Some(60)));
+        let mut sum = Series::default();
+        (0..3).for_each(|_| sum.merge(&series).unwrap());
+        assert_eq!((sum.count(Outcome::Cancelled), sum.cut_off_count()), (6, 3));
+
+        let mut value = serde_json::to_value(&sum).unwrap();
+        assert_eq!(serde_json::from_value::<Series>(value.clone()).unwrap(), sum);
+        value["cut_off"] = 7.into();
+        let error = serde_json::from_value::<Series>(value.clone()).unwrap_err().to_string();
+        assert!(error.contains("more were cut off than cancelled"), "{error}");
+        // One who knows nothing of it, such as a checkpoint of before, has counted none.
+        value.as_object_mut().unwrap().remove("cut_off");
+        assert_eq!(serde_json::from_value::<Series>(value).unwrap().cut_off_count(), 0);
+        assert!(
+            !serde_json::to_string(&mixed()).unwrap().contains("cut_off"),
+            "it is told where there is any"
+        );
     }
 
     #[test]

@@ -10,6 +10,17 @@ use std::iter;
 /// What dropped starts come from, and what is to be thought of the figures then.
 pub(crate) const INCOMPLETE: &str = "no bot or row was free, or it was too late; percentiles are incomplete";
 
+/// What was cut off, what is to be thought of the figures then, and what can be done.
+pub(crate) fn cut_off(total: &Figures) -> Option<[String; 2]> {
+    let told = |count: u64| {
+        let what = "were cut off by a timeout around them or by the end; percentiles are incomplete";
+        let cure =
+            "a timeout of the http leaf itself counts as a failure; at the end, allow a longer gracePeriod";
+        [format!("{count} actions {what}"), cure.to_owned()]
+    };
+    (total.cut_off > 0).then(|| told(total.cut_off))
+}
+
 /// Widest line, in characters, where the numbers allow.
 const WIDTH: usize = 110;
 
@@ -71,6 +82,9 @@ fn headline(result: &RunResult) -> Vec<String> {
     if *dropped > 0 {
         lines.push(format!("dropped     {dropped} starts: {INCOMPLETE}"));
     }
+    if let Some([what, cure]) = cut_off(total) {
+        lines.extend([format!("warning     {what}"), format!("            {cure}")]);
+    }
     lines
 }
 
@@ -118,7 +132,7 @@ fn cells(figures: &Figures) -> [String; 10] {
         figures.fail.to_string(),
         figures.error.to_string(),
         figures.crash.to_string(),
-        figures.cancelled.to_string(),
+        figures.cancelled_in_words(),
         latency(figures.p50_us),
         latency(figures.p95_us),
         latency(figures.p99_us),

@@ -1,4 +1,4 @@
-//! Limits that a run is held to: `p(95) < 500ms`, `fail_rate < 1%`.
+//! Limits that a run is held to: `p(95) < 500ms`, `fail_rate < 1%`, `cut_off_rate < 1%`.
 //!
 //! They read like k6's (<https://grafana.com/docs/k6/latest/using-k6/thresholds/>), but a duration
 //! has its unit. Verdicts are on whole numbers, never on the rounded text that is shown: latencies in
@@ -91,11 +91,31 @@ enum Limit {
         us: u64,
     },
     /// A ratio: no binary fraction stands for 1%.
-    FailRate {
+    Rate {
+        rate: Rate,
         numerator: u64,
         denominator: u64,
     },
     Count(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    /// Of those that ended by themselves.
+    Failed,
+    /// Of those that ended by themselves and those that were cut off.
+    CutOff,
+}
+
+impl Rate {
+    /// How many it is about, of how many.
+    fn of(self, series: &Series) -> (u64, u64) {
+        let ended = series.measured_count();
+        match self {
+            Self::Failed => (series.failure_count(), ended),
+            Self::CutOff => (series.cut_off_count(), ended.saturating_add(series.cut_off_count())),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +165,7 @@ impl Threshold {
     /// | metric | value |
     /// | --- | --- |
     /// | `p(N)`, N from 0 to 100, `min`, `max`, `avg`, `med` (= `p(50)`) | a duration: `500ms`, `1.5s`, `1m30s`; units `us` (or `µs`), `ms`, `s`, `m`, `h` |
-    /// | `fail_rate` | `1%` or `0.01` |
+    /// | `fail_rate`, `cut_off_rate` | `1%` or `0.01` |
     /// | `count` | a whole number |
     ///
     /// Operators are `<`, `<=`, `>`, `>=`, `==` and `!=`.
@@ -153,7 +173,7 @@ impl Threshold {
         parse::threshold(expect)
     }
 
-    /// Holds the threshold against what was measured, cancelled actions left aside.
+    /// Holds the threshold against what was measured, cancelled actions left aside: only `cut_off_rate` is about some.
     ///
     /// Latencies read as `850us` below a millisecond, `412.3ms` below ten seconds and `12.35s` from
     /// there; rates as `1.24%` (`<0.01%` when small but not zero); counts as `1024`. Percentiles are
@@ -164,15 +184,23 @@ impl Threshold {
     pub fn evaluate(&self, series: &Series) -> Judgement {
         match self.limit {
             Limit::Latency { statistic, us } => self.judge(statistic.measure(&series.latency(), us)),
-            Limit::FailRate { numerator, denominator } => {
-                let (failed, all) = (series.failure_count(), series.measured_count());
-                let order = cross(failed, denominator).cmp(&cross(numerator, all));
-                self.judge((all > 0).then(|| (quantity::share(failed, all), order)))
+            Limit::Rate { rate, numerator, denominator } => {
+                let (part, all) = rate.of(series);
+                let order = cross(part, denominator).cmp(&cross(numerator, all));
+                self.judge((all > 0).then(|| (quantity::share(part, all), order)))
             }
             Limit::Count(limit) => {
                 let count = series.measured_count();
                 self.judge(Some((count.to_string(), count.cmp(&limit))))
             }
+        }
+    }
+
+    /// Whether anything was counted that it can be held against.
+    pub fn has_samples(&self, series: &Series) -> bool {
+        match self.limit {
+            Limit::Rate { rate, .. } => rate.of(series).1 > 0,
+            Limit::Latency { .. } | Limit::Count(_) => series.measured_count() > 0,
         }
     }
 

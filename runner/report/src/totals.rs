@@ -102,6 +102,11 @@ impl Row {
         self.each_series().fold(0, |sum, series| sum.saturating_add(series.count(outcome)))
     }
 
+    /// Number of executions that were cut off, over all stages.
+    pub fn cut_off_count(&self) -> u64 {
+        self.each_series().fold(0, |sum, series| sum.saturating_add(series.cut_off_count()))
+    }
+
     /// Adds what [`Row::whole`] holds.
     pub(crate) fn add_to(&self, sum: &mut Series) {
         sum.absorb(&self.series);
@@ -223,6 +228,12 @@ impl Totals {
     /// Sum of the measured rows.
     pub fn total(&self) -> Series {
         sum(self.rows.values().filter(|row| row.measured))
+    }
+
+    /// Number of measured executions that were cut off; cheap, since no histogram is looked into.
+    pub fn cut_off(&self) -> u64 {
+        let measured = self.rows.values().filter(|row| row.measured);
+        measured.fold(0, |sum, row| sum.saturating_add(row.cut_off_count()))
     }
 
     /// Failures, status codes, bytes and parts of the measured rows together.

@@ -100,6 +100,12 @@ impl Profile {
         segment.is_none_or(|segment| segment.length > 0.0)
     }
 
+    /// When a ramp is over, from 0; never for the last one, which goes on for ever.
+    pub fn end_of(&self, stage: usize) -> Option<Duration> {
+        let next = self.segments.get(stage + 1)?;
+        Duration::try_from_secs_f64(next.begin).ok()
+    }
+
     /// When the value, rounded, will next be another one: none if never again. At the earliest after
     /// `least`, so that a steep ramp is followed in steps.
     pub fn next_change(&self, time: Duration, least: Duration) -> Option<Duration> {
@@ -225,6 +231,8 @@ mod tests {
         let stages = [0.0, 9.9, 10.0, 19.9, 20.0, 99.0].map(|t| profile.stage(seconds(t)).0);
         assert_eq!(stages, [0, 0, 2, 2, 3, 3]);
         assert_eq!([0, 1, 2, 3].map(|stage| profile.takes_time(stage)), [true, false, true, true]);
+        let ends = [0, 1, 2, 3].map(|stage| profile.end_of(stage));
+        assert_eq!(ends, [Some(seconds(10.0)), Some(seconds(10.0)), Some(seconds(20.0)), None]);
         assert!(
             Profile::ramps([(seconds(1.0), 1.0), (seconds(0.0), 2.0)]).takes_time(1),
             "it lasts until the end"

@@ -138,6 +138,10 @@ enum Error {
     NoSuch(&'static str, String, String),
     #[error("the stage {0:?} takes no time, so that nothing is measured in it; name the one after it, {1:?}")]
     NoTimeInStage(String, String),
+    #[error(
+        "the stage {0:?} is over after {1:?}, within the warm-up of {2:?}, so that nothing is measured in it; shorten the warm-up, or name a later stage"
+    )]
+    StageInWarmup(String, Duration, Duration),
     #[error("delayAbort is for a threshold with abortOnFail: true; add that, or leave it out")]
     DelayWithoutAbort,
     #[error("{0:?} is not an address; write one such as 10.0.0.1 or fd00::1")]
@@ -460,6 +464,12 @@ mod tests {
                 "spec.thresholds[0].stage: the stage \"jump\" takes no time, so that nothing is measured in it; name the one after it, \"2\"",
             ),
             (
+                json!({"trees": {"A": "done"}, "warmup": "3s",
+                       "stages": [{"bots": 2, "duration": 2, "name": "up"}, {"bots": 2, "duration": 1}, {"bots": 2, "duration": 1}],
+                       "thresholds": [{"expect": "count > 1", "stage": "2"}, {"expect": "count > 1", "stage": "3"}]}),
+                "spec.thresholds[0].stage: the stage \"2\" is over after 3s, within the warm-up of 3s, so that nothing is measured in it; shorten",
+            ),
+            (
                 json!({"trees": {"A": "done"}, "bots": 2, "runners": {"count": 3}}),
                 "spec.runners: 3 runners for 2 bots",
             ),
@@ -467,5 +477,19 @@ mod tests {
             let findings = check(&value).expect_err("a mistake");
             assert!(findings.len() == 1 && findings[0].starts_with(part), "{value}: {findings:?}");
         }
+    }
+
+    #[test]
+    fn a_stage_is_measured_that_goes_on_after_the_warmup_in_any_scenario() {
+        let stages = json!([{"bots": 2, "duration": 2, "name": "up"}, {"bots": 2, "duration": 9}]);
+        let thresholds = json!([{"expect": "count > 1", "stage": "up"}]);
+        let one = |warmup: &str| json!({"trees": {"A": "done"}, "warmup": warmup, "stages": stages, "thresholds": thresholds});
+        assert!(check(&one("1s")).is_ok() && check(&one("2s")).is_err());
+        let scenarios = |delay: u64| {
+            json!({"trees": {"A": "done"}, "warmup": "2s", "thresholds": thresholds, "scenarios": [
+                {"name": "a", "tree": "A", "stages": stages},
+                {"name": "b", "tree": "A", "stages": stages, "startDelay": delay}]})
+        };
+        assert!(check(&scenarios(1)).is_ok() && check(&scenarios(0)).is_err());
     }
 }

@@ -125,7 +125,9 @@ impl Contact {
 
     /// All there is to say, with these measures. It is sent at once, and its answer is heard before anything else is said.
     pub(super) fn compose(&mut self, stage: Stage, alive: u32, deltas: Vec<Delta>) -> CheckIn {
-        while let Ok(request) = self.requests.try_recv() {
+        while !self.ledger.is_full()
+            && let Ok(request) = self.requests.try_recv()
+        {
             self.ledger.take(request);
         }
         self.asked = Instant::now();
@@ -175,6 +177,11 @@ impl Contact {
                 let mut heard = std::mem::take(&mut orders.together);
                 self.together.learn(self.ledger.news(&mut heard));
                 self.ledger.hear(heard);
+                if let Some(changes) = self.ledger.news_of_bound() {
+                    tracing::warn!(
+                        "{changes} changes of shared data do not survive the operator yet; bots wait with others until its checkpoint is written: see why it is not"
+                    );
+                }
                 Some(orders)
             }
             Err(error) => {
@@ -197,7 +204,7 @@ impl Contact {
     /// Waits until something is to be said or asked about shared data.
     pub(super) async fn together_is_due(&mut self) {
         tokio::time::sleep_until((self.asked + self.distance).into()).await;
-        if self.ledger.has_unanswered() {
+        if self.ledger.has_to_say() {
             return;
         }
         let (asked, together) = (self.asked, self.together.clone());
@@ -212,7 +219,7 @@ impl Contact {
             }
         };
         tokio::select! {
-            Some(request) = self.requests.recv() => self.ledger.take(request),
+            Some(request) = self.requests.recv(), if !self.ledger.is_full() => self.ledger.take(request),
             () = news => {}
         }
     }

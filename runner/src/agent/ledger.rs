@@ -6,6 +6,12 @@ use botarmy_protocol::shared::{Answer, Change, MAX_CHANGES, MAX_CHANGES_BYTES, N
 use botarmy_protocol::{Together, TogetherOrders};
 use std::collections::VecDeque;
 
+/// Most changes that are answered and do not survive the coordinator yet, and how much they may take. Usually they do
+/// within seconds; while they do not, as where checkpoints fail, no more are made, as after the loss of a coordinator,
+/// which is told all of them before it answers any other: at 1,000 in a check-in they have to get there in time.
+const MAX_KEPT: usize = 50_000;
+const MAX_KEPT_BYTES: usize = 16 << 20;
+
 /// Changes by their numbers, from 1.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -15,6 +21,10 @@ pub(super) struct Ledger {
     answered: u64,
     /// Answered ones that do not survive the coordinator yet, in the form in which they can be repeated.
     kept: VecDeque<(u64, Change)>,
+    /// How much those take.
+    kept_bytes: usize,
+    /// It was told that no more are made.
+    is_told: bool,
     /// What the coordinator has made of them, as it last said.
     applied: u64,
     /// The version of this runner's copy.
@@ -28,14 +38,36 @@ impl Ledger {
         self.unanswered.push_back((self.last, request.change, request.reply));
     }
 
-    pub(super) fn has_unanswered(&self) -> bool {
-        !self.unanswered.is_empty()
+    /// Whether there is something to say that nothing has to come before.
+    pub(super) fn has_to_say(&self) -> bool {
+        self.lost() < self.kept.len() || (!self.unanswered.is_empty() && !self.is_full())
     }
 
-    /// What to say: first what the coordinator has lost, if it has, then what it has not answered.
+    /// Whether so many changes are not safe yet that no more are to be made.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.len() >= MAX_KEPT || self.kept_bytes >= MAX_KEPT_BYTES
+    }
+
+    /// How many changes are not safe yet, if bots wait for that and it was not told before.
+    pub(super) fn news_of_bound(&mut self) -> Option<usize> {
+        let is_news = self.is_full() && !self.is_told;
+        // Not as soon as one more has room: it would be told again and again.
+        self.is_told = self.is_full() || (self.is_told && self.kept.len() > MAX_KEPT / 2);
+        is_news.then_some(self.kept.len())
+    }
+
+    /// Where those begin that the coordinator has lost, if it has. Numbers ascend.
+    fn lost(&self) -> usize {
+        self.kept.partition_point(|(number, _)| *number <= self.applied)
+    }
+
+    /// What to say: first what the coordinator has lost, if it has, then what it has not answered, unless that has to
+    /// wait. What was said before and not answered may wait as well: it is not made twice.
     pub(super) fn to_say(&self) -> Together {
-        let lost = self.kept.iter().filter(|(number, _)| *number > self.applied).cloned();
+        let begin = self.lost();
+        let lost = self.kept.range(begin..).cloned();
         let new = self.unanswered.iter().map(|(number, change, _)| (*number, change.clone()));
+        let new = new.take(if self.is_full() { 0 } else { MAX_CHANGES });
         let mut bytes = 0;
         let within = |(_, change): &(u64, Change)| {
             let fits = bytes <= MAX_CHANGES_BYTES;
@@ -43,7 +75,7 @@ impl Ledger {
             fits
         };
         let changes: Vec<_> = lost.chain(new).take(MAX_CHANGES).take_while(within).collect();
-        let is_whole = changes.len() >= self.kept.iter().filter(|(n, _)| *n > self.applied).count();
+        let is_whole = changes.len() >= self.kept.len() - begin;
         Together { changes, is_whole, answered: self.answered, knows: self.applied, seen: self.seen }
     }
 
@@ -67,14 +99,17 @@ impl Ledger {
                 break;
             }
             self.answered = number;
-            self.kept.extend(effect(change, &answer).map(|change| (number, change)));
+            if let Some(change) = effect(change, &answer) {
+                self.kept_bytes += change.size();
+                self.kept.push_back((number, change));
+            }
             // A bot that is gone does not wait any more: what counted on it is taken back.
             if let Some(change) = reply.send(answer) {
                 self.take(Request::unheard(change));
             }
         }
-        while self.kept.front().is_some_and(|(number, _)| *number <= heard.durable) {
-            self.kept.pop_front();
+        while let Some((_, change)) = self.kept.pop_front_if(|(number, _)| *number <= heard.durable) {
+            self.kept_bytes = self.kept_bytes.saturating_sub(change.size());
         }
     }
 }
@@ -132,7 +167,7 @@ mod tests {
             (second.try_recv(), third.try_recv()),
             (Ok(Answer::Made(json!(2))), Ok(Answer::Made(json!(3))))
         );
-        assert!(!ledger.has_unanswered());
+        assert!(!ledger.has_to_say());
     }
 
     #[test]
@@ -145,10 +180,58 @@ mod tests {
         }
         ledger.hear(answers(1..=2, 0));
         assert_eq!(answer.blocking_recv(), Ok(Answer::Made(json!(1))));
-        assert!(ledger.has_unanswered(), "it is to be said at once");
+        assert!(ledger.has_to_say(), "it is to be said at once");
         assert_eq!(ledger.to_say().changes, [(3, Change::Leave("b".into(), 3))]);
         ledger.hear(answers(3..=3, 0));
-        assert!(!ledger.has_unanswered());
+        assert!(!ledger.has_to_say());
+    }
+
+    /// Makes changes of this size until no more are made; nothing becomes durable.
+    fn fill(ledger: &mut Ledger, value: &serde_json::Value) -> u64 {
+        for round in 0..100 {
+            let begin = round * MAX_CHANGES as u64 + 1;
+            let waiting: Vec<_> =
+                (0..MAX_CHANGES).map(|_| take(ledger, Change::Put("a".into(), value.clone()))).collect();
+            let said = numbers(ledger);
+            let Some(last) = said.last() else {
+                assert!(ledger.is_full() && !ledger.has_to_say(), "they wait until there is room");
+                return begin - 1;
+            };
+            // Not all fit into one call.
+            for end in [*last, begin + MAX_CHANGES as u64 - 1] {
+                ledger.hear(answers(begin..=end, 0));
+            }
+            drop(waiting);
+        }
+        panic!("{} changes are kept, and there is no bound", ledger.kept.len())
+    }
+
+    #[test]
+    fn what_does_not_become_durable_is_bounded_and_told_once() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.news_of_bound(), None);
+        let made = fill(&mut ledger, &json!(1));
+        assert_eq!((made, ledger.kept.len()), (MAX_KEPT as u64, MAX_KEPT));
+        assert_eq!((ledger.news_of_bound(), ledger.news_of_bound()), (Some(MAX_KEPT), None));
+        // Those who wait go on as soon as there is room, and nothing was lost or has changed its number.
+        ledger.hear(TogetherOrders { applied: made, durable: 10, ..TogetherOrders::default() });
+        assert_eq!((numbers(&ledger).first(), ledger.news_of_bound()), (Some(&(made + 1)), None));
+        assert!(ledger.has_to_say());
+        // A coordinator that has lost them hears of all of them, and of nothing else before.
+        ledger.hear(TogetherOrders { applied: 10, durable: 10, ..TogetherOrders::default() });
+        let said = ledger.to_say();
+        assert_eq!((said.changes.len(), said.changes[0].0, said.is_whole), (MAX_CHANGES, 11, false));
+        ledger.hear(TogetherOrders { applied: made, durable: made, ..TogetherOrders::default() });
+        assert_eq!((ledger.kept.len(), ledger.kept_bytes, ledger.news_of_bound()), (0, 0, None));
+    }
+
+    #[test]
+    fn large_changes_are_bounded_by_what_they_take() {
+        let mut ledger = Ledger::default();
+        let made = fill(&mut ledger, &json!("x".repeat(30_000)));
+        assert!(ledger.kept_bytes >= MAX_KEPT_BYTES && made < 2_000, "{made}");
+        ledger.hear(TogetherOrders { applied: made, durable: made, ..TogetherOrders::default() });
+        assert_eq!(ledger.kept_bytes, 0);
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Progress {
             recent: self.recent.take(now, whole),
             whole,
             dropped: totals.dropped,
+            cut_off: totals.cut_off(),
             p50: latency.quantile(0.50),
             p95: latency.quantile(0.95),
             thresholds: self.run.thresholds.iter().map(|t| t.judge(totals)).collect(),

@@ -185,6 +185,12 @@ impl Squad {
         self.local.recorder.borrow_mut().record_observed(self.place.first + leaf, outcome, micros, observed);
     }
 
+    /// Records a leaf for whose end there was no more time.
+    pub(super) fn record_cut_off(&self, leaf: usize, now: Tick, micros: u64) {
+        self.follow_stage(now);
+        self.local.recorder.borrow_mut().record_cut_off(self.place.first + leaf, micros);
+    }
+
     /// Records a leaf that has succeeded, of which there is nothing more to tell.
     #[inline]
     pub(super) fn record_success(&self, leaf: usize, now: Tick, micros: u64) {

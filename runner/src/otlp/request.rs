@@ -37,6 +37,12 @@ pub(super) fn request(
         ("botarmy.iterations", "{iteration}", "Passes of the root that ended.", totals.iterations),
         ("botarmy.bots.started", "{bot}", "Bots started.", totals.bots_started),
         ("botarmy.starts.dropped", "{start}", "Arrivals for which no bot was started.", totals.dropped),
+        (
+            "botarmy.actions.cut_off",
+            "{action}",
+            "Measured actions for whose end there was no time; no percentile has them.",
+            totals.cut_off(),
+        ),
         ("botarmy.received", "By", "Bytes received.", details.bytes_in()),
         ("botarmy.sent", "By", "Bytes sent.", details.bytes_out()),
     ]

@@ -390,3 +390,32 @@ fn what_targets_say_neither_fills_a_result_nor_steers_a_terminal() {
     assert!(done.result.to_string().len() < 50_000, "{:#}", done.result);
     assert!(!done.ended.stdout.contains('\u{1b}'), "{}", done.ended.stdout);
 }
+
+/// Each of them would be kept for itself; all of them would be more than there is.
+#[test]
+fn large_answers_to_many_bots_are_kept_within_bounds() {
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(7 << 20));
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", large.len());
+    let (before, last) = large.split_at(large.len() - 1);
+    let (before, last) = (before.to_owned(), last.to_owned());
+    // Nobody gets the end of an answer before many wait for it.
+    let target = Target::open(Box::new(move |mut stream| {
+        hear(&mut stream);
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(before.as_bytes()));
+        if sent.is_ok() {
+            std::thread::park_timeout(Duration::from_secs(2));
+            // One that is refused does not wait for it.
+            let _ = stream.write_all(last.as_bytes());
+        }
+    }));
+    let url = target.url();
+    let tree = format!("trees: {{T: {{http: {{get: '{url}/', save: {{b: $.b}}}}, label: request}}}}\n");
+    let done = watched::run(&tree, &["--iterations", "200", "--bots", "200"], &[]);
+    let told = failures(&done, "request");
+    let of = |class: &str| told.iter().filter(|(c, _, _)| c == class).map(|(_, n, _)| n).sum::<u64>();
+    // There is nothing to save, for those whose answers were looked into.
+    let (whole, refused) = (of("expectation"), of("local"));
+    assert!(whole + refused == 200 && whole >= 10 && refused >= 100, "{told:?}");
+    let said = "answers of more than 128 MiB are kept at once on this runner";
+    assert!(told.iter().any(|(_, _, text)| text.contains(said)), "{told:?}");
+}

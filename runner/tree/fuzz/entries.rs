@@ -124,7 +124,7 @@ impl Going {
                 assert!(!leaves.contains(&leaf), "a leaf runs once at a time");
                 leaves.push(leaf);
             }
-            Effect::Cancel(leaf) => remove(leaves, leaf),
+            Effect::Cancel(leaf) | Effect::CutOff(leaf) => remove(leaves, leaf),
             Effect::Arm(timer) => {
                 assert!(!timers.contains(&timer), "a timer runs once at a time");
                 timers.push(timer);

@@ -64,7 +64,7 @@ impl Follower {
             let Self { walk, running, armed } = self;
             plan.step(walk, input, &mut |effect| match effect {
                 Effect::Enter(leaf) => running.push(leaf),
-                Effect::Cancel(leaf) => running.retain(|l| *l != leaf),
+                Effect::Cancel(leaf) | Effect::CutOff(leaf) => running.retain(|l| *l != leaf),
                 Effect::Arm(timer) => armed.push(timer),
                 Effect::Disarm(timer) => armed.retain(|t| *t != timer),
                 Effect::Bind(_) | Effect::Ended(_) => {}

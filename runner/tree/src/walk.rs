@@ -30,7 +30,7 @@
 //! **What is cancelled.** When a `parallel` has its verdict, and when the time of a `timeout` is over,
 //! every leaf that runs below it is cancelled and every timer below it is disarmed, before anything
 //! else is entered. A cancelled leaf has no outcome: it changes nothing of the bot's context and steers
-//! nothing.
+//! nothing. Which of both it was is told apart, since what had no more time is missing in what was measured.
 //!
 //! **What a subtree sees.** Its arguments are rendered each time it is entered, by what its caller sees, before
 //! anything below it is entered: [`Effect::Bind`] comes before the [`Effect::Enter`] of its leaves. They are not
@@ -72,8 +72,10 @@ pub enum Input {
 pub enum Effect {
     /// Run this leaf.
     Enter(LeafId),
-    /// Give up this leaf, which is running; its outcome is no longer wanted.
+    /// Give up this leaf, which is running; its outcome is no longer wanted, since a `parallel` has its verdict.
     Cancel(LeafId),
+    /// Give up this leaf, which is running; the time of a `timeout` around it is over.
+    CutOff(LeafId),
     /// Tell when the time of this timer is over.
     Arm(TimerId),
     /// The time of this timer is no longer wanted.
@@ -165,7 +167,12 @@ impl Plan {
         match node.op {
             Op::Timeout { slot, .. } if *walk.slot(slot) == 1 => {
                 *walk.slot(slot) = 0;
-                self.cancel(walk, record.node, emit);
+                self.cancel(walk, record.node, &mut |effect| {
+                    emit(match effect {
+                        Effect::Cancel(leaf) => Effect::CutOff(leaf),
+                        effect => effect,
+                    });
+                });
                 self.leave(walk, record.node, Verdict::Fail, emit);
             }
             Op::Retry { .. } if *walk.slot(node.branch) == record.node => {

@@ -113,7 +113,7 @@ fn a_step_of_parallel_branches_does_not_allocate() {
             };
             plan.step(&mut walk, input, &mut |effect| match effect {
                 Effect::Enter(leaf) => running.push(leaf),
-                Effect::Cancel(leaf) => running.retain(|l| *l != leaf),
+                Effect::Cancel(leaf) | Effect::CutOff(leaf) => running.retain(|l| *l != leaf),
                 Effect::Arm(timer) => armed.push(timer),
                 Effect::Disarm(timer) => armed.retain(|t| *t != timer),
                 Effect::Bind(_) => {}

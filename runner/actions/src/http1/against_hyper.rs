@@ -96,7 +96,7 @@ async fn ours(bytes: &[u8], how: How) -> Result<(u16, Vec<u8>), Error> {
     exchange.send(request.into(), head.len(), &|| ()).await;
     let head = exchange.head(how.method == "HEAD").await?;
     let answered = exchange.body(head, Wanted::All(1 << 20)).await?;
-    Ok((head.status, answered.body.map(|b| b.bytes.clone()).unwrap_or_default()))
+    Ok((head.status, answered.body.map(|b| b.bytes().to_vec()).unwrap_or_default()))
 }
 
 async fn hypers(bytes: &[u8], how: How) -> Option<(u16, Vec<u8>)> {

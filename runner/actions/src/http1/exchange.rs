@@ -1,6 +1,7 @@
 //! One request and its answer over a connection.
 
 use super::chunked::{self, Decoder};
+use super::kept::{Budget, Kept, OF_PROCESS};
 use super::response::{self, Body, Head, MAX_HEAD};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -36,12 +37,28 @@ pub(crate) enum Error {
         "the answer is larger than {0} bytes, too large to be looked into; ask for less, or leave out expect.json and save"
     )]
     TooLarge(usize),
+    #[error(
+        "answers of more than {} MiB are kept at once on this runner, no room is left for this one; ask for less, leave out expect.json and save, or take more runners",
+        .0 >> 20
+    )]
+    TooMuchKept(usize),
 }
 
 /// Buffers of a worker, lent while there are bytes to hold: a connection that waits has none, be it for
 /// its next request or for its answer. So a few that stay in the processor's caches serve thousands.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Rc<RefCell<Vec<Vec<u8>>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Buffers {
+    free: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// For bodies that are kept.
+    budget: &'static Budget,
+}
+
+impl Default for Buffers {
+    /// With what this process may keep.
+    fn default() -> Self {
+        Self { free: Rc::default(), budget: &OF_PROCESS }
+    }
+}
 
 /// A buffer that goes back when it is dropped.
 #[derive(Debug)]
@@ -57,7 +74,7 @@ impl Buffers {
     }
 
     fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(READ_SIZE))
+        self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(READ_SIZE))
     }
 
     /// An empty buffer for text, to be given back.
@@ -67,10 +84,10 @@ impl Buffers {
     }
 
     pub(crate) fn give_back(&self, mut bytes: Vec<u8>) {
-        let mut kept = self.0.borrow_mut();
-        if kept.len() < MAX_KEPT && (1..=MAX_KEPT_SIZE).contains(&bytes.capacity()) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < MAX_KEPT && (1..=MAX_KEPT_SIZE).contains(&bytes.capacity()) {
             bytes.clear();
-            kept.push(bytes);
+            free.push(bytes);
         }
     }
 }
@@ -94,7 +111,7 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Answered {
     /// The body, if it was wanted.
-    pub(crate) body: Option<Lent>,
+    pub(crate) body: Option<Kept>,
     /// Whether the connection can be used again.
     pub(crate) reusable: bool,
 }
@@ -180,71 +197,65 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Exchange<'s, S> {
     pub(crate) async fn body(mut self, head: Head, wanted: Wanted) -> Result<Answered, Error> {
         let mut kept = match wanted {
             Wanted::Nothing => None,
-            Wanted::All(_) => Some(self.buffers.lend()),
+            Wanted::All(_) => Some(Kept::new(self.buffers.lend(), self.buffers.budget)),
         };
         let mut keep = |bytes: &[u8]| match (&mut kept, wanted) {
-            (Some(kept), Wanted::All(most)) if kept.bytes.len() + bytes.len() > most => false,
-            (Some(kept), _) => {
-                kept.bytes.extend_from_slice(bytes);
-                true
-            }
-            (None, _) => true,
+            (Some(kept), Wanted::All(most)) => kept.add(bytes, most),
+            (Some(_), Wanted::Nothing) | (None, _) => Ok(()),
         };
-        let fits = match head.body {
+        match head.body {
             Body::Length(length) => self.sized(length, &mut keep).await?,
             Body::Chunked => self.chunks(&mut keep).await?,
             Body::UntilClose => self.until_close(&mut keep).await?,
-        };
-        match (fits, wanted) {
-            (false, Wanted::All(most)) => Err(Error::TooLarge(most)),
-            // What comes after the end of an answer belongs to none: the connection is not to be trusted. Nor is
-            // one on which a target may still wait for the rest of a request.
-            _ => {
-                let reusable = head.keep_alive && self.input.bytes.is_empty() && !self.is_early;
-                Ok(Answered { body: kept, reusable })
-            }
         }
+        // What comes after the end of an answer belongs to none: the connection is not to be trusted. Nor is one on
+        // which a target may still wait for the rest of a request.
+        let reusable = head.keep_alive && self.input.bytes.is_empty() && !self.is_early;
+        Ok(Answered { body: kept, reusable })
     }
 
-    async fn sized(&mut self, mut left: u64, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+    async fn sized(
+        &mut self,
+        mut left: u64,
+        keep: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         loop {
             let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.bytes.len());
-            if !keep(&self.input.bytes[..length]) {
-                return Ok(false);
-            }
+            keep(&self.input.bytes[..length])?;
             left -= length as u64;
             self.input.bytes.drain(..length);
             if left == 0 {
-                return Ok(true);
+                return Ok(());
             }
             self.read_more().await?;
         }
     }
 
-    async fn chunks(&mut self, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
-        let (mut decoder, mut fits) = (Decoder::default(), true);
+    async fn chunks(&mut self, keep: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let mut decoder = Decoder::default();
         loop {
-            let taken = decoder.take(&self.input.bytes, |data| fits = fits && keep(data))?;
-            if !fits {
-                return Ok(false);
-            }
+            let mut kept = Ok(());
+            let taken = decoder.take(&self.input.bytes, |data| {
+                if kept.is_ok() {
+                    kept = keep(data);
+                }
+            })?;
+            kept?;
             self.input.bytes.drain(..taken);
             if decoder.is_over() {
-                return Ok(true);
+                return Ok(());
             }
             self.read_more().await?;
         }
     }
 
-    async fn until_close(&mut self, keep: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Error> {
+    async fn until_close(&mut self, keep: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         loop {
-            if !keep(&self.input.bytes) {
-                return Ok(false);
-            }
+            keep(&self.input.bytes)?;
             self.input.bytes.clear();
             match self.read_more().await {
                 Ok(()) => {}
-                Err(Error::Closed) => return Ok(true),
+                Err(Error::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -369,7 +380,7 @@ mod tests {
             assert!(answered.expect("an answer").body.is_none());
             assert_eq!(written, answer.len());
             // A buffer never shrinks, so that this is the most it ever held.
-            let sizes: Vec<_> = buffers.0.borrow().iter().map(Vec::capacity).collect();
+            let sizes: Vec<_> = buffers.free.borrow().iter().map(Vec::capacity).collect();
             assert!(sizes.len() == 1 && sizes[0] <= 4 * READ_SIZE, "{sizes:?}");
         }
     }
@@ -380,7 +391,7 @@ mod tests {
         for answer in answers(3_000) {
             let (answered, _) = exchange(&answer, &buffers, Wanted::All(3_000)).await;
             let body = answered.expect("an answer").body.expect("a body");
-            assert_eq!(body.bytes, [b'x'; 3_000]);
+            assert_eq!(body.bytes(), [b'x'; 3_000]);
         }
         for (answer, whole) in
             answers(3_001).into_iter().map(|a| (a, true)).chain(answers(LARGE).map(|a| (a, false)))
@@ -429,7 +440,7 @@ mod tests {
 
     fn said(answered: Result<(u16, Answered), Error>) -> (u16, usize, bool) {
         let (status, answered) = answered.expect("an answer");
-        (status, answered.body.map_or(0, |body| body.bytes.len()), answered.reusable)
+        (status, answered.body.map_or(0, |body| body.bytes().len()), answered.reusable)
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::result::{ActionResult, Figures, PointResult, RunResult, Section, SectionAction};
 
-const HEADINGS: [&str; 22] = [
+const HEADINGS: [&str; 23] = [
     "kind",
     "name",
     "scenario",
@@ -25,6 +25,7 @@ const HEADINGS: [&str; 22] = [
     "bytes_out",
     "stage",
     "dropped",
+    "cut_off",
 ];
 
 pub(super) fn csv(result: &RunResult) -> String {
@@ -45,25 +46,28 @@ fn total(result: &RunResult) -> Vec<String> {
     let bots = result.bots.started;
     let own = [result.requests, result.iterations, bots, result.detail.bytes_in, result.detail.bytes_out];
     cells.extend(own.map(|n| n.to_string()));
-    cells.extend([String::new(), result.dropped.to_string()]);
+    let last = [String::new(), result.dropped.to_string(), result.total.cut_off.to_string()];
+    cells.extend(last);
     cells
 }
 
 fn of_section(kind: &str, section: &Section) -> Vec<String> {
     let scenario = section.scenario.as_deref().unwrap_or_default();
     let name = section.stage.as_deref().unwrap_or(scenario);
-    in_its_stage(line(kind, [name, scenario, ""], &section.figures), section)
+    in_its_stage([name, scenario, ""], kind, &section.figures, section)
 }
 
 fn in_stage(stage: &Section, action: &SectionAction) -> Vec<String> {
     let [scenario, group] = [&stage.scenario, &action.group].map(|name| name.as_deref().unwrap_or_default());
-    in_its_stage(line("stage action", [&action.name, scenario, group], &action.figures), stage)
+    in_its_stage([&action.name, scenario, group], "stage action", &action.figures, stage)
 }
 
 /// The line with the name of its stage, and nothing in between.
-fn in_its_stage(mut cells: Vec<String>, section: &Section) -> Vec<String> {
-    cells.resize(HEADINGS.len() - 2, String::new());
-    cells.extend([cell(section.stage.as_deref().unwrap_or_default()), String::new()]);
+fn in_its_stage(names: [&str; 3], kind: &str, figures: &Figures, section: &Section) -> Vec<String> {
+    let mut cells = line(kind, names, figures);
+    cells.resize(HEADINGS.len() - 3, String::new());
+    let stage = cell(section.stage.as_deref().unwrap_or_default());
+    cells.extend([stage, String::new(), figures.cut_off.to_string()]);
     cells
 }
 
@@ -72,15 +76,16 @@ fn action(action: &ActionResult) -> Vec<String> {
     let (scenario, group) = (action.scenario.as_deref(), action.group.as_deref());
     let names = [&*action.name, scenario.unwrap_or_default(), group.unwrap_or_default()];
     let mut cells = line(kind, names, &action.figures);
-    cells.resize(HEADINGS.len() - 4, String::new());
+    cells.resize(HEADINGS.len() - 5, String::new());
     cells.extend([action.detail.bytes_in, action.detail.bytes_out].map(|n| n.to_string()));
-    cells.extend([String::new(), String::new()]);
+    cells.extend([String::new(), String::new(), action.figures.cut_off.to_string()]);
     cells
 }
 
 /// Name, scenario and group; the figures; no second.
 fn line(kind: &str, names: [&str; 3], figures: &Figures) -> Vec<String> {
-    let Figures { count, succeed, fail, error, crash, cancelled, p50_us, p95_us, p99_us, max_us } = *figures;
+    let Figures { count, succeed, fail, error, crash, cancelled, p50_us, p95_us, p99_us, max_us, .. } =
+        *figures;
     let counts = [count, succeed, fail, error, crash, cancelled].map(|n| n.to_string());
     let times = [p50_us, p95_us, p99_us, max_us].map(number);
     let names = names.map(cell);
@@ -96,7 +101,7 @@ fn point(point: &PointResult) -> Vec<String> {
     cells.extend([nothing(), nothing(), nothing()]);
     cells.extend([point.p50_us, point.p95_us, point.p99_us, None].map(number));
     cells.extend([requests, iterations, bots, bytes_in, bytes_out].map(|n| n.to_string()));
-    cells.extend([String::new(), String::new()]);
+    cells.extend([String::new(), String::new(), String::new()]);
     cells
 }
 

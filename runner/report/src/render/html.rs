@@ -6,7 +6,7 @@ mod table;
 use super::escape_markup as escape;
 use crate::quantity;
 use crate::result::{Gap, PointResult, RunResult, Section, SeriesResult, ThresholdResult};
-use crate::summary::INCOMPLETE;
+use crate::summary::{INCOMPLETE, cut_off};
 use chart::{Chart, Line};
 use table::Table;
 
@@ -64,6 +64,9 @@ fn headline(result: &RunResult) -> String {
     if *dropped > 0 {
         tiles.push(("starts dropped", dropped.to_string()));
     }
+    if total.cut_off > 0 {
+        tiles.push(("cut off", total.cut_off.to_string()));
+    }
     if let Some(warmup) = &result.warmup {
         tiles.push(("requests of the warm-up", warmup.requests.to_string()));
     }
@@ -73,7 +76,8 @@ fn headline(result: &RunResult) -> String {
     let class = if outcome.name() == "Passed" { "good" } else { "bad" };
     let warning = result.generator.and_then(|generator| generator.warning()).map(|w| w.join(": "));
     let incomplete = (*dropped > 0).then(|| format!("{dropped} starts were dropped: {INCOMPLETE}"));
-    let notes = result.reason.iter().chain(&warning).chain(&incomplete);
+    let cut_off = cut_off(total).map(|[what, cure]| format!("{what}; {cure}"));
+    let notes = result.reason.iter().chain(&warning).chain(&incomplete).chain(&cut_off);
     let notes = notes.map(|note| format!("<p class=\"bad\">{}</p>\n", escape(note)));
     format!(
         "<h1>Run <span class=\"{class}\">{}</span></h1>\n{}<dl class=\"tiles\">\n{}</dl>\n",

@@ -14,6 +14,10 @@ const ITERATIONS: Metric = Metric::counter("botarmy_iterations_total", "Passes o
 const STARTED: Metric = Metric::counter("botarmy_bots_started_total", "Bots started.");
 const DROPPED: Metric =
     Metric::counter("botarmy_starts_dropped_total", "Arrivals for which no bot was started.");
+const CUT_OFF: Metric = Metric::counter(
+    "botarmy_actions_cut_off_total",
+    "Measured actions for whose end there was no time; no percentile has them.",
+);
 const RECEIVED: Metric = Metric::counter("botarmy_received_bytes_total", "Bytes received.");
 const SENT: Metric = Metric::counter("botarmy_sent_bytes_total", "Bytes sent.");
 const ALIVE: Metric = Metric::gauge("botarmy_bots_alive", "Bots alive.");
@@ -67,6 +71,7 @@ pub struct Counters {
     iterations: u64,
     started: u64,
     dropped: u64,
+    cut_off: u64,
     bytes_in: u64,
     bytes_out: u64,
     looked_at: u64,
@@ -83,6 +88,7 @@ impl Counters {
             iterations: totals.iterations,
             started: totals.bots_started,
             dropped: totals.dropped,
+            cut_off: totals.cut_off(),
             looked_at: totals.health.seconds,
             saturated: totals.health.saturated,
             ..Self::default()
@@ -102,6 +108,7 @@ impl Counters {
             iterations,
             started,
             dropped,
+            cut_off,
             bytes_in,
             bytes_out,
             looked_at,
@@ -113,6 +120,7 @@ impl Counters {
             (&mut self.iterations, iterations),
             (&mut self.started, started),
             (&mut self.dropped, dropped),
+            (&mut self.cut_off, cut_off),
             (&mut self.bytes_in, bytes_in),
             (&mut self.bytes_out, bytes_out),
             (&mut self.looked_at, looked_at),
@@ -132,6 +140,7 @@ fn expose_counters(to: &mut Exposition, labels: &[Label], counters: &Counters, a
         (&ITERATIONS, counters.iterations),
         (&STARTED, counters.started),
         (&DROPPED, counters.dropped),
+        (&CUT_OFF, counters.cut_off),
         (&RECEIVED, counters.bytes_in),
         (&SENT, counters.bytes_out),
         (&ALIVE, u64::from(alive)),

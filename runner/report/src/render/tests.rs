@@ -1,5 +1,5 @@
 use super::*;
-use crate::result::{Dimension, Facts, RunOutcome, ThresholdResult};
+use crate::result::{Dimension, Facts, Figures, RunOutcome, ThresholdResult};
 use crate::timeline::{Presence, Timeline};
 use crate::{FailureClass, Observed, Outcome, Recorder, RowInfo};
 
@@ -152,6 +152,24 @@ fn percentiles_of_a_run_with_dropped_starts_are_called_incomplete_in_every_form_
 }
 
 #[test]
+fn so_are_those_of_a_run_with_actions_that_were_cut_off() {
+    let total = Figures { cancelled: 160, cut_off: 151, ..sample().total };
+    let cut_off = RunResult { total, ..sample() };
+    let what = "151 actions were cut off by a timeout around them or by the end; percentiles are incomplete";
+    let cure =
+        "a timeout of the http leaf itself counts as a failure; at the end, allow a longer gracePeriod";
+    let page = render(&cut_off, Format::Html);
+    assert!(page.contains(&format!("<p class=\"bad\">{what}; {cure}</p>")), "{page}");
+    assert!(page.contains("<dt>cut off</dt><dd>151</dd>") && page.contains(">160 (151 cut off)<"), "{page}");
+    let text = render(&cut_off, Format::Text);
+    assert!(text.contains(&format!("\nwarning     {what}\n            {cure}\n")), "{text}");
+    assert!(text.contains("  160 (151 cut off)"), "{text}");
+    for format in [Format::Html, Format::Text] {
+        assert!(!render(&sample(), format).contains("cut off"));
+    }
+}
+
+#[test]
 fn thresholds_are_test_cases() {
     let xml = render(&sample(), Format::Junit);
     let seen = elements(&xml);
@@ -182,7 +200,7 @@ fn a_table_has_as_many_cells_in_each_line() {
             .count()
     };
     for line in csv.split_terminator("\r\n") {
-        assert_eq!(cells(line), 22, "{line}");
+        assert_eq!(cells(line), 23, "{line}");
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }
     for part in [
@@ -196,10 +214,13 @@ fn a_table_has_as_many_cells_in_each_line() {
     }
     let dropped = render(&RunResult { dropped: 93, ..sample() }, Format::Csv);
     let ends = |csv: &str| -> Vec<String> {
-        csv.lines().filter_map(|line| Some(line.rsplit_once(',')?.1.to_owned())).collect()
+        let end = |line: &str| line.rsplitn(3, ',').take(2).collect::<Vec<_>>().join(" ");
+        csv.lines().map(end).collect()
     };
-    assert_eq!(ends(&dropped)[..3], ["dropped", "93", ""]);
-    assert_eq!(ends(&csv)[..3], ["dropped", "0", ""]);
+    assert_eq!(ends(&dropped)[..3], ["cut_off dropped", "0 93", "0 "]);
+    let cut_off = Figures { cut_off: 7, ..sample().total };
+    let csv = render(&RunResult { total: cut_off, ..sample() }, Format::Csv);
+    assert_eq!(ends(&csv)[..3], ["cut_off dropped", "7 0", "0 "]);
     let formula = RunResult {
         actions: vec![crate::ActionResult {
             name: "=cmd|' /C calc'!A0".into(),

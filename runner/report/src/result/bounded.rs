@@ -48,6 +48,7 @@ fn sum(name: &str, measured: bool, actions: &[ActionResult]) -> Option<ActionRes
             error: sum.error.saturating_add(figures.error),
             crash: sum.crash.saturating_add(figures.crash),
             cancelled: sum.cancelled.saturating_add(figures.cancelled),
+            cut_off: sum.cut_off.saturating_add(figures.cut_off),
             max_us: sum.max_us.max(figures.max_us),
             ..sum
         }

@@ -16,7 +16,8 @@ fn figures(counts: [u64; 5], latencies: [u64; 4]) -> Figures {
     let [succeed, fail, error, crash, cancelled] = counts;
     let [p50_us, p95_us, p99_us, max_us] = latencies.map(Some);
     let count = succeed + fail + error + crash;
-    Figures { count, succeed, fail, error, crash, cancelled, p50_us, p95_us, p99_us, max_us }
+    let cut_off = 0;
+    Figures { count, succeed, fail, error, crash, cancelled, cut_off, p50_us, p95_us, p99_us, max_us }
 }
 
 fn threshold(expect: &str, action: Option<&str>, value: &str, passed: bool) -> ThresholdResult {

@@ -1,10 +1,10 @@
 //! The text of a threshold, read from left to right.
 
 use super::scan::Scanner;
-use super::{Limit, MAX_EXPECT_BYTES, Operator, ParseError, Statistic, Threshold};
+use super::{Limit, MAX_EXPECT_BYTES, Operator, ParseError, Rate, Statistic, Threshold};
 use crate::histogram::QUANTILE_ONE;
 
-const METRIC: &str = "a metric: p(95), min, max, avg, med, fail_rate or count";
+const METRIC: &str = "a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count";
 const OPERATOR: &str = "an operator: <, <=, >, >=, == or !=";
 const DURATION: &str = "a duration such as 500ms or 1.5s";
 const UNIT: &str = "a unit: us, ms, s, m or h";
@@ -17,7 +17,7 @@ const RATE_ONE: u64 = 100_000_000_000;
 /// What stands left of the operator; it decides how the right is read.
 enum Metric {
     Latency(Statistic),
-    FailRate,
+    Rate(Rate),
     Count,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn threshold(text: &str) -> Result<Threshold, ParseError> {
     let operator = operator(&mut scanner)?;
     let limit = match metric {
         Metric::Latency(statistic) => Limit::Latency { statistic, us: duration(&mut scanner)? },
-        Metric::FailRate => Limit::FailRate { numerator: rate(&mut scanner)?, denominator: RATE_ONE },
+        Metric::Rate(of) => Limit::Rate { rate: of, numerator: rate(&mut scanner)?, denominator: RATE_ONE },
         Metric::Count => Limit::Count(count(&mut scanner)?),
     };
     if scanner.is_at_end() { Ok(Threshold { limit, operator }) } else { Err(scanner.unexpected(END)) }
@@ -44,7 +44,8 @@ fn metric(scanner: &mut Scanner<'_>) -> Result<Metric, ParseError> {
         "max" => Statistic::Max,
         "avg" => Statistic::Average,
         "med" => Statistic::Quantile(QUANTILE_ONE / 2),
-        "fail_rate" => return Ok(Metric::FailRate),
+        "fail_rate" => return Ok(Metric::Rate(Rate::Failed)),
+        "cut_off_rate" => return Ok(Metric::Rate(Rate::CutOff)),
         "count" => return Ok(Metric::Count),
         _ => {
             *scanner = start;

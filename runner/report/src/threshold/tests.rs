@@ -41,7 +41,7 @@ fn reads_every_metric_operator_and_unit() {
     for (expect, share) in
         [("1%", 0.01), ("0.01", 0.01), ("12.5 %", 0.125), ("0", 0.0), ("100%", 1.0), ("1.0", 1.0)]
     {
-        let Limit::FailRate { numerator, denominator } =
+        let Limit::Rate { rate: Rate::Failed, numerator, denominator } =
             Threshold::parse(&format!("fail_rate<{expect}")).unwrap().limit
         else {
             panic!("{expect} is not read as a rate");
@@ -55,15 +55,18 @@ fn reads_every_metric_operator_and_unit() {
 #[test]
 fn errors_name_column_and_cure() {
     for (expect, error) in [
-        ("", "column 1: expected a metric: p(95), min, max, avg, med, fail_rate or count, found the end"),
+        (
+            "",
+            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count, found the end",
+        ),
         ("  p95 < 1s", "column 4: expected \"(\" as in p(95), found \"95 < 1s\""),
         (
             "P(95) < 1s",
-            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate or count, found \"P(95) < 1s\"",
+            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count, found \"P(95) < 1s\"",
         ),
         (
             "rate < 1",
-            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate or count, found \"rate < 1\"",
+            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count, found \"rate < 1\"",
         ),
         ("p() < 1s", "column 3: expected a percentile such as 95 or 99.9, found \") < 1s\""),
         ("p(95 < 1s", "column 6: expected \")\" as in p(95), found \"< 1s\""),
@@ -74,7 +77,7 @@ fn errors_name_column_and_cure() {
         ),
         (
             "µs max",
-            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate or count, found \"µs max\"",
+            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count, found \"µs max\"",
         ),
         ("max = 1s", "column 5: expected an operator: <, <=, >, >=, == or !=, found \"= 1s\""),
         ("max", "column 4: expected an operator: <, <=, >, >=, == or !=, found the end"),
@@ -100,7 +103,7 @@ fn errors_name_column_and_cure() {
         ),
         (
             "µ < 1s\u{1b}",
-            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate or count, found \"µ < 1s\\u{1b}\"",
+            "column 1: expected a metric: p(95), min, max, avg, med, fail_rate, cut_off_rate or count, found \"µ < 1s\\u{1b}\"",
         ),
         (
             "fail_rate < 5",
@@ -158,6 +161,25 @@ fn rates_are_compared_as_ratios() {
     let thirds = series(&[(Outcome::Succeed, 1, 1), (Outcome::Error, 1, 1), (Outcome::Crash, 1, 1)]);
     assert_eq!(judged("fail_rate > 66.666666666%", &thirds), ("66.67%".to_owned(), true));
     assert_eq!(judged("fail_rate < 66.666666667%", &thirds), ("66.67%".to_owned(), true));
+}
+
+#[test]
+fn what_was_cut_off_is_a_share_of_all_that_could_have_ended() {
+    let mut series = series(&[(Outcome::Succeed, 1, 97), (Outcome::Cancelled, 1, 50)]);
+    assert_eq!(judged("cut_off_rate == 0%", &series), ("0.00%".to_owned(), true));
+    (0..3).for_each(|_| series.record_cut_off(9));
+    for (expect, passed) in
+        [("cut_off_rate < 3%", false), ("cut_off_rate <= 3%", true), ("cut_off_rate > 0.02", true)]
+    {
+        assert_eq!(judged(expect, &series), ("3.00%".to_owned(), passed), "{expect}");
+    }
+    let mut all = Series::default();
+    all.record_cut_off(9);
+    assert_eq!(judged("cut_off_rate < 1%", &all), ("100.00%".to_owned(), false));
+    let has_samples = |expect| Threshold::parse(expect).unwrap().has_samples(&all);
+    assert!(has_samples("cut_off_rate < 1%") && !has_samples("fail_rate < 1%") && !has_samples("count > 0"));
+    assert_eq!(judged("fail_rate < 1%", &all), ("no samples".to_owned(), false));
+    assert_eq!(judged("cut_off_rate < 1%", &Series::default()), ("no samples".to_owned(), false));
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl RunThreshold {
             return false;
         }
         let series = totals.select_by(&self.about);
-        series.measured_count() > 0 && !self.threshold.evaluate(&series).passed
+        self.threshold.has_samples(&series) && !self.threshold.evaluate(&series).passed
     }
 }
 
@@ -69,6 +69,9 @@ impl Check<'_> {
         for (i, written) in spec.thresholds.iter().enumerate() {
             let place = self.path.field("thresholds").index(i);
             let about = scenarios.map(|scenarios| self.about(written, scenarios, rows_are_known, &place));
+            if let Some(Selector { stages: Some(stages), .. }) = &about {
+                self.not_in_warmup(spec, written, scenarios.unwrap_or_default(), stages, &place);
+            }
             let aborts_after = self.aborts_after(written, &place);
             match Threshold::parse(&written.expect) {
                 Ok(threshold) => thresholds.push(RunThreshold {
@@ -143,6 +146,31 @@ impl Check<'_> {
                 .note(&place.field("stage"), &Error::NoTimeInStage(name.to_owned(), next.to_owned()));
         }
         of_name().map(|(s, n, _)| (s.name.clone().unwrap_or_default(), n)).collect()
+    }
+
+    /// At least one of the stages is not over when measuring begins.
+    fn not_in_warmup(
+        &mut self,
+        spec: &BotRunSpec,
+        written: &ThresholdSpec,
+        scenarios: &[Scenario],
+        stages: &[(String, u16)],
+        place: &Path,
+    ) {
+        // One that cannot be read is told of elsewhere.
+        let warmup = spec.warmup.as_ref().and_then(|time| duration::from_value(&time.to_value()).ok());
+        let of = |name: &str| scenarios.iter().find(|s| s.name.as_deref().unwrap_or_default() == name);
+        let ends = stages.iter().map(|(name, n)| {
+            let scenario = of(name)?;
+            scenario.load.profile().end_of((*n).into()).map(|end| scenario.start_delay + end)
+        });
+        let end = ends.collect::<Option<Vec<Duration>>>().and_then(|ends| ends.into_iter().max());
+        if let (Some(warmup), Some(end), Some(stage)) = (warmup, end, &written.stage)
+            && !end.is_zero()
+            && end <= warmup
+        {
+            self.findings.note(&place.field("stage"), &Error::StageInWarmup(stage.clone(), end, warmup));
+        }
     }
 
     fn no_such<'n>(

@@ -43,6 +43,8 @@ pub(super) struct View {
     pub(super) whole: Counts,
     /// Arrivals for which no bot was started.
     pub(super) dropped: u64,
+    /// Measured actions for whose end there was no time.
+    pub(super) cut_off: u64,
     /// Microseconds, over the whole run.
     pub(super) p50: Option<u64>,
     pub(super) p95: Option<u64>,
@@ -84,7 +86,7 @@ impl View {
         let wide = size.columns >= WIDE;
         let mut lines = vec![self.headline(width, wide)];
         lines.extend(self.figures(wide));
-        lines.extend(self.dropped());
+        lines.extend(self.missing());
         lines.extend(self.thresholds(room.saturating_sub(lines.len()), wide));
         lines.truncate(room);
         lines.into_iter().map(|line| paint(line, width, colours)).collect()
@@ -101,9 +103,7 @@ impl View {
             format!("p95 {}", time(self.p95)),
             format!("errors {}", errors(self.whole).1),
         ];
-        if self.dropped > 0 {
-            parts.push(format!("{} dropped", self.dropped));
-        }
+        parts.extend(self.left_out());
         if !self.thresholds.is_empty() {
             let failing = self.thresholds.iter().filter(|t| !t.passed).count();
             parts.push(format!("{failing} of {} thresholds fail", self.thresholds.len()));
@@ -207,10 +207,17 @@ impl View {
         ]
     }
 
-    /// What is told of starts that were dropped, if there are any.
-    fn dropped(&self) -> Option<Line> {
-        let told = (Style::Bad, format!("{} dropped", self.dropped));
-        (self.dropped > 0).then(|| vec![told, (Style::Faint, "   percentiles are incomplete".to_owned())])
+    /// Starts that were dropped and actions that were cut off, if there are any.
+    fn left_out(&self) -> impl Iterator<Item = String> {
+        let counts = [(self.dropped, "dropped"), (self.cut_off, "cut off")];
+        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
+    }
+
+    /// What is missing in the figures, if anything is.
+    fn missing(&self) -> Option<Line> {
+        let told = self.left_out().collect::<Vec<_>>().join("   ");
+        let so = (Style::Faint, "   percentiles are incomplete".to_owned());
+        (!told.is_empty()).then(|| vec![(Style::Bad, told), so])
     }
 
     /// The thresholds, in at most so many lines.

@@ -43,6 +43,24 @@ struct Begun {
     abort: AbortHandle,
 }
 
+/// Why something is given up.
+#[derive(Clone, Copy)]
+enum GivenUp {
+    /// The tree does not need its end any more.
+    Needless,
+    /// There is no more time for it.
+    CutOff,
+}
+
+impl GivenUp {
+    const fn ran(self) -> Ran {
+        match self {
+            Self::Needless => Ran::Cancelled,
+            Self::CutOff => Ran::CutOff,
+        }
+    }
+}
+
 enum Event {
     /// A leaf, when it began and how it came out.
     Leaf(LeafId, Tick, Ran),
@@ -82,7 +100,9 @@ pub(super) async fn iteration(life: &mut Life) -> End {
         match next {
             Ok(next) => input = next,
             Err(end) => {
-                pass.give_up(life, |_| true);
+                // Whoever is done or dead does not need what else it had begun; one that is stopped had no time for it.
+                let ran = if matches!(end, End::Stopped) { GivenUp::CutOff } else { GivenUp::Needless };
+                pass.give_up(life, ran, |_| true);
                 return end;
             }
         }
@@ -103,8 +123,11 @@ impl Pass {
                     bound = bound.and_then(|()| life.memory.bind(&life.squad, frame, bot));
                 }
                 Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
-                Effect::Cancel(leaf) => self.give_up(life, |begun| begun.going == Going::Leaf(leaf)),
-                Effect::Disarm(timer) => self.give_up(life, |begun| begun.going == Going::Timer(timer)),
+                Effect::Cancel(leaf) => self.give_leaf_up(life, GivenUp::Needless, leaf),
+                Effect::CutOff(leaf) => self.give_leaf_up(life, GivenUp::CutOff, leaf),
+                Effect::Disarm(timer) => {
+                    self.give_up(life, GivenUp::Needless, |begun| begun.going == Going::Timer(timer));
+                }
                 Effect::Arm(timer) => {
                     let time = life.squad.scenario().plan.timers()[timer.index()].duration;
                     let squad = life.squad.clone();
@@ -203,21 +226,25 @@ impl Pass {
     /// let, and within the time that the tree gives it. What has not begun yet does not begin any more.
     fn give_up_what_may_not_end(&mut self, life: &mut Life) {
         let squad = life.squad.clone();
-        self.give_up(life, |begun| match begun.going {
+        self.give_up(life, GivenUp::CutOff, |begun| match begun.going {
             Going::Leaf(leaf) => !begun.is_at_work() || !squad.scenario().plan.leaf(leaf).measured,
             Going::Timer(_) => false,
         });
     }
 
+    fn give_leaf_up(&mut self, life: &mut Life, why: GivenUp, leaf: LeafId) {
+        self.give_up(life, why, |begun| begun.going == Going::Leaf(leaf));
+    }
+
     /// Ends what goes on and is meant; leaves are recorded as cancelled, but for those that were never asked.
-    fn give_up(&mut self, life: &mut Life, is_meant: impl Fn(&Begun) -> bool) {
+    fn give_up(&mut self, life: &mut Life, why: GivenUp, is_meant: impl Fn(&Begun) -> bool) {
         life.now = Tick::now();
         for begun in self.begun.extract_if(.., |begun| is_meant(begun)) {
             begun.abort.abort();
             match (begun.going, begun.far.get()) {
                 (Going::Leaf(leaf), Far::Works(started) | Far::Rests(started)) => {
                     // Its end is the tree's will, not the bot's.
-                    let _ = life.finish(leaf, started, Ran::Cancelled);
+                    let _ = life.finish(leaf, started, why.ran());
                 }
                 (Going::Leaf(_), Far::Entered(Some(turn))) => life.give_turn_back(turn),
                 (Going::Leaf(_), Far::Entered(None)) | (Going::Timer(_), _) => {}

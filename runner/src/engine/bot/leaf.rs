@@ -28,7 +28,10 @@ pub(super) enum Ran {
     /// It is not through yet, and wants these values changed.
     Again(Vec<(String, Value)>),
     Crashed,
+    /// The tree does not need its end any more.
     Cancelled,
+    /// There is no more time for its end: by a `timeout` around it, or since the bot has to end.
+    CutOff,
 }
 
 impl From<Answer> for Ran {
@@ -93,7 +96,7 @@ impl Life {
                 Box::pin(self.stand_still()).await;
             }
             if self.stop.asked() {
-                return self.finish(leaf, started, Ran::Cancelled);
+                return self.finish(leaf, started, Ran::CutOff);
             }
         }
     }
@@ -150,9 +153,12 @@ impl Life {
     pub(super) fn finish(&mut self, leaf: LeafId, started: Tick, ran: Ran) -> Result<Verdict, End> {
         self.ticks += 1;
         // What is given up has no latency to which it could be added.
-        let late = if matches!(ran, Ran::Cancelled | Ran::Again(_)) { 0 } else { self.late(leaf) };
+        let late =
+            if matches!(ran, Ran::Cancelled | Ran::CutOff | Ran::Again(_)) { 0 } else { self.late(leaf) };
         let micros = late + micros(self.now.duration_since(started));
         let record = self.squad.scenario().plan.leaf(leaf);
+        // What steers only the bot is in no percentile that could miss it.
+        let cut_off = record.measured && matches!(ran, Ran::CutOff);
         let mut observed = Observed::default();
         let (recorded, result) = match ran {
             Ran::Crashed => {
@@ -160,7 +166,7 @@ impl Life {
                 observed = Observed::failed(FailureClass::Action, "the action panicked; see the log");
                 (Recorded::Crash, Err(End::Bot(Recorded::Crash)))
             }
-            Ran::Cancelled | Ran::Again(_) => (Recorded::Cancelled, Err(End::Stopped)),
+            Ran::Cancelled | Ran::CutOff | Ran::Again(_) => (Recorded::Cancelled, Err(End::Stopped)),
             Ran::Plain(outcome) => self.judge(outcome, &mut observed),
             Ran::Answered(answer) => {
                 let Answer { outcome, updates, observed: seen } = *answer;
@@ -179,7 +185,11 @@ impl Life {
         }
         self.hide_secrets(&mut observed);
         self.tell(leaf, recorded, &result, micros, &observed);
-        self.squad.record(leaf.index(), self.now, recorded, micros, &observed);
+        if cut_off {
+            self.squad.record_cut_off(leaf.index(), self.now, micros);
+        } else {
+            self.squad.record(leaf.index(), self.now, recorded, micros, &observed);
+        }
         result
     }
 
@@ -245,7 +255,7 @@ fn unless_given_up<'a>(
     poll_fn(move |context| {
         let ran = match later.poll_unpin(context) {
             Poll::Ready(answer) => Poll::Ready(answer.map_or(Ran::Crashed, Ran::from)),
-            Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::Cancelled),
+            Poll::Pending => stop.poll_reached(given_up, context).map(|()| Ran::CutOff),
         };
         let ran = ran.map(|ran| (ran, suspended));
         suspended = true;

@@ -166,6 +166,7 @@ fn nothing_counted_is_zeroes_without_empty_metrics() {
     assert_eq!(
         names,
         [
+            "botarmy.actions.cut_off",
             "botarmy.bots.alive",
             "botarmy.bots.started",
             "botarmy.iterations",

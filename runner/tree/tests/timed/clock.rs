@@ -51,7 +51,7 @@ impl Clock<'_> {
                 let takes = self.plan.timers()[timer.index()].duration.as_nanos();
                 self.wait(takes.try_into().expect("short"), Due::Timer(timer.index()), Input::Timer(timer));
             }
-            Effect::Cancel(leaf) => {
+            Effect::Cancel(leaf) | Effect::CutOff(leaf) => {
                 self.log.push((self.now, Event::Cancelled(leaf.index())));
                 self.give_up(Due::Leaf(leaf.index()), input(leaf, true));
             }

@@ -48,7 +48,7 @@ impl<'a> Table<'a> {
 
 pub(super) fn figures(figures: &Figures) -> Vec<String> {
     let time = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), quantity::latency);
-    let Figures { count, succeed, fail, error, crash, cancelled, p50_us, p95_us, p99_us, max_us } = *figures;
+    let Figures { count, succeed, fail, error, crash, p50_us, p95_us, p99_us, max_us, .. } = *figures;
     let failed = |n: u64| if n > 0 { format!("<span class=\"bad\">{n}</span>") } else { "0".to_owned() };
     let counts = [
         count.to_string(),
@@ -56,7 +56,7 @@ pub(super) fn figures(figures: &Figures) -> Vec<String> {
         failed(fail),
         failed(error),
         failed(crash),
-        cancelled.to_string(),
+        figures.cancelled_in_words(),
     ];
     counts.into_iter().chain([p50_us, p95_us, p99_us, max_us].map(time)).collect()
 }

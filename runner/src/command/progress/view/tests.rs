@@ -23,6 +23,7 @@ fn view() -> View {
         recent: (Counts { requests: 10_000, actions: 5_000, failures: 0 }, Duration::from_millis(5_010)),
         whole: Counts { requests: 90_000, actions: 40_000, failures: 48 },
         dropped: 0,
+        cut_off: 0,
         p50: Some(12_345),
         p95: Some(45_600),
         thresholds: vec![
@@ -122,6 +123,16 @@ fn starts_that_were_dropped_are_told_and_that_percentiles_are_incomplete() {
         dropped.line()
     );
     assert!(!view().line().contains("dropped"));
+}
+
+#[test]
+fn actions_that_were_cut_off_are_told_beside_them() {
+    let cut_off = View { cut_off: 151, ..view() };
+    assert_eq!(lines(&cut_off, 100, 24)[4], "151 cut off   percentiles are incomplete");
+    assert!(cut_off.line().contains("  errors 0.12%  151 cut off  1 of 2"), "{:?}", cut_off.line());
+    let both = View { dropped: 93, ..cut_off };
+    assert_eq!(lines(&both, 100, 24)[4], "93 dropped   151 cut off   percentiles are incomplete");
+    assert!(both.line().contains("  93 dropped  151 cut off  "), "{:?}", both.line());
 }
 
 #[test]
