@@ -283,12 +283,15 @@ mod tests {
             let observed = Observed { status: Some(status), ..Observed::default() };
             recorder.record_observed(0, Outcome::Succeed, 5, &observed);
         }
+        (0..3).for_each(|_| recorder.record_cut_off(0, 7));
         totals.merge(&recorder.drain()).expect("the same range");
         totals.health = Health { seconds: 10, saturated: 9, ..Health::default() };
         let text = prometheus(&totals, 0);
         for line in [
             "botarmy_action_responses_total{action=\"GET /\",status=\"200\"} 2",
             "botarmy_action_responses_total{action=\"GET /\",status=\"503\"} 1",
+            "botarmy_actions_cut_off_total 3",
+            "botarmy_actions_total{action=\"GET /\",outcome=\"cancelled\"} 3",
             "botarmy_generator_seconds_total 10",
             "botarmy_generator_saturated_seconds_total 9",
             "botarmy_generator_saturated 1",
