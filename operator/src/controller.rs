@@ -10,6 +10,7 @@ mod changed;
 mod conditions;
 mod course;
 mod dereference;
+mod ending;
 mod export;
 mod figures;
 mod observe;
@@ -37,7 +38,6 @@ use apply::Applied;
 use botarmy_crds::{BotRun, Phase};
 use dereference::Found;
 use futures::{StreamExt, TryStreamExt};
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Config, Controller};
@@ -47,7 +47,6 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
 use policy::pace::Pace;
-use policy::ttl::Export;
 use queue::Queue;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -66,9 +65,6 @@ const QUEUED: Duration = Duration::from_secs(2);
 const AT_REST: Duration = Duration::from_secs(60);
 /// How often it is tried to make a Job that the API server does not take now.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// How long after the end of a run its pods are waited for.
-const LONGEST_LEAVE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a reconcile did not come to its end; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -348,7 +344,7 @@ async fn follow(
         return Ok(Action::requeue(AGAIN));
     }
     let done = if is_over(run) {
-        Box::pin(after_the_end(context, run, uid, &mut found)).await
+        Box::pin(ending::after_the_end(context, run, uid, &mut found)).await
     } else if let Some(why) = &found.unreadable {
         // Its runners are told that nobody waits for them, and its Job is taken away in the next round.
         context.leave(uid);
@@ -434,71 +430,6 @@ async fn waits(context: &Context, run: &BotRun, uid: &str, cause: cause::Cause) 
 /// Whether the run was stopped before it began, whatever it waits for.
 fn never_begins(context: &Context, run: &BotRun, uid: &str) -> bool {
     context.armies.lock().get_mut(uid).is_some_and(|army| army.never_begins(run.spec.run.stop))
-}
-
-/// A run that is over is looked at until its result is exported and its pods are gone, and until it is to be deleted.
-async fn after_the_end(
-    context: &Context,
-    run: &BotRun,
-    uid: &str,
-    found: &mut Found,
-) -> Result<Action, Error> {
-    // Bots that nobody waits for are at work until it is gone, whatever becomes of the export; nor does that wait for it.
-    let left_over = found.left_over(run);
-    let discarded = match left_over {
-        Some(job) => apply::discard(context, job).await,
-        None => Ok(()),
-    };
-    let mut status = status::of_the_end(run);
-    let export = Box::pin(export::follow(context, run, uid, &mut status)).await?;
-    status::write(context, run, status).await?;
-    discarded?;
-    let is_left = found.runners_are_gone() || has_been_over_for_long(run) || found.unreadable.is_some();
-    if left_over.is_some() || is_left {
-        // All of the result is here alone, until it is kept for its export.
-        if export != Export::Unkept {
-            context.leave(uid);
-        }
-        return until_deleted(context, run, uid, export).await;
-    }
-    // A runner that has not heard yet that its measures are safe must still be answered.
-    if let Err(refused) = validate::validate(context, run, uid, found) {
-        tracing::debug!("{}: {refused:?}", run.name_any());
-    }
-    Ok(Action::requeue(context.look_again()))
-}
-
-/// Whether a run ended so long ago that nobody waits for its pods any more: a container that the user has added to them
-/// may never end.
-fn has_been_over_for_long(run: &BotRun) -> bool {
-    let ended = run.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
-    ended.is_some_and(|ended| Timestamp::now().duration_since(ended) > LONGEST_LEAVE)
-}
-
-/// Deletes a run when its time is over; a run that is kept for ever is not looked at again.
-async fn until_deleted(context: &Context, run: &BotRun, uid: &str, export: Export) -> Result<Action, Error> {
-    if matches!(export, Export::Unkept | Export::UnderWay) {
-        return Ok(Action::requeue(AGAIN));
-    }
-    let status = run.status.as_ref();
-    let ended = status.and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
-    let refused =
-        || status.and_then(|s| Some(conditions::find(s, conditions::COMPLETE)?.last_transition_time.0));
-    let ttl = run.spec.run.operation.ttl_seconds_after_finished.as_ref();
-    match policy::ttl::remaining(
-        ttl,
-        status.and_then(|s| s.outcome),
-        ended.or_else(refused),
-        export,
-        Timestamp::now(),
-    ) {
-        None => Ok(Action::await_change()),
-        Some(Duration::ZERO) => {
-            apply::delete(context, run, uid).await?;
-            Ok(Action::await_change())
-        }
-        Some(rest) => Ok(Action::requeue(rest)),
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form of an error policy")]

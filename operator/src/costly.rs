@@ -6,14 +6,15 @@
 
 use crate::unfolded::{ITEM, LIST, OBJECT};
 
-/// Most that a spec may come to, in bytes. The longest that there can be, of the usual nodes, comes to less.
-pub(crate) const MOST: usize = 48 << 20;
+/// Most that a spec may come to, in bytes: trees of 450 KB, of the usual nodes. Longer ones have their place beside
+/// the object, where runners read them.
+pub(crate) const MOST: usize = 16 << 20;
 /// What stands in the place of the first value that is cut off, and at the end of its spec: no text can be read as a
 /// template, neither as that of a schedule nor as that of pods.
 const LEFT_OUT: &[u8] = b"null";
 const WHY: &[u8] =
-    b",\"template\":\"(cut: the trees and the other open fields of this spec take more than 48 MiB of the \
-operator's memory; make them fewer or shorter)\"";
+    b",\"template\":\"(cut: the trees and the other open fields of this spec take more than 16 MiB of the \
+operator's memory; make them fewer or shorter, or put the trees into a ConfigMap and name it in sources)\"";
 /// What the names of our kinds begin with.
 const OURS: &[u8] = b"BotRun";
 /// So much of a text is looked at, in bytes: as much as tells these, and the keys on the way to a spec, from others.
@@ -171,6 +172,8 @@ mod tests {
 
     /// What an object may have, in bytes of JSON.
     const LARGEST: usize = 1_400_000;
+    /// What trees may have, as the documentation says.
+    const LONG: usize = 450_000;
 
     fn cut(text: &str, size: usize) -> String {
         let mut weigher = Weigher::default();
@@ -180,7 +183,11 @@ mod tests {
 
     /// As many of these as an object takes, in a list.
     fn full_of(item: &str) -> String {
-        format!("[{}]", vec![item; LARGEST / (item.len() + 1)].join(","))
+        so_long(LARGEST, item)
+    }
+
+    fn so_long(bytes: usize, item: &str) -> String {
+        format!("[{}]", vec![item; bytes / (item.len() + 1)].join(","))
     }
 
     /// A run with this in an open field, beside others that come before and after it.
@@ -199,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_trees_of_the_usual_nodes_are_kept() {
+    fn trees_of_the_usual_nodes_are_kept() {
         for node in [
             r#"{"action":{"name":"Shop.buy","args":[42]}}"#,
             r#"{"http":{"get":"{{ target }}/cart/{{ id }}","expect":{"status":200}},"label":"cart"}"#,
             r#"{"select":[{"action":"Shop.look_around"},{"wait":[1,10]},{"error":"Darn, didn't work!"}]}"#,
             r#""done""#,
         ] {
-            let text = run("BotRun", &full_of(node));
+            let text = run("BotRun", &so_long(LONG, node));
             for text in [text.clone(), list(&[text.clone(), text.clone()]), event(&text)] {
                 assert!(cut(&text, 10_000) == text, "{node}");
             }
@@ -238,7 +245,7 @@ mod tests {
                     serde_json::from_value(kept["items"].clone()).unwrap();
                 assert_eq!(runs.iter().map(|run| run.0.is_ok()).collect::<Vec<_>>(), [true, false, true]);
                 let error = &runs[1].0.as_ref().unwrap_err().error;
-                assert!(error.contains("more than 48 MiB"), "{error}");
+                assert!(error.contains("more than 16 MiB"), "{error}");
                 assert_eq!(kept["items"][1]["status"]["phase"], "Running", "what follows the spec is there");
                 assert!(kept["items"][1]["spec"]["trees"].is_null());
                 let events = cut(&format!("{}{}", event(&costly), event(&small)), size);
@@ -267,6 +274,6 @@ mod tests {
         let schedule = json!({"apiVersion": "botarmy.dev/v1alpha1", "kind": "BotRunSchedule", "metadata": {"name": "a"}, "spec": spec});
         let text = schedule.to_string().replace("\"HERE\"", &full_of(r#"{"":0}"#));
         let read: DeserializeGuard<BotRunSchedule> = serde_json::from_str(&cut(&text, 1_000)).unwrap();
-        assert!(read.0.unwrap_err().error.contains("more than 48 MiB"));
+        assert!(read.0.unwrap_err().error.contains("more than 16 MiB"));
     }
 }

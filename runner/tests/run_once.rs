@@ -85,10 +85,10 @@ fn a_setup_that_fails_starts_no_bot_and_is_cleaned_up_after() {
 #[test]
 fn setup_and_teardown_have_their_time_and_teardown_may_fail() {
     let shop = Shop::open(&[]);
-    let late = run(&shop, "setup: {tree: Slow, timeout: 100ms}", 3);
+    let late = run(&shop, "setup: {tree: Slow, timeout: 2s}", 3);
     assert_eq!(
         late.result["reason"],
-        "setup took longer than its timeout of 100ms; do less in it, or give it more time"
+        "setup took longer than its timeout of 2s; do less in it, or give it more time"
     );
     let done = run(&shop, "iterations: 1\nsetup: {tree: Login}\nteardown: {tree: Dies}", 3);
     assert_eq!(done.result["reason"], "teardown failed: error(\"no way\"): no way");

@@ -173,7 +173,7 @@ async fn an_object_that_cannot_be_read_is_reported_and_keeps_nobody() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_would_take_all_memory_is_told_and_keeps_nobody() {
     let fake = Fake::new();
-    // Less than an object may have, and more than 48 MiB once it is read.
+    // Less than an object may have, and more than 16 MiB once it is read.
     let costly = json!({"custom": {"a": vec![json!({"": 0}); 75_000]}});
     apply(&fake, run("m-costly", &costly));
     // So many that they are listed in several parts.
@@ -199,7 +199,7 @@ async fn an_object_that_would_take_all_memory_is_told_and_keeps_nobody() {
     for event in notes() {
         let note = event["note"].as_str().expect("a note");
         assert!(
-            note.contains("more than 48 MiB of the operator's memory; make them fewer or shorter"),
+            note.contains("more than 16 MiB of the operator's memory; make them fewer or shorter"),
             "{note}"
         );
     }

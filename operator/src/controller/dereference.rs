@@ -130,7 +130,7 @@ pub(super) async fn dereference(context: &Context, run: &BotRun, uid: &str) -> R
 /// nobody wants it whose runners are gone.
 fn may_have_checkpoint(run: &BotRun, evidence: &Evidence) -> bool {
     if super::is_over(run) {
-        return !are_gone(evidence) && !super::has_been_over_for_long(run);
+        return !are_gone(evidence) && !super::ending::has_been_over_for_long(run);
     }
     let has_begun = |status: &BotRunStatus| status.phase != Phase::Pending || status.start_time.is_some();
     evidence.job.is_some() || run.status.as_ref().is_some_and(has_begun)
