@@ -4,9 +4,10 @@ use super::{links, said};
 use serde_json::{Value, json};
 
 /// What is done with kubectl, with the options that are shown with it.
-const VERBS: [(&str, &[&str]); 10] = [
+const VERBS: [(&str, &[&str]); 11] = [
     ("annotate", &["--overwrite"]),
     ("apply", &["-f", "--server-side", "--field-manager"]),
+    ("create", &[]),
     ("delete", &[]),
     ("describe", &[]),
     ("get", &["-o", "-w", "-A", "-l"]),
