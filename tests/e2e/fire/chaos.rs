@@ -3,7 +3,7 @@
 
 use crate::blind::hold_against_the_target;
 use crate::cluster::{Namespace, reason};
-use crate::machine::{Cordoned, Cut, Killed, Stopped, evict, kill_if_alive, leader, operators, runner};
+use crate::machine::{Cordoned, Cut, Killed, Stopped, evict, kill_if_alive, leader, operators, runner_now};
 use crate::outages::pass;
 use crate::{army, until_requests};
 use rand_chacha::ChaCha8Rng;
@@ -130,8 +130,12 @@ impl Round {
         self.namespace.get("botrun/chaos")["status"]["phase"] == "Finished"
     }
 
-    fn pod(&self, index: u32) -> String {
-        runner(&self.namespace, "chaos", index)
+    /// The pod of a runner, as soon as there is one; none if the run is over before.
+    fn pod(&self, index: u32) -> Option<String> {
+        self.namespace.eventually("a runner, or the end", |n| match runner_now(n, "chaos", index) {
+            None => self.is_over().then_some(None),
+            there => Some(there),
+        })
     }
 
     fn patch(&self, what: &str, patch: &Value) {
@@ -172,21 +176,25 @@ impl Round {
             Fault::KubeletStopped => stand_still("kubelet", until),
             Fault::RunnerCutOff => {
                 let until = until * 2;
-                let _cut = Cut::off(&self.namespace, &self.pod(index));
+                let Some(pod) = self.pod(index) else { return false };
+                let _cut = Cut::off(&self.namespace, &pod);
                 pass(until);
                 format!("runner {index} cut off for {} s", until.as_secs())
             }
             Fault::PodDeleted => {
-                self.namespace.kubectl(&["delete", "pod", &self.pod(index), "--wait=false"]);
+                let Some(pod) = self.pod(index) else { return false };
+                self.namespace.kubectl(&["delete", "pod", &pod, "--wait=false"]);
                 format!("pod {index} deleted")
             }
             Fault::PodEvicted => {
-                evict(&self.namespace, &self.pod(index));
+                let Some(pod) = self.pod(index) else { return false };
+                evict(&self.namespace, &pod);
                 format!("pod {index} evicted")
             }
             Fault::EvictedAndCordoned => {
+                let Some(pod) = self.pod(index) else { return false };
                 let _cordoned = Cordoned::node();
-                evict(&self.namespace, &self.pod(index));
+                evict(&self.namespace, &pod);
                 pass(until);
                 format!("pod {index} evicted, and the node cordoned for {} s", until.as_secs())
             }
@@ -208,7 +216,7 @@ impl Round {
 
     /// Kills who is alive of those that this fault is about; none if nobody is.
     fn kill(&self, fault: Fault, index: u32) -> Option<String> {
-        let runner = || kill_if_alive(self.namespace.name(), &self.pod(index));
+        let runner = || kill_if_alive(self.namespace.name(), &self.pod(index)?);
         let leader = || kill_if_alive("botarmy", &leader());
         Some(match fault {
             Fault::RunnerKilled => runner().map(|_| format!("runner {index} killed"))?,

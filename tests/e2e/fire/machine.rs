@@ -103,14 +103,17 @@ pub(crate) fn leader() -> String {
     holder.split('_').next().unwrap_or_default().to_owned()
 }
 
-/// The pod of a runner.
+/// The pod of a runner, as soon as there is one.
 pub(crate) fn runner(namespace: &Namespace, run: &str, index: u32) -> String {
+    namespace.eventually("a runner", |n| runner_now(n, run, index))
+}
+
+/// The pod of a runner, if there is one now.
+pub(crate) fn runner_now(namespace: &Namespace, run: &str, index: u32) -> Option<String> {
     let which = format!("botarmy.dev/run={run},batch.kubernetes.io/job-completion-index={index}");
-    namespace.eventually("a runner", |n| {
-        let names =
-            n.kubectl(&["get", "pods", "-l", &which, "--field-selector=status.phase=Running", "-o", "name"]);
-        names.lines().next().and_then(|name| name.strip_prefix("pod/")).map(str::to_owned)
-    })
+    let running = "--field-selector=status.phase=Running";
+    let names = namespace.kubectl(&["get", "pods", "-l", &which, running, "-o", "name"]);
+    names.lines().next().and_then(|name| name.strip_prefix("pod/")).map(str::to_owned)
 }
 
 /// Takes a pod from its node as `kubectl drain` does: its end is asked for, not forced.
