@@ -37,6 +37,7 @@ use botarmy_protocol::{Mistake, Stage};
 use botarmy_report::{Gap, RunOutcome, RunResult, Timeline, Totals};
 use botarmy_spec::{BotRunSpec, Run};
 use serde_json::Map;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -181,6 +182,8 @@ pub struct Army {
     share: weight::Share,
     /// When its Job was resumed last, in milliseconds since 1970: only then its pods come.
     wanted_ms: u64,
+    /// Whether a generation of the spec differs from the plan, the last one that was looked at.
+    compared: Cell<Option<(Option<i64>, bool)>>,
 }
 
 /// Decisions that survive the operator.
@@ -270,6 +273,7 @@ impl Army {
             crew: crew::Crew::of(&state.pods),
             since_ms: now_ms,
             wanted_ms: 0,
+            compared: Cell::default(),
             given_up: false,
             wanted_in_vain: None,
             admitted: false,
@@ -297,6 +301,16 @@ impl Army {
     /// Whether it does what this spec says.
     pub fn is_of(&self, spec: &BotRunSpec) -> bool {
         self.state.spec == *spec
+    }
+
+    /// Whether this generation of the run's spec differs from the accepted plan; found out once for each.
+    pub fn differs_in(&self, generation: Option<i64>, differs: impl FnOnce() -> bool) -> bool {
+        let found = match self.compared.get() {
+            Some((of, found)) if of == generation => found,
+            _ => differs(),
+        };
+        self.compared.set(Some((generation, found)));
+        found
     }
 
     /// The spec as it was accepted.

@@ -311,9 +311,13 @@ impl Army {
 
     /// From when on others may take the place of a pod that is not heard.
     fn free_from(&self, pod: &Pod) -> u64 {
+        // It has no bots, whatever an operator before this has told it.
         let is_idle = pod.left || pod.replaced || pod.stage < Stage::Ready;
-        let alone = if is_idle { 0 } else { self.stops_after_ms() };
-        let stopped = self.heard_last_ms(pod).saturating_add(alone);
+        let stopped = if is_idle {
+            pod.heard_ms.max(self.since_ms)
+        } else {
+            self.heard_last_ms(pod).saturating_add(self.stops_after_ms())
+        };
         pod.ended_ms.map_or(stopped, |ended| ended.min(stopped))
     }
 

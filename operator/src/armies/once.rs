@@ -172,8 +172,10 @@ impl Army {
         self.state.teardown.hear(Part::Teardown, said);
         self.state.teardown.give_up_if_replaced("teardown", said);
         self.give_up_teardown(now_ms);
-        // One whose part is the others' is told to end, and would take the outcome with it.
-        let may_be_told = said.stage == Stage::Finished && !self.dealt.contains(&said.index);
+        // One whose part is others' by now is told to end, and would take the outcome with it.
+        let is_replaced = self.state.pods.get(&said.pod_uid).is_some_and(|pod| pod.replaced);
+        let is_given_up = self.dealt.contains(&said.index) || is_replaced;
+        let may_be_told = said.stage == Stage::Finished && !is_given_up;
         let may_begin = !self.state.teardown.has_begun() && may_be_told;
         if may_begin && (self.given_up || self.all_are_done()) {
             self.state.teardown.give(said, now_ms);

@@ -1,7 +1,7 @@
 //! What the bots of an army share: the store of the coordinator, and what each pod has changed. Pure.
 
 use super::Pod;
-use botarmy_protocol::shared::{Answer, News, Store};
+use botarmy_protocol::shared::{Answer, Change, News, Store};
 use botarmy_protocol::{CheckIn, Stage, Together, TogetherOrders};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +13,9 @@ const MAX_ANSWERED_BYTES: usize = 1 << 20;
 /// Of those to all pods together: with more of them each pod has a share that is the same for all, and with twice as
 /// many no pod gets another one before these have arrived. They are written down, and a checkpoint takes only so much.
 const MAX_ANSWERED_BYTES_OF_ALL: usize = 3 << 19;
-/// After so many changes the checkpoint is written early, so that runners need not keep more.
+/// After so many changes, or so many bytes of them, the checkpoint is written early, so that runners need not keep more.
 const MANY: u64 = 1_000;
+const MANY_BYTES: usize = 1 << 20;
 
 /// What a pod has changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,8 +68,9 @@ impl Room {
 pub(super) struct Shared {
     pub(super) store: Store,
     recovery: Option<Recovery>,
-    /// Changes that were made since the last checkpoint.
+    /// Changes that were made since the last checkpoint, and what they take.
     unwritten: u64,
+    unwritten_bytes: usize,
     /// What is on its way to each pod, in bytes; only of those to which anything is.
     on_their_way: BTreeMap<String, usize>,
 }
@@ -86,17 +88,29 @@ impl Shared {
     /// answered since: what one of them took must not be given to another.
     pub(super) fn restored(store: Store, pods: BTreeSet<String>) -> Self {
         let recovery = (!pods.is_empty()).then_some(Recovery { until_ms: None, pods });
-        Self { store: store.restored(), recovery, unwritten: 0, on_their_way: BTreeMap::new() }
+        Self {
+            store: store.restored(),
+            recovery,
+            unwritten: 0,
+            unwritten_bytes: 0,
+            on_their_way: BTreeMap::new(),
+        }
     }
 
     /// Whether so much has changed that it should be written.
     pub(super) fn is_urgent(&self) -> bool {
-        self.unwritten >= MANY
+        self.unwritten >= MANY || self.unwritten_bytes >= MANY_BYTES
+    }
+
+    /// Takes note of a change that was made.
+    fn has_changed(&mut self, change: &Change) {
+        self.unwritten += 1;
+        self.unwritten_bytes = self.unwritten_bytes.saturating_add(change.size());
     }
 
     /// A checkpoint was made.
     pub(super) fn written(&mut self) {
-        self.unwritten = 0;
+        (self.unwritten, self.unwritten_bytes) = (0, 0);
     }
 
     /// Takes note of what is on its way to a pod.
@@ -133,7 +147,7 @@ impl Shared {
         for (number, change) in changes.iter().filter(|(number, _)| *number <= *answered) {
             if *number > pod.applied {
                 self.store.apply(change.clone());
-                self.unwritten += 1;
+                self.has_changed(change);
                 pod.applied = *number;
             }
         }
@@ -153,7 +167,7 @@ impl Shared {
                     let answer = self.store.apply(change.clone());
                     bytes += answer.size();
                     pod.answers.insert(*number, answer);
-                    self.unwritten += 1;
+                    self.has_changed(change);
                     pod.applied = *number;
                 }
             }
@@ -192,7 +206,6 @@ mod tests {
     use super::super::Army;
     use super::super::tests::{army, said, said_by};
     use super::*;
-    use botarmy_protocol::shared::Change;
 
     #[test]
     fn what_was_on_its_way_to_a_lost_pod_takes_no_room() {

@@ -15,7 +15,8 @@ const MAX_WEIGHT: usize = 24 << 20;
 /// that this comes to more, none is worth being looked at for its own sake.
 const MAX_WEIGHT_OF_ALL: usize = 64 << 20;
 const LEAST_SHARE: usize = 64 << 10;
-/// An army whose measures take no more than this, in bytes, is never refused any, however many others there are.
+/// An army whose measures take no more than this, in bytes, is never refused any, nor loses a row that a threshold is about,
+/// however many others there are.
 const NEVER_REFUSED: usize = 256 << 10;
 /// By how much an army may be taken for heavier than twice what it was when it was weighed, in bytes.
 const SLACK: usize = LEAST_SHARE;
@@ -105,20 +106,28 @@ impl Army {
             if !self.share.is_exceeded() {
                 break;
             }
-            if self.state.timeline.weight() > self.share.of.share() / 2 && self.state.timeline.len() > 1 {
-                self.state.timeline.keep_at_most(self.state.timeline.len() / 2);
+            if self.state.timeline.weight() > self.share.of.share() / 2 && self.merge_points() {
                 continue;
             }
-            let Some(keep) = steps.next() else {
-                if self.share.taken <= NEVER_REFUSED {
-                    break;
-                }
+            let step = steps.next();
+            // However many others there are, nobody's verdict is lost to them.
+            if self.share.taken <= NEVER_REFUSED && step.is_none_or(|keep| !keep.judged) {
+                break;
+            }
+            let Some(keep) = step else {
                 self.weigh_with(0);
                 return Err(Refusal::Weight);
             };
             self.keep_largest_rows(keep);
         }
         Ok(())
+    }
+
+    /// Merges points over time; whether there are fewer now.
+    fn merge_points(&mut self) -> bool {
+        let before = self.state.timeline.len();
+        self.state.timeline.keep_at_most(before / 2);
+        self.state.timeline.len() < before
     }
 
     /// Takes note of what the points over time take now, which are no part of what a delta weighs.

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 /// What a change comes to that no rule of the API server refuses.
 const KEPT: &str = "what was changed has no effect: the run keeps the plan with which it was accepted; apply it anew under another name";
-/// The same of a run that is over.
-const KEPT_AT_THE_END: &str = "what was changed has no effect, and the result is not about it: the run was over before; apply it under another name, or delete the run and apply it again";
+/// The same of a run that is over. What is done with it then may be changed.
+const KEPT_AT_THE_END: &str = "the run is over, and is not run again: its result is not about what was changed since; apply that under another name, or delete the run and apply it again";
 
 /// A digest (SHA-256, base64 for URLs) of what may not change once it was accepted.
 pub(super) fn digest(spec: &BotRunSpec) -> String {
@@ -32,16 +32,12 @@ pub(super) fn digest(spec: &BotRunSpec) -> String {
 }
 
 /// Tells of a run that is not over what was changed since it was accepted. The digest of a spec, which may be large, is
-/// made once for each generation of it: `armies` wait meanwhile.
+/// made once for each generation of it: all armies wait meanwhile.
 pub(super) fn while_it_goes_on(limits: &Limits, status: &mut BotRunStatus, run: &BotRun, army: &Army) {
     let rate = run.spec.run.load.arrival_rate.as_ref().map(|rate| rate::from_value(&rate.to_value()));
-    let changed = if is_told(run) {
-        is_kept(status)
-    } else {
-        // What was accepted may have been changed before anything could be told of it.
-        let accepted = status.plan_digest.get_or_insert_with(|| digest(army.spec()));
-        *accepted != digest(&run.spec.run)
-    };
+    // What was accepted may have been changed before anything could be told of it.
+    let accepted = status.plan_digest.get_or_insert_with(|| digest(army.spec()));
+    let changed = army.differs_in(run.metadata.generation, || *accepted != digest(&run.spec.run));
     let bots = run.spec.run.load.bots.unwrap_or_default();
     let most = limits.most_bots(&army.namespace).filter(|most| i64::from(bots) > i64::from(*most));
     if let Some(Err(error)) = rate {
@@ -71,20 +67,6 @@ pub(super) fn at_the_end(status: &mut BotRunStatus, run: &BotRun) {
     } else {
         clear(status, run, conditions::SPEC_CHANGED, Standing::Same, "the run is as it was accepted");
     }
-}
-
-/// Whether what was changed is told already, for this generation.
-fn is_told(run: &BotRun) -> bool {
-    let Some(status) = &run.status else { return false };
-    status.plan_digest.is_some()
-        && status.observed_generation == run.metadata.generation
-        // It says nothing else then.
-        && conditions::find(status, conditions::SPEC_CHANGED).is_none_or(|told| told.reason != Standing::InvalidRate.to_string())
-}
-
-fn is_kept(status: &BotRunStatus) -> bool {
-    let told = conditions::find(status, conditions::SPEC_CHANGED);
-    told.is_some_and(|told| told.status == "True" && told.reason == Standing::Kept.to_string())
 }
 
 #[cfg(test)]

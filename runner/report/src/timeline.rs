@@ -14,6 +14,9 @@ pub(crate) use coarse::Coarse;
 /// Most points of a timeline.
 pub const MAX_POINTS: usize = 600;
 
+/// The longest step, in seconds: with that any second of 64 bits has its point.
+const MAX_STEP: u64 = 1 << 55;
+
 /// What happened in one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Point {
@@ -104,11 +107,12 @@ impl Timeline {
         self
     }
 
-    /// Merges neighbours until there are no more than so many points, at least one. What is added later is the same whether
-    /// this was done before or is done after it.
+    /// Merges neighbours until there are no more than so many points, at least one; or until a step is as long as it may be,
+    /// which takes a second that somebody has made up. What is added later is the same whether this was done before or is
+    /// done after it.
     pub fn keep_at_most(&mut self, points: usize) {
-        while self.points.len() > points.max(1) {
-            self.widen(self.step.saturating_mul(2));
+        while self.points.len() > points.max(1) && self.step < MAX_STEP {
+            self.widen(self.step * 2);
         }
     }
 

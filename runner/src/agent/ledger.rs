@@ -52,7 +52,8 @@ impl Ledger {
     pub(super) fn news_of_bound(&mut self) -> Option<usize> {
         let is_news = self.is_full() && !self.is_told;
         // Not as soon as one more has room: it would be told again and again.
-        self.is_told = self.is_full() || (self.is_told && self.kept.len() > MAX_KEPT / 2);
+        let is_half_full = self.kept.len() > MAX_KEPT / 2 || self.kept_bytes > MAX_KEPT_BYTES / 2;
+        self.is_told = self.is_full() || (self.is_told && is_half_full);
         is_news.then_some(self.kept.len())
     }
 

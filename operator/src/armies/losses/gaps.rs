@@ -177,4 +177,8 @@ fn who_was_not_heard_since_a_takeover_may_have_been_told_to_go_on_by_the_one_bef
         let is_lost = |at| after.is_lost(pod, at);
         assert_eq!([last, last + 1].map(is_lost), [false, true], "{what}");
     }
+    // One that was told to end has no bots, whatever it was told besides: others may have its place at once.
+    before.check_in(&leaves(), start + 2_000).unwrap();
+    let after = Army::restore("ns", "r", before.run.clone(), write(&mut before), 2, taken_over);
+    assert_eq!(after.free_from(&after.state.pods["pod-1"]), taken_over);
 }

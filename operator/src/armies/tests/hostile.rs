@@ -115,3 +115,18 @@ fn whatever_runners_say_is_counted_once_and_kept_within_bounds() {
     assert!(heard > ARMIES * TOLD / 4, "{heard} were check-ins");
     assert!(counts > ARMIES as u128, "{counts} requests were counted");
 }
+
+/// No run lasts that long, and a checkpoint that nobody can read would be the end of one.
+#[test]
+fn a_second_that_is_made_up_does_not_spoil_the_checkpoint() {
+    let mut army = super::army(1);
+    for (sequence, second) in [(1, 3), (2, u64::MAX), (3, 4), (4, u64::MAX / 2)] {
+        let totals = Totals { requests: 10, ..Totals::default() };
+        let slices = vec![Slice { second, totals, warmup: false, apart: false }];
+        let deltas = vec![Delta { sequence, slices, alive: 1 }];
+        army.check_in(&super::said_by("pod-0", 0, Stage::Running, deltas), 1_000).unwrap();
+    }
+    let kept = serde_json::to_vec(&write(&mut army)).unwrap();
+    let read: Checkpoint = serde_json::from_slice(&kept).expect("what was written can be read");
+    assert_eq!((read.totals.requests, read.timeline == army.state.timeline), (40, true));
+}

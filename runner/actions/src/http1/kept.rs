@@ -68,8 +68,12 @@ impl Kept {
     /// Takes room for so much and, as it will go on, for twice of what there is: then it is seldom asked for.
     fn take_room(&mut self, length: usize, most: usize) -> Result<(), Error> {
         let room = FREE + self.taken;
-        let wanted = (2 * room).min(most).max(length);
-        self.budget.take(wanted - room)?;
+        let mut wanted = (2 * room).min(most).max(length);
+        if self.budget.take(wanted - room).is_err() {
+            // There may be room for what has come.
+            wanted = length;
+            self.budget.take(wanted - room)?;
+        }
         self.taken = wanted - FREE;
         // Exactly that is what it takes from now on.
         self.lent.bytes.reserve_exact(wanted - self.lent.bytes.len());
@@ -99,6 +103,18 @@ mod tests {
         }
         assert!(kept.bytes().len() == size && kept.lent.bytes.capacity() <= FREE + kept.taken.max(FREE));
         Ok(kept)
+    }
+
+    #[test]
+    fn the_last_room_is_for_what_has_come_though_twice_of_it_has_none() {
+        const SIZE: usize = 200_000;
+        static SMALL: Budget = Budget::of(SIZE - FREE);
+        let kept = filled(&SMALL, SIZE).expect("room");
+        assert_eq!(SMALL.left.load(Ordering::Relaxed), 0);
+        drop(kept);
+        assert_eq!(SMALL.left.load(Ordering::Relaxed), SIZE - FREE);
+        assert!(filled(&SMALL, SIZE + 10_000).is_err());
+        assert_eq!(SMALL.left.load(Ordering::Relaxed), SIZE - FREE);
     }
 
     #[test]

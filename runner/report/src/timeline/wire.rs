@@ -1,7 +1,7 @@
 //! A timeline as JSON: `{"step": 1, "points": [[iterations, actions, failures, requests, bytes in, bytes
 //! out, bot seconds, {latency}], …]}`.
 
-use super::{Coarse, MAX_POINTS, Point, Timeline};
+use super::{Coarse, MAX_POINTS, MAX_STEP, Point, Timeline};
 use crate::bounded;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
@@ -29,8 +29,7 @@ impl Serialize for Timeline {
 impl<'de> Deserialize<'de> for Timeline {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Wire { step, points: Points(points) } = Wire::<Points>::deserialize(from)?;
-        // Beyond that no second of 64 bits needs a longer step.
-        if !step.is_power_of_two() || step > 1 << 55 {
+        if !step.is_power_of_two() || step > MAX_STEP {
             return Err(D::Error::custom(format_args!("timeline: step is {step}; it is a power of two")));
         }
         let mut timeline = Self { step, points: Vec::new() };
