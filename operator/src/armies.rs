@@ -252,6 +252,8 @@ impl Army {
         now_ms: u64,
     ) -> Self {
         state.epoch = epoch.max(state.epoch.saturating_add(1));
+        // One of an operator before this may have more.
+        state.timeline.keep_at_most(MAX_POINTS);
         for pod in state.pods.values_mut() {
             // By somebody else's clock: this operator has not heard it.
             pod.heard_ms = 0;
@@ -495,11 +497,9 @@ impl Army {
 
     fn result_with(&self, now_ms: u64, gaps: Vec<Gap>) -> RunResult {
         let duration_ms = self.load_time_ms(now_ms);
-        // One of an operator before this may have more.
-        let timeline = self.state.timeline.clone().at_most(MAX_POINTS);
         let (totals, unjudged) = (&self.state.totals, &self.state.unjudged);
         let judged = self.run.judge_without(totals, self.alive(now_ms), duration_ms, unjudged);
-        let mut result = judged.over_time(&timeline).after(&self.state.warmup, self.run.warmup);
+        let mut result = judged.over_time(&self.state.timeline).after(&self.state.warmup, self.run.warmup);
         result.gaps = gaps;
         if self.state.aborted {
             result.outcome = RunOutcome::Aborted;

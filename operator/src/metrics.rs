@@ -17,6 +17,7 @@ pub use api_calls::client;
 pub use counted::{Called, CheckedIn, Kept, NotConnected, Reconciled, Reconciling, Waiting};
 pub use routes::routes;
 
+use crate::clock::millis;
 use botarmy_report::{Histogram, RunOutcome};
 use counted::Counts;
 use jiff::Timestamp;
@@ -158,7 +159,7 @@ impl Metrics {
 
     /// Each run at work is looked at so often.
     pub fn looks_every(&self, every: Duration) {
-        self.look_interval_ms.store(u64::try_from(every.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.look_interval_ms.store(millis(every), Relaxed);
     }
 
     /// A run has come to its end.

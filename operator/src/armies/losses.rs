@@ -3,6 +3,7 @@
 
 use super::bounds::MAX_SCENARIOS;
 use super::{Army, Pod, redistribution};
+use crate::clock::millis;
 use crate::election::IN_DOUBT;
 use botarmy_protocol::{CheckIn, Resume, Stage};
 use botarmy_report::{Delta, Gap};
@@ -26,10 +27,6 @@ const SILENT: &str = "its pod was lost";
 /// How long after it was heard last a runner with this lease has stopped by itself for certain.
 pub fn stops_after(lease: Duration) -> Duration {
     lease.saturating_add(STOPPED_MARGIN)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Pod {

@@ -4,6 +4,7 @@
 //! tells another one. A pod that is gone has taken the outcome with it: the part counts as failed.
 
 use super::{Army, Pod, bounds};
+use crate::clock::millis;
 use botarmy_protocol::{CheckIn, Stage};
 use botarmy_spec::{Once, Part};
 use serde::{Deserialize, Serialize};
@@ -106,7 +107,7 @@ impl Progress {
     /// lease says. Whoever has come to it just now has to be told first, by a runner that has waited for somebody.
     fn give_up_if_late(&mut self, part: &str, once: &Once, lease_ms: u64, heard_from_ms: u64, now_ms: u64) {
         let Self::Given { since_ms, .. } = self else { return };
-        let timeout = u64::try_from(once.timeout.as_millis()).unwrap_or(u64::MAX);
+        let timeout = millis(once.timeout);
         let patience = timeout.saturating_add(lease_ms).saturating_add(MARGIN_MS);
         let end = since_ms.saturating_add(patience).max(heard_from_ms.saturating_add(MARGIN_MS));
         if now_ms > end {

@@ -100,13 +100,6 @@ impl Timeline {
         self.points.is_empty()
     }
 
-    /// The same with no more than so many points, at least one.
-    #[must_use]
-    pub fn at_most(mut self, points: usize) -> Self {
-        self.keep_at_most(points);
-        self
-    }
-
     /// Merges neighbours until there are no more than so many points, at least one; or until a step is as long as it may be,
     /// which takes a second that somebody has made up. What is added later is the same whether this was done before or is
     /// done after it.

@@ -43,7 +43,8 @@ fn a_long_run_has_longer_steps() {
     }
     assert_eq!((timeline.step_seconds(), timeline.points().len()), (16, 313));
     assert_eq!(timeline.points()[0].bot_seconds, 48);
-    let few = timeline.clone().at_most(30);
+    let mut few = timeline.clone();
+    few.keep_at_most(30);
     assert_eq!((few.step_seconds(), few.points().len()), (256, 20));
     timeline.add(u64::MAX, &totals(1, 1));
     assert!(timeline.points().len() <= MAX_POINTS);
