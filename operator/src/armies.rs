@@ -20,6 +20,7 @@ mod together;
 mod trust;
 mod waiting;
 mod weight;
+mod written;
 
 pub use check_in::Refusal;
 pub use figures::{Figures, Runners};
@@ -171,7 +172,7 @@ pub struct Army {
     suspension: Suspension,
     /// What is written down, so that it may be told: an order that cannot be taken back must not be known to one
     /// operator alone.
-    written: Written,
+    written: written::Written,
     start: start::Start,
     waiting: waiting::Waiting,
     crew: crew::Crew,
@@ -184,30 +185,6 @@ pub struct Army {
     wanted_ms: u64,
     /// Whether a generation of the spec differs from the plan, the last one that was looked at.
     compared: Cell<Option<(Option<i64>, bool)>>,
-}
-
-/// Decisions that survive the operator.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that hold each by itself")]
-struct Written {
-    plan: bool,
-    setup: bool,
-    teardown: bool,
-    aborted: bool,
-    ended: bool,
-    losses: usize,
-    /// The last change of the rate of arrivals, and of standing still.
-    rate: Option<(u64, f64)>,
-    pause: Option<(u64, Option<u64>)>,
-}
-
-impl Written {
-    fn of(state: &Checkpoint) -> Self {
-        let (setup, teardown) = (state.setup.has_begun(), state.teardown.has_begun());
-        let (ended, losses) = (state.ended_at_ms.is_some(), state.losses.len());
-        let (rate, pause) = (state.rates.last().copied(), state.pauses.last().copied());
-        Self { plan: true, setup, teardown, aborted: state.aborted, ended, losses, rate, pause }
-    }
 }
 
 impl Army {
@@ -268,7 +245,7 @@ impl Army {
         let mut shared = together::Shared::restored(std::mem::take(&mut state.shared), at_work);
         state.pods.iter().for_each(|(uid, pod)| shared.count(uid, pod));
         Self {
-            written: Written::of(&state),
+            written: written::Written::of(&state),
             share: weight::Share::new(Arc::default(), weight::of(&state)),
             start: start::Start::restored(&state),
             waiting: waiting::Waiting::default(),
@@ -473,14 +450,7 @@ impl Army {
                 pod.changes.durable = pod.changes.durable.max(written.changes.applied);
             }
         }
-        let written = Written::of(checkpoint);
-        self.written.plan = true;
-        self.written.setup |= written.setup;
-        self.written.teardown |= written.teardown;
-        self.written.aborted |= written.aborted;
-        self.written.ended |= written.ended;
-        self.written.losses = self.written.losses.max(written.losses);
-        (self.written.rate, self.written.pause) = (written.rate, written.pause);
+        self.written.add(checkpoint);
         self.start.written(&self.state, checkpoint);
         self.shared.written();
     }

@@ -4,6 +4,7 @@
 //! where every run is. So what a spec would come to is reckoned as it passes by, before it is read, and the rest of one is cut
 //! off that comes to more than one may. What is left cannot be read, and says why: that keeps nobody else from being read.
 
+use crate::texts::{Part, Texts};
 use crate::unfolded::{ITEM, LIST, OBJECT};
 
 /// Most that a spec may come to, in bytes: trees of 450 KB, of the usual nodes. Longer ones have their place beside
@@ -24,7 +25,7 @@ const LOOKED_AT: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Weigher {
     depth: usize,
-    reads: Reads,
+    texts: Texts,
     /// The beginning of the last text.
     text: Vec<u8>,
     /// The items of a list are being read.
@@ -36,16 +37,6 @@ pub(crate) struct Weigher {
     spec: Option<usize>,
     /// It comes to too much: so many brackets of what was kept have yet to be closed.
     open: Option<usize>,
-}
-
-/// Where in a text of JSON the next byte stands.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Reads {
-    #[default]
-    Marks,
-    Text,
-    /// In a text, behind a backslash.
-    Escaped,
 }
 
 impl Weigher {
@@ -97,30 +88,17 @@ impl Weigher {
 
     /// Takes note of a byte; whether it is none of a text.
     fn step(&mut self, byte: u8) -> bool {
-        if self.reads != Reads::Marks {
-            self.reads = match (&self.reads, byte) {
-                (Reads::Text, b'\\') => Reads::Escaped,
-                (Reads::Text, b'"') => Reads::Marks,
-                _ => Reads::Text,
-            };
-            if self.reads == Reads::Marks {
-                self.is_ours |= self.depth == self.fields && self.text.starts_with(OURS);
-            } else if self.text.len() < LOOKED_AT {
-                self.text.push(byte);
-            }
-            return false;
+        let part = self.texts.part(byte);
+        match (part, byte) {
+            (Part::Begins, _) => self.text.clear(),
+            (Part::Inner, _) if self.text.len() < LOOKED_AT => self.text.push(byte),
+            (Part::Inner, _) => {}
+            (Part::Ends, _) => self.is_ours |= self.depth == self.fields && self.text.starts_with(OURS),
+            (Part::Mark, b'{' | b'[') => self.enter(byte),
+            (Part::Mark, b'}' | b']') => self.leave(),
+            (Part::Mark, _) => {}
         }
-        match byte {
-            b'"' => {
-                self.reads = Reads::Text;
-                self.text.clear();
-                return false;
-            }
-            b'{' | b'[' => self.enter(byte),
-            b'}' | b']' => self.leave(),
-            _ => {}
-        }
-        true
+        part == Part::Mark
     }
 
     fn enter(&mut self, bracket: u8) {

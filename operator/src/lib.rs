@@ -30,6 +30,7 @@ pub mod readiness;
 pub mod schedules;
 pub mod serve;
 pub mod settings;
+mod texts;
 mod unfolded;
 mod watching;
 

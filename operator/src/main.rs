@@ -4,6 +4,10 @@ use botarmy_operator::{Settings, serve};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// The C library of the image holds on to an arena for each thread; this one takes less memory, and less time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(level).json().init();

@@ -5,6 +5,7 @@
 //! cut off before it is read. What is left is still deeper than a spec may be, and is refused for that.
 
 use crate::costly::Weigher;
+use crate::texts::{Part, Texts};
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -32,8 +33,7 @@ pub fn layer()
 #[derive(Debug, Default)]
 struct Cutter {
     depth: usize,
-    in_text: bool,
-    escaped: bool,
+    texts: Texts,
 }
 
 impl Cutter {
@@ -53,14 +53,9 @@ impl Cutter {
     }
 
     fn step(&mut self, byte: u8) {
-        if std::mem::take(&mut self.escaped) {
-            return;
-        }
-        match (self.in_text, byte) {
-            (true, b'\\') => self.escaped = true,
-            (_, b'"') => self.in_text = !self.in_text,
-            (false, b'{' | b'[') => self.depth += 1,
-            (false, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
+        match (self.texts.part(byte), byte) {
+            (Part::Mark, b'{' | b'[') => self.depth += 1,
+            (Part::Mark, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Whether what an army has measured survives the operator. Pure.
 
-use super::{Army, Pod, Written};
+use super::written::Written;
+use super::{Army, Pod};
 use botarmy_protocol::Stage;
 
 /// For how long writing fails before it is told, in milliseconds: one failure means little.
