@@ -4,7 +4,7 @@ use botarmy_operator::{Settings, serve};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The C library of the image holds on to an arena for each thread; this one takes less memory, and less time.
+/// The C library keeps an arena for each thread: with a thousand runners this takes less memory, and less time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -14,10 +14,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// As in the runner that is shipped.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Leaves below one node.
 const LEAVES_TOGETHER: usize = 9;
 /// What was begun anew (memory, caches, branches that are predicted) is left out of the speed for so long.
