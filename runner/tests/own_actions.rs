@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
 use botarmy_actions::{Action, Answer, Bot, Outcome, Own, Step};
-use botarmy_report::Outcome::Cancelled;
-use botarmy_report::Totals;
+use botarmy_report::Outcome::{Cancelled, Crash};
+use botarmy_report::{FailureClass, Totals};
 use botarmy_runner::engine::{Army, Start};
 use botarmy_spec::{BotRunSpec, Run};
 use botarmy_tree::draw::Draw;
@@ -27,6 +27,11 @@ impl Action for Come {
             (Outcome::Continue, vec![("count".to_owned(), json!(count + 1))])
         } else {
             let how = bot.scope.context.get("how").and_then(Value::as_str).unwrap_or_default();
+            match how {
+                "panic at once" => panic!("at once"),
+                "panic later" => return Step::Pending(Box::pin(async { panic!("later") })),
+                _ => {}
+            }
             let outcome = match how {
                 "succeed" => Outcome::Succeed,
                 "fail" => Outcome::Fail,
@@ -110,6 +115,29 @@ fn each_outcome_has_its_effect_and_its_changes() {
             assert!(series.latency().max() >= Some(3_000), "{how}: {:?}", series.latency().max());
         }
     }
+}
+
+#[test]
+fn one_that_panics_ends_its_bot_and_nobody_else() {
+    for concurrent in [false, true] {
+        for how in ["panic at once", "panic later"] {
+            let totals = totals_of(&node(how, concurrent), &json!({"iterations": 3, "bots": 1}));
+            let series = totals.select("My.come").expect("a row");
+            assert_eq!(series.count(Crash), 3, "{how}, concurrent: {concurrent}: the next bot takes its place");
+            assert_eq!(counts(&totals, "My.come"), [0, 0, 0], "{how}, concurrent: {concurrent}");
+            assert_eq!(counts(&totals, "said it"), [0, 0, 0], "{how}, concurrent: {concurrent}");
+            let details = totals.total_details();
+            let told = &details.failures()[&FailureClass::Action];
+            assert_eq!(told.counts().clone(), [("the action panicked; see the log".into(), 3)].into());
+        }
+    }
+}
+
+#[test]
+fn one_that_fails_without_a_reason_is_a_failure_of_the_action() {
+    let totals = totals_of(&node("fail", false), &json!({}));
+    let details = totals.total_details();
+    assert_eq!(details.failures().keys().collect::<Vec<_>>(), [&FailureClass::Action]);
 }
 
 #[test]

@@ -105,6 +105,14 @@ fn the_seed_decides_what_is_drawn() {
 }
 
 #[test]
+fn what_is_custom_is_there_for_all_bots() {
+    let check = r#"check: {name: it is there, when: "custom.a.b[1] == 7 and custom.c == 'd'"}"#;
+    let file = format!("trees: {{T: {{{check}}}}}\ncustom: {{a: {{b: [1, 7]}}, c: d}}\n");
+    let done = run(&file, &["--iterations", "4", "--bots", "2"]);
+    assert_eq!(done.counts("it is there"), [4, 0, 0, 0]);
+}
+
+#[test]
 fn the_command_line_stands_above_the_file() {
     let content = "trees: {A: {log: a}, B: {sequence: [{wait: 20ms}, {log: '{{ target }}', label: b}]}}
 tree: A

@@ -86,6 +86,25 @@ fn raves(what: Vec<u8>) -> Answer {
 }
 
 #[test]
+fn who_is_trusted_is_heard_and_the_handshake_has_a_time_of_its_own() {
+    let ours = certificate(|_| {});
+    let answer = secured(&ours, |stream| {
+        while hear(stream) {
+            say(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}");
+        }
+    });
+    let port = Target::open(answer).port;
+    let folder = Folder::new();
+    let file = folder.file("roots.pem", ours.cert.pem());
+    let request = format!("get: 'https://localhost:{port}/'{JSON}");
+    let tree = format!("trees: {{T: {{http: {{{request}}}, label: request}}}}");
+    let done = watched::run(&tree, &["--iterations", "6", "--bots", "2"], &[("SSL_CERT_FILE", &file)]);
+    assert_eq!(done.counts("request"), [6, 0, 0, 0]);
+    let handshakes = done.action("request")["parts"]["tlsUs"]["count"].as_u64().expect("handshakes");
+    assert!((1..=2).contains(&handshakes), "one a connection, which is kept: {handshakes}");
+}
+
+#[test]
 fn what_is_no_tls_is_told() {
     let huge = [b"\x16\x03\x03\x40\x00", &[2; 0x4000][..]].concat();
     let cases: Vec<(&str, Answer, &str)> = vec![
