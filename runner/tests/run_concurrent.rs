@@ -31,6 +31,26 @@ fn parallel_children_run_at_the_same_time_and_the_rest_is_cancelled() {
 }
 
 #[test]
+fn a_thousand_things_at_once_come_each_to_its_end() {
+    let many = |after: &str, wait: &str| {
+        vec![format!("{{timeout: {{after: {after}, child: {{wait: {wait}}}}}}}"); 1_000].join(", ")
+    };
+    let done = once(&format!("parallel: {{children: [{}]}}", many("1m", "10ms")));
+    assert_eq!((done.counts("wait(\"10ms\")"), done.number("/iterations")), ([1_000, 0, 0, 0], 1));
+    // One of them is enough.
+    let done =
+        once(&format!("parallel: {{succeed_on: 1, children: [{{wait: 50ms}}, {}]}}", many("1h", "1h")));
+    assert_eq!((done.counts("wait(\"1h\")"), done.number("/iterations")), ([0, 0, 0, 1_000], 1));
+    // They have no time, all at once.
+    let done = once(&format!("always_succeed: {{parallel: {{children: [{}]}}}}", many("50ms", "1h")));
+    assert_eq!((done.counts("wait(\"1h\")"), done.number("/iterations")), ([0, 0, 0, 1_000], 1));
+    // Or the run ends.
+    let file = format!("trees: {{T: {{parallel: {{children: [{}]}}}}}}", many("1h", "1h"));
+    let done = run(&file, &["--duration", "3s"]);
+    assert_eq!((done.counts("wait(\"1h\")"), done.number("/iterations")), ([0, 0, 0, 1_000], 0));
+}
+
+#[test]
 fn requests_of_one_bot_overlap_and_are_all_counted() {
     let shop = Shop::open(&["--latency", "200ms"]);
     let get = |label: &str| format!("{{http: {{get: '{{{{ target }}}}/catalogue'}}, label: {label}}}");

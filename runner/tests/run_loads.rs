@@ -204,6 +204,15 @@ fn a_warm_up_is_left_out() {
 }
 
 #[test]
+fn a_run_that_ends_in_its_warm_up_is_explained() {
+    let file = "trees: {T: {http: {get: '{{ target }}/catalogue'}}}\niterations: 4\nwarmup: 1h\nthresholds: [{expect: fail_rate < 1%}]\n";
+    let done = Given::new(file).run(&["--demo-target"]);
+    assert_eq!((done.ended.code(), done.number("/warmup/actions")), (99, 4), "{:#}", done.result);
+    let told = "warning     all of the run was warm-up, so that nothing of it is in the figures and the thresholds\n";
+    assert!(done.ended.stdout.contains(told), "{}", done.ended.stdout);
+}
+
+#[test]
 fn what_fails_in_the_warm_up_alone_breaks_no_threshold_and_ends_nothing() {
     // The first five passes fail, a twentieth of a second apart.
     let tree = "trees: {T: {sequence: [{shared: {add: passes, save: pass}}, {wait: 50ms}, {if: {when: 'pass <= 5', then: {http: {get: '{{ target }}/nowhere'}}, else: {http: {get: '{{ target }}/catalogue'}}}}]}}\n";

@@ -21,6 +21,15 @@ pub(crate) fn cut_off(total: &Figures) -> Option<[String; 2]> {
     (total.cut_off > 0).then(|| told(total.cut_off))
 }
 
+/// Why there are no figures, and what can be done, of a run that was over before its warm-up was.
+pub(crate) fn only_warmup(result: &RunResult) -> Option<[String; 2]> {
+    let none = result.warmup.is_some() && result.measured_ms() == 0 && result.bots.started > 0;
+    none.then(|| {
+        let what = "all of the run was warm-up, so that nothing of it is in the figures and the thresholds";
+        [what.to_owned(), "make the warmup shorter, or let the run go on for longer".to_owned()]
+    })
+}
+
 /// Widest line, in characters, where the numbers allow.
 const WIDTH: usize = 110;
 
@@ -74,6 +83,9 @@ fn headline(result: &RunResult) -> Vec<String> {
         let time = quantity::span(*duration_ms);
         format!("warm-up     {time}, {requests} requests, {iterations} iterations, in no other figure")
     }));
+    if let Some([what, cure]) = only_warmup(result) {
+        lines.extend([format!("warning     {what}"), format!("            {cure}")]);
+    }
     lines.extend(more::traffic(&result.detail));
     lines.push(format!("failures    {} of {} actions{share}", total.failures(), total.count));
     if let Some([what, why]) = result.generator.and_then(|generator| generator.warning()) {

@@ -1,9 +1,11 @@
 //! Rows that bots are given: read, checked, and found again by their number.
 
+mod read;
+
 use crate::types::{ConfigMapKey, DataFormat, DataSpec, Exhausted};
 use botarmy_tree::{Finding, Findings, Path};
-use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use read::Reading;
+use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,8 +17,6 @@ pub const MAX_ROWS: usize = 10_000_000;
 pub const MAX_ROW: usize = 64 << 10;
 /// Most columns.
 pub const MAX_COLUMNS: usize = 1_000;
-/// Most bad rows that are told.
-const MAX_TOLD: usize = 10;
 
 /// Where rows come from, and what follows the last one.
 #[derive(Debug, Clone)]
@@ -72,9 +72,14 @@ pub enum Error {
     /// A row has too few or too many values.
     #[error("line {0}: {1} values, where the first line names {2} columns; quote values that have commas")]
     Width(u64, usize, usize),
-    /// A quote is open to the end of the rows, or stands inside of a value.
+    /// A quote is open to the end of the rows.
     #[error("line {0}: a quote is not closed; close it, and write \"\" for one inside of a quoted value")]
     Quote(u64),
+    /// A quote stands inside of a value.
+    #[error(
+        "line {0}: a quote is neither the first nor the last of a value; quote all of the value, and write \"\" for each quote in it"
+    )]
+    QuoteInside(u64),
     /// A line is no JSON.
     #[error("line {0}: not a mapping in JSON: {1}")]
     Json(u64, String),
@@ -226,132 +231,11 @@ impl Table {
             DataFormat::JsonLines => serde_json::from_str(text).ok(),
             DataFormat::Csv => {
                 let mut record = csv::StringRecord::new();
-                reader(text).read_record(&mut record).ok()?;
+                read::csv(text).read_record(&mut record).ok()?;
                 let values = self.columns.iter().cloned().zip(record.iter().map(Value::from));
                 Some(Value::Object(values.collect()))
             }
         }
-    }
-}
-
-fn reader(text: &str) -> csv::Reader<&[u8]> {
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes())
-}
-
-fn place(byte: u64) -> Option<usize> {
-    usize::try_from(byte).ok()
-}
-
-#[derive(Default)]
-struct Reading {
-    columns: Vec<String>,
-    rows: Vec<Range<u32>>,
-    errors: Vec<Error>,
-    more: usize,
-}
-
-impl Reading {
-    fn note(&mut self, error: Error) {
-        if self.errors.len() < MAX_TOLD {
-            self.errors.push(error);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn csv(&mut self, text: &str) {
-        let mut reader = reader(text);
-        let mut record = csv::StringRecord::new();
-        let mut header = true;
-        while !self.is_full() {
-            match reader.read_record(&mut record) {
-                Ok(false) => return,
-                Ok(true) => {}
-                Err(error) => return self.note(Error::Csv(error.to_string())),
-            }
-            let Some(start) = record.position() else { return };
-            let (line, begin) = (start.line(), start.byte());
-            if std::mem::take(&mut header) {
-                self.header(&record);
-                continue;
-            }
-            let width = self.columns.len();
-            let end = reader.position().byte();
-            let raw = place(begin).zip(place(end)).and_then(|(begin, end)| text.get(begin..end));
-            let raw = raw.unwrap_or_default();
-            if raw.trim().is_empty() {
-                continue;
-            }
-            if !raw.matches('"').count().is_multiple_of(2) {
-                self.note(Error::Quote(line));
-            } else if record.len() == width {
-                self.row(line, begin, end);
-            } else {
-                self.note(Error::Width(line, record.len(), width));
-            }
-        }
-    }
-
-    fn header(&mut self, record: &csv::StringRecord) {
-        if record.len() > MAX_COLUMNS {
-            self.note(Error::TooManyColumns(record.len()));
-        }
-        let mut names = BTreeSet::new();
-        for (n, name) in (1..).zip(record.iter().map(str::trim)) {
-            if name.is_empty() {
-                self.note(Error::NoName(n));
-            } else if !names.insert(name) {
-                self.note(Error::Twice(name.to_owned()));
-            }
-        }
-        self.columns = record.iter().map(|name| name.trim().to_owned()).collect();
-    }
-
-    fn json_lines(&mut self, text: &str) {
-        let mut columns = BTreeSet::new();
-        let mut begin = 0;
-        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-            if self.is_full() {
-                break;
-            }
-            let end = begin + line.len() as u64;
-            if !line.trim().is_empty() {
-                match serde_json::from_str::<Map<String, Value>>(line) {
-                    Ok(row) => {
-                        match row.values().find_map(botarmy_tree::json::beyond_64_bits) {
-                            Some(value) => self.note(Error::Digits(number, value)),
-                            None => self.row(number, begin, end),
-                        }
-                        for name in row.into_iter().map(|(name, _)| name) {
-                            if columns.len() < MAX_COLUMNS || columns.contains(&name) {
-                                columns.insert(name);
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        let told = error.to_string();
-                        let (what, at) = told.split_once(" at line 1 ").unwrap_or((&told, ""));
-                        self.note(Error::Json(number, format!("{what} {at}").trim_end().to_owned()));
-                    }
-                }
-            }
-            begin = end;
-        }
-        self.columns = columns.into_iter().collect();
-    }
-
-    /// Whether there are more rows than may be; what follows them is not looked at.
-    fn is_full(&self) -> bool {
-        self.rows.len() > MAX_ROWS
-    }
-
-    fn row(&mut self, line: u64, begin: u64, end: u64) {
-        if end - begin > MAX_ROW as u64 {
-            return self.note(Error::TooLong(line));
-        }
-        // A text has at most 256 MiB.
-        let place = |byte: u64| u32::try_from(byte).unwrap_or(u32::MAX);
-        self.rows.push(place(begin)..place(end));
     }
 }
 
@@ -451,6 +335,7 @@ mod tests {
                 ],
             ),
             ("user\n\"ann\nbob\n", vec!["line 2: a quote is not closed"]),
+            ("\nuser,\"pass\nann,1\n", vec!["line 2: a quote is not closed"]),
             ("a,,a\n1,2,3\n", vec!["column 2 has no name", "two columns are called \"a\""]),
         ] {
             let errors = csv(text).expect_err(text);

@@ -3,6 +3,7 @@
 mod concurrent;
 mod leaf;
 mod memory;
+mod ongoing;
 mod pause;
 mod stop;
 

@@ -35,7 +35,12 @@ fn rows_of_csv_that_are_bad_are_told() {
     refused("a.csv", "a,,c\n1,2,3\n", &["column 2 has no name in the first line; give it one"]);
     refused("a.csv", "a,b,a\n1,2,3\n", &["two columns are called \"a\" in the first line; rename one"]);
     refused("a.csv", "a,b\n1\n1,2\n1,2,3", &[&width(2, 1), &width(4, 3)]);
+    // Lines are those of an editor: empty ones and those inside of quotes count.
+    refused("a.csv", "a,b\n1,2\n\n\n3\n\"x\n\ny\",2\n\r\n4\n", &[&width(5, 1), &width(10, 1)]);
     refused("a.csv", "a,b\n\"1,2\n3,4\n", &["line 2: a quote is not closed; close it"]);
+    let inside =
+        |line: u32| format!("line {line}: a quote is neither the first nor the last of a value; quote all");
+    refused("a.csv", "a,b\n\"x\"y,2\n1,2\n5\" x 3\",4\n", &[&inside(2), &inside(4)]);
     refused(
         "a.csv",
         format!("a\n{}\nb\n", "x".repeat(70_000)),

@@ -6,7 +6,7 @@ mod table;
 use super::escape_markup as escape;
 use crate::quantity;
 use crate::result::{Gap, PointResult, RunResult, Section, SeriesResult, ThresholdResult};
-use crate::summary::{INCOMPLETE, cut_off};
+use crate::summary::{INCOMPLETE, cut_off, only_warmup};
 use chart::{Chart, Line};
 use table::Table;
 
@@ -77,7 +77,8 @@ fn headline(result: &RunResult) -> String {
     let warning = result.generator.and_then(|generator| generator.warning()).map(|w| w.join(": "));
     let incomplete = (*dropped > 0).then(|| format!("{dropped} starts were dropped: {INCOMPLETE}"));
     let cut_off = cut_off(total).map(|[what, cure]| format!("{what}; {cure}"));
-    let notes = result.reason.iter().chain(&warning).chain(&incomplete).chain(&cut_off);
+    let warmed = only_warmup(result).map(|w| w.join("; "));
+    let notes = result.reason.iter().chain(&warmed).chain(&warning).chain(&incomplete).chain(&cut_off);
     let notes = notes.map(|note| format!("<p class=\"bad\">{}</p>\n", escape(note)));
     format!(
         "<h1>Run <span class=\"{class}\">{}</span></h1>\n{}<dl class=\"tiles\">\n{}</dl>\n",

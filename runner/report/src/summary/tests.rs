@@ -166,3 +166,18 @@ fn what_makes_figures_doubtful_is_told() {
     let well = RunResult { generator: Some(GeneratorResult { saturated: false, ..generator }), ..sample() };
     assert!(!summary(&well).contains("warning"));
 }
+
+#[test]
+fn a_run_that_was_all_warm_up_says_so() {
+    let warmed = |duration_ms, started| {
+        let warmup = WarmupResult { duration_ms, ..WarmupResult::default() };
+        let bots = BotCounts { started, alive: 0 };
+        summary(&RunResult { duration_ms: 500, bots, warmup: Some(warmup), ..sample() })
+    };
+    let told = "\nwarning     all of the run was warm-up, so that nothing of it is in the figures and the thresholds\n            make the warmup shorter, or let the run go on for longer\n";
+    assert!(warmed(500, 1).contains(told), "{}", warmed(500, 1));
+    assert!(warmed(500, 1).lines().all(|line| line.chars().count() <= 110));
+    for text in [warmed(499, 1), warmed(500, 0), summary(&RunResult { duration_ms: 0, ..sample() })] {
+        assert!(!text.contains("all of the run was"), "{text}");
+    }
+}

@@ -2,6 +2,7 @@
 //! of a `retry`, the time of a `timeout`.
 
 use super::leaf::{BEFORE_AGAIN, Ran};
+use super::ongoing::Ongoing;
 use super::{End, Farewell, Life, Outcome, Recorded, Stage};
 use crate::engine::clock::Tick;
 use crate::engine::squad::Squad;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// What goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Going {
     Leaf(LeafId),
     Timer(TimerId),
@@ -37,9 +38,8 @@ enum Far {
 
 /// Something that goes on, to be known again when it comes to its end.
 struct Begun {
-    going: Going,
     /// How far a leaf is; it tells so itself.
-    far: Rc<Cell<Far>>,
+    far: Option<Rc<Cell<Far>>>,
     abort: AbortHandle,
 }
 
@@ -71,9 +71,13 @@ type Pending = Abortable<LocalBoxFuture<'static, Event>>;
 
 #[derive(Default)]
 struct Pass {
-    begun: Vec<Begun>,
+    begun: Ongoing<Going, Begun>,
+    /// How many leaves are among them.
+    leaves: u32,
     pending: FuturesUnordered<Pending>,
     effects: VecDeque<Effect>,
+    /// The bot is told to end, and what may not come to its end was given up.
+    ends: bool,
 }
 
 /// Runs the pass to its end. However it ends, nothing of it goes on afterwards.
@@ -102,7 +106,7 @@ pub(super) async fn iteration(life: &mut Life) -> End {
             Err(end) => {
                 // Whoever is done or dead does not need what else it had begun; one that is stopped had no time for it.
                 let ran = if matches!(end, End::Stopped) { GivenUp::CutOff } else { GivenUp::Needless };
-                pass.give_up(life, ran, |_| true);
+                pass.give_all_up(life, ran, |_, _| true);
                 return end;
             }
         }
@@ -123,11 +127,9 @@ impl Pass {
                     bound = bound.and_then(|()| life.memory.bind(&life.squad, frame, bot));
                 }
                 Effect::Enter(leaf) => self.enter(life, leaf, std::mem::replace(&mut bound, Ok(()))),
-                Effect::Cancel(leaf) => self.give_leaf_up(life, GivenUp::Needless, leaf),
-                Effect::CutOff(leaf) => self.give_leaf_up(life, GivenUp::CutOff, leaf),
-                Effect::Disarm(timer) => {
-                    self.give_up(life, GivenUp::Needless, |begun| begun.going == Going::Timer(timer));
-                }
+                Effect::Cancel(leaf) => self.give_up(life, GivenUp::Needless, Going::Leaf(leaf)),
+                Effect::CutOff(leaf) => self.give_up(life, GivenUp::CutOff, Going::Leaf(leaf)),
+                Effect::Disarm(timer) => self.give_up(life, GivenUp::Needless, Going::Timer(timer)),
                 Effect::Arm(timer) => {
                     let time = life.squad.scenario().plan.timers()[timer.index()].duration;
                     let squad = life.squad.clone();
@@ -135,11 +137,7 @@ impl Pass {
                         squad.local.clock.sleep(time).await;
                         Event::Timer(timer)
                     };
-                    self.begin(
-                        Going::Timer(timer),
-                        Rc::new(Cell::new(Far::Entered(None))),
-                        fire.boxed_local(),
-                    );
+                    self.begin(Going::Timer(timer), None, fire.boxed_local());
                 }
                 Effect::Ended(verdict) => return Some(End::Root(verdict)),
             }
@@ -147,10 +145,18 @@ impl Pass {
         None
     }
 
-    fn begin(&mut self, going: Going, far: Rc<Cell<Far>>, what: LocalBoxFuture<'static, Event>) {
+    fn begin(&mut self, going: Going, far: Option<Rc<Cell<Far>>>, what: LocalBoxFuture<'static, Event>) {
         let (abort, registration) = AbortHandle::new_pair();
-        self.begun.push(Begun { going, far, abort });
+        self.leaves += u32::from(going.is_leaf());
+        self.begun.push(going, Begun { far, abort });
         self.pending.push(Abortable::new(what, registration));
+    }
+
+    /// Something has come to its end, or is not wanted any more.
+    fn remove(&mut self, going: Going) -> Option<Begun> {
+        let begun = self.begun.remove(going)?;
+        self.leaves -= u32::from(going.is_leaf());
+        Some(begun)
     }
 
     fn enter(&mut self, life: &mut Life, leaf: LeafId, bound: Result<(), String>) {
@@ -163,7 +169,7 @@ impl Pass {
                 let now = Tick::now();
                 let ended = Event::Leaf(leaf, now, Ran::Plain(Outcome::Error(error)));
                 let far = Rc::new(Cell::new(Far::Works(now)));
-                self.begin(Going::Leaf(leaf), far, std::future::ready(ended).boxed_local());
+                self.begin(Going::Leaf(leaf), Some(far), std::future::ready(ended).boxed_local());
             }
         }
     }
@@ -173,15 +179,17 @@ impl Pass {
         let far = Rc::new(Cell::new(far));
         let ran = attempt(life, leaf, far.clone());
         let ended = ran.map(move |(started, ran)| Event::Leaf(leaf, started, ran));
-        self.begin(Going::Leaf(leaf), far, ended.boxed_local());
+        self.begin(Going::Leaf(leaf), Some(far), ended.boxed_local());
     }
 
     /// Waits for something to come to its end.
     async fn next(&mut self, life: &mut Life) -> Result<Input, End> {
         loop {
             let event = if life.stop.asked() {
-                self.give_up_what_may_not_end(life);
-                if !self.begun.iter().any(|b| matches!(b.going, Going::Leaf(_))) {
+                if !std::mem::replace(&mut self.ends, true) {
+                    self.give_up_what_may_not_end(life);
+                }
+                if self.leaves == 0 {
                     return Err(End::Stopped);
                 }
                 tokio::select! {
@@ -202,18 +210,22 @@ impl Pass {
                 // One that was given up.
                 Some(Err(_)) => {}
                 Some(Ok(Event::Timer(timer))) => {
-                    self.begun.retain(|b| b.going != Going::Timer(timer));
+                    self.remove(Going::Timer(timer));
                     return Ok(Input::Timer(timer));
                 }
                 Some(Ok(Event::Leaf(leaf, started, Ran::Again(updates)))) => {
-                    self.begun.retain(|b| b.going != Going::Leaf(leaf));
+                    self.remove(Going::Leaf(leaf));
                     if let Err(error) = life.memory.update(updates) {
                         life.finish(leaf, started, Ran::Plain(Outcome::Error(error.to_string())))?;
                     }
-                    self.ask(life, leaf, Far::Rests(started));
+                    if self.ends {
+                        let _ = life.finish(leaf, started, GivenUp::CutOff.ran());
+                    } else {
+                        self.ask(life, leaf, Far::Rests(started));
+                    }
                 }
                 Some(Ok(Event::Leaf(leaf, started, ran))) => {
-                    self.begun.retain(|b| b.going != Going::Leaf(leaf));
+                    self.remove(Going::Leaf(leaf));
                     let verdict = life.finish(leaf, started, ran)?;
                     return Ok(Input::Leaf(leaf, verdict));
                 }
@@ -223,39 +235,56 @@ impl Pass {
     }
 
     /// In a bot that is told to end, only what is being done to the target may come to its end, as long as it is
-    /// let, and within the time that the tree gives it. What has not begun yet does not begin any more.
+    /// let, and within the time that the tree gives it. What has not begun yet does not begin any more, so that this
+    /// is done once.
     fn give_up_what_may_not_end(&mut self, life: &mut Life) {
         let squad = life.squad.clone();
-        self.give_up(life, GivenUp::CutOff, |begun| match begun.going {
+        self.give_all_up(life, GivenUp::CutOff, |going, begun| match going {
             Going::Leaf(leaf) => !begun.is_at_work() || !squad.scenario().plan.leaf(leaf).measured,
             Going::Timer(_) => false,
         });
     }
 
-    fn give_leaf_up(&mut self, life: &mut Life, why: GivenUp, leaf: LeafId) {
-        self.give_up(life, why, |begun| begun.going == Going::Leaf(leaf));
+    /// Ends all that goes on and is meant.
+    fn give_all_up(&mut self, life: &mut Life, why: GivenUp, is_meant: impl Fn(Going, &Begun) -> bool) {
+        life.now = Tick::now();
+        for (going, begun) in self.begun.extract_if(is_meant) {
+            self.leaves -= u32::from(going.is_leaf());
+            begun.end(life, why, going);
+        }
     }
 
-    /// Ends what goes on and is meant; leaves are recorded as cancelled, but for those that were never asked.
-    fn give_up(&mut self, life: &mut Life, why: GivenUp, is_meant: impl Fn(&Begun) -> bool) {
-        life.now = Tick::now();
-        for begun in self.begun.extract_if(.., |begun| is_meant(begun)) {
-            begun.abort.abort();
-            match (begun.going, begun.far.get()) {
-                (Going::Leaf(leaf), Far::Works(started) | Far::Rests(started)) => {
-                    // Its end is the tree's will, not the bot's.
-                    let _ = life.finish(leaf, started, why.ran());
-                }
-                (Going::Leaf(_), Far::Entered(Some(turn))) => life.give_turn_back(turn),
-                (Going::Leaf(_), Far::Entered(None)) | (Going::Timer(_), _) => {}
-            }
+    fn give_up(&mut self, life: &mut Life, why: GivenUp, going: Going) {
+        if let Some(begun) = self.remove(going) {
+            life.now = Tick::now();
+            begun.end(life, why, going);
         }
+    }
+}
+
+impl Going {
+    const fn is_leaf(self) -> bool {
+        matches!(self, Self::Leaf(_))
     }
 }
 
 impl Begun {
     fn is_at_work(&self) -> bool {
-        matches!(self.far.get(), Far::Works(_))
+        self.far.as_ref().is_some_and(|far| matches!(far.get(), Far::Works(_)))
+    }
+
+    /// Leaves are recorded as cancelled, but for those that were never asked.
+    fn end(&self, life: &mut Life, why: GivenUp, going: Going) {
+        self.abort.abort();
+        let (Going::Leaf(leaf), Some(far)) = (going, &self.far) else { return };
+        match far.get() {
+            Far::Works(started) | Far::Rests(started) => {
+                // Its end is the tree's will, not the bot's.
+                let _ = life.finish(leaf, started, why.ran());
+            }
+            Far::Entered(Some(turn)) => life.give_turn_back(turn),
+            Far::Entered(None) => {}
+        }
     }
 }
 
