@@ -153,7 +153,7 @@ enum Error {
     )]
     TargetTail(String),
     #[error(
-        "a name or a password in an address is not sent; leave it out, and give the requests an Authorization header"
+        "a name or a password in the target would show wherever the target does; leave it out, and give the requests an Authorization header"
     )]
     TargetUser,
     #[error("{0:?} is not a name of a host")]

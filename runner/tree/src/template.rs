@@ -360,7 +360,7 @@ fn parts_of(text: &str) -> Result<Vec<Part>, Error> {
 }
 
 /// Where `}}` stands that closes an expression: outside of quotes and of inner braces.
-fn closing_braces(inner: &str) -> Option<usize> {
+pub(crate) fn closing_braces(inner: &str) -> Option<usize> {
     let bytes = inner.as_bytes();
     let (mut quote, mut depth, mut i) = (None, 0_usize, 0);
     while i < bytes.len() {

@@ -8,6 +8,7 @@ use crate::data::{Data, RowsFor};
 use crate::load::{self, Model, Open};
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
+use botarmy_tree::http::address;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Finding, Findings, Path, Plan, duration};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,13 +32,13 @@ impl Check<'_> {
         let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
         let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or_default());
         if target.contains(['?', '#']) {
-            self.findings.note(&self.path.field("target"), &Error::TargetTail(target.clone()));
+            self.findings.note(&self.path.field("target"), &Error::TargetTail(address::hidden(target)));
         } else if host.is_some_and(|host| host.contains('@')) {
             self.findings.note(&self.path.field("target"), &Error::TargetUser);
         }
         let fits = host.is_some_and(is_place) && !target.chars().any(|c| c.is_whitespace() || c.is_control());
         if !fits {
-            self.findings.note(&self.path.field("target"), &Error::Target(target.clone()));
+            self.findings.note(&self.path.field("target"), &Error::Target(address::hidden(target)));
         }
     }
 
@@ -271,4 +272,26 @@ fn is_place(place: &str) -> bool {
         _ => (place, None),
     };
     !host.is_empty() && port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::Run;
+    use botarmy_tree::{Actions, Path};
+    use serde_json::{Value, json};
+
+    fn check(value: &Value) -> Result<Run, Vec<String>> {
+        let spec = serde_json::from_value(value.clone()).expect("a spec");
+        let run = Run::check(&spec, "demo", &Path::top().field("spec"), &Actions::built_in());
+        run.map_err(|f| f.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn no_mistake_tells_the_password_of_a_target() {
+        for target in ["http://us:pw@h", "http://us:pw@h/?a", "http://us:p/w@h", "us:pw@h", "http://us:pw@:x"]
+        {
+            let told = check(&json!({"trees": {"T": "done"}, "target": target})).expect_err("a mistake");
+            assert!(!told.join("").contains("us:p"), "{told:?}");
+        }
+    }
 }
