@@ -293,6 +293,7 @@ fn a_full_disk_ends_no_run() {
     assert_eq!(done.number("/iterations"), 50);
     let stderr = &done.ended.stderr;
     assert_eq!(stderr.matches("the bot log cannot be written: No space left").count(), 1, "{stderr}");
+    assert!(!stderr.contains('\u{1b}'), "what goes to no terminal has no colours: {stderr:?}");
     // 2 lines of the run, 2 of each bot and 3 of each pass; more if it takes longer than five seconds.
     let dropped = stderr.lines().find(|l| l.contains(" lines of the bot log were dropped: No space left"));
     let numbers = dropped.map(|l| l.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>());
