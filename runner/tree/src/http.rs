@@ -123,6 +123,10 @@ enum Error {
     Blank(String),
     #[error("{0} names no host; write http://HOST:PORT/PATH")]
     NoHost(String),
+    #[error(
+        "the port of {0} is no number; write http://HOST:PORT/PATH, and special characters of a password as percent and digits"
+    )]
+    Port(String),
     #[error("the value of a header has no line breaks or other control characters, unlike {0}")]
     HeaderValue(String),
     #[error("the header {0} follows from the body; leave it out")]
@@ -396,6 +400,8 @@ mod tests {
             ("{{target}}/a?b={{ c }}", "GET /a?b={{ c }}"),
             ("{{ target }}", "GET /"),
             ("http://x/a", "GET http://x/a"),
+            ("http://[::1]/a", "GET http://[::1]/a"),
+            ("http://[::1]:8{{ n }}/a", "GET http://[::1]:8{{ n }}/a"),
             ("http://us:pw@x/a@b", "GET http://x/a@b"),
             ("{{ targets }}/a", "GET {{ targets }}/a"),
         ] {
@@ -451,7 +457,9 @@ mod tests {
 
     #[test]
     fn no_mistake_tells_a_password() {
-        for url in ["us:pw@h/", "http://us:pw@/", "http://us:pw@h/a b", "http://us:p w@h/"] {
+        for url in
+            ["us:pw@h/", "http://us:pw@/", "http://us:pw@h/a b", "http://us:p w@h/", "http://us:p/w@h/"]
+        {
             let findings = read_one(&json!({"get": url})).unwrap_err();
             assert!(findings.len() == 1 && !findings[0].contains("us:"), "{findings:?}");
         }

@@ -61,10 +61,10 @@ fn outside_of_braces(text: &str) -> impl Iterator<Item = (usize, char)> {
 /// What is wrong with an address outside of its braces, as far as it can be seen before it is rendered.
 pub(super) fn wrong(text: &str) -> Option<Error> {
     let (mut plain, mut rest) = (String::new(), text);
-    // What stands between braces becomes a letter: it is looked at when it is rendered.
+    // What stands between braces becomes a digit: it is looked at when it is rendered.
     while let Some((before, after)) = rest.split_once("{{") {
         plain.push_str(before);
-        plain.push('x');
+        plain.push('0');
         rest = after.split_once("}}").map_or("", |(_, after)| after);
     }
     plain.push_str(rest);
@@ -74,7 +74,16 @@ pub(super) fn wrong(text: &str) -> Option<Error> {
     let place =
         plain.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let host = place.map(|place| place.rsplit_once('@').map_or(place, |(_, host)| host));
-    host.is_some_and(str::is_empty).then(|| Error::NoHost(quoted(&without_user(text))))
+    match host {
+        Some("") => Some(Error::NoHost(quoted(&without_user(text)))),
+        Some(host) if !has_port_or_none(host) => Some(Error::Port(quoted(&hidden(text)))),
+        _ => None,
+    }
+}
+
+fn has_port_or_none(host: &str) -> bool {
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    port.is_none_or(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The address in a row's name: as written, without `{{ target }}` before it and without a password.
