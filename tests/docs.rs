@@ -3,6 +3,7 @@
 //! A block of `yaml` is a whole file, right, and run against the demo shop; `yaml tree` is one node, and run in a bot
 //! that keeps some values; with `wrong` behind it, what the next block of `text` shows is all that we say of it. The
 //! last whole file is `run.yaml` in the commands of a block of `console`; each of these is run, and says what is shown.
+//! Any other `text`, and `json`, is of a bot log, and such lines are written; `sh` is what a shell reads when it starts.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends with a panic")]
 
@@ -16,6 +17,8 @@ mod kubectl;
 mod links;
 #[path = "docs/runs.rs"]
 mod runs;
+#[path = "docs/shown.rs"]
+mod shown;
 
 use botarmy_spec::Run;
 use botarmy_spec::file::{self, File, Reading};
@@ -141,6 +144,7 @@ fn every_snippet_is_what_it_says() {
     let program = runner();
     for blocks in documents() {
         let mut last = ANY_FILE.to_owned();
+        let mut said_of_a_mistake = false;
         for (block, next) in blocks.iter().zip(blocks.iter().skip(1).map(Some).chain([None])) {
             let words: Vec<&str> = block.info.split(' ').collect();
             checked += usize::from(matches!(words[0], "yaml" | "console"));
@@ -156,8 +160,15 @@ fn every_snippet_is_what_it_says() {
                     last = text;
                 }
                 ["console"] => commands += commands::check(&program, block, &last),
-                _ => {}
+                ["text"] if said_of_a_mistake => {}
+                ["text"] => shown::log_lines(&program, block, &[]),
+                ["json"] => shown::log_lines(&program, block, &["--format-json-logs"]),
+                ["sh"] => shown::start_of_a_shell(&program, block),
+                // The operator's own tests read these.
+                ["yaml", "schedule"] => {}
+                _ => panic!("{}: no test knows what {:?} is", block.place, block.info),
             }
+            said_of_a_mistake = words.contains(&"wrong");
         }
     }
     assert!(checked > 5 && commands > 5, "{checked}, {commands}");

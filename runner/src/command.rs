@@ -54,7 +54,9 @@ enum Command {
 /// Reads the command line and does what it says. A wrong command line ends with exit code 2.
 pub fn main() -> ExitCode {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(|| screen::Above).init();
+    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(|| screen::Above);
+    // A file or a collector that it goes to shows escapes as they are.
+    log.with_ansi(screen::has_colours()).init();
     let exit = match Cli::parse().command {
         Command::Validate(args) => validate::validate(&args),
         Command::Trace(args) => trace::trace(&args),

@@ -218,6 +218,46 @@ scenarios:
 }
 
 #[test]
+fn the_load_begins_and_ends_between_setup_and_teardown() {
+    let trees =
+        "trees: {T: {log: buys}, Before: {log: opens}, After: {log: closes}, Fails: {error: no way}}\n";
+    let once = "setup: {tree: Before}\nteardown: {tree: After}\n";
+    let messages = |fields: &str| {
+        let given = Given::new(&format!("{trees}{fields}"));
+        let log = text(&given.folder.path("log"));
+        given.start(&["--log-file", &log]).end();
+        let lines = read(&log).into_iter().map(|line| Line::read(&line));
+        let told = lines.filter(|line| !line.message.is_empty());
+        told.map(|line| (line.get("scenario").to_owned(), line.message)).collect::<Vec<_>>()
+    };
+    let of = |scenario: &str, said: &str| {
+        ["A new baby bot is born", said, "Bot finished work"]
+            .map(|told| (scenario.to_owned(), told.to_owned()))
+    };
+    let load = |told: &str| [(String::new(), told.to_owned())];
+    let between =
+        [&load("Starting up 1 bots...")[..], &of("", "buys"), &load("All bots have finished")].concat();
+    let whole = [&of("(setup)", "opens")[..], &between, &of("(teardown)", "closes")].concat();
+    assert_eq!(messages(&format!("tree: T\niterations: 1\n{once}")), whole);
+
+    let told = messages("tree: T\niterations: 1\nsetup: {tree: Fails}\nteardown: {tree: After}\n");
+    assert!(
+        told.iter().all(|(scenario, _)| ["(setup)", "(teardown)"].contains(&scenario.as_str())),
+        "{told:?}"
+    );
+    assert!(told.ends_with(&of("(teardown)", "closes")), "{told:?}");
+
+    let scenarios =
+        "scenarios: [{name: a, tree: T, iterations: 1}, {name: b, tree: T, bots: 2, iterations: 2}]\n";
+    let told = messages(&format!("{scenarios}{once}"));
+    for said in ["Starting up 3 bots...", "All bots have finished"] {
+        let places = told.iter().enumerate().filter(|(_, (_, message))| message == said);
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        assert!(matches!(places[..], [place] if (3..told.len() - 3).contains(&place)), "{said}: {told:#?}");
+    }
+}
+
+#[test]
 fn no_log_is_kept_unless_it_is_asked_for() {
     let folder = common::Folder::new();
     let file = folder.file("army.yaml", "trees: {T: {log: hello}}\niterations: 5\n");
@@ -253,6 +293,7 @@ fn a_full_disk_ends_no_run() {
     assert_eq!(done.number("/iterations"), 50);
     let stderr = &done.ended.stderr;
     assert_eq!(stderr.matches("the bot log cannot be written: No space left").count(), 1, "{stderr}");
+    assert!(!stderr.contains('\u{1b}'), "what goes to no terminal has no colours: {stderr:?}");
     // 2 lines of the run, 2 of each bot and 3 of each pass; more if it takes longer than five seconds.
     let dropped = stderr.lines().find(|l| l.contains(" lines of the bot log were dropped: No space left"));
     let numbers = dropped.map(|l| l.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>());

@@ -196,6 +196,20 @@ spec: {trees: {T: {sequence: [{log: 'pass of {{ bot.id }}'}, {http: {get: '{{ ta
 }
 
 #[test]
+fn what_is_logged_has_colours_where_they_are_wanted() {
+    let given = Given::new("trees: {T: done}\n");
+    let args = ["run", &given.file, "--iterations", "1", "--log-file", "/dev/full"];
+    for (name, value, wanted) in
+        [("LANG", "C", true), ("NO_COLOR", "", true), ("NO_COLOR", "1", false), ("TERM", "dumb", false)]
+    {
+        let (code, bytes) = Terminal::start(200, &args, &[(name, value)]).end();
+        let told = bytes.lines().find(|line| line.contains("the bot log cannot be written: No space left"));
+        let told = told.unwrap_or_else(|| panic!("it is not told: {bytes}"));
+        assert_eq!((code, told.contains("ERROR\u{1b}[0m")), (0, wanted), "{name}={value}: {told:?}");
+    }
+}
+
+#[test]
 fn a_second_interrupt_leaves_nothing_drawn() {
     let shop = Shop::open(&["--latency", "1h"]);
     let given = Given::new(GET);

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod large_answers;
+mod place;
 mod request;
 
 use crate::http1::{self, Exchange, Wanted};

@@ -51,6 +51,11 @@ pub fn can_redraw() -> bool {
     is_redrawable(io::stderr().is_terminal(), std::env::var("TERM").ok().as_deref())
 }
 
+/// Whether what is written to stderr is to have colours: see <https://no-color.org>.
+pub fn has_colours() -> bool {
+    can_redraw() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn is_redrawable(terminal: bool, kind: Option<&str>) -> bool {
     terminal && kind.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
 }

@@ -153,9 +153,13 @@ enum Error {
     )]
     TargetTail(String),
     #[error(
-        "a name or a password in an address is not sent; leave it out, and give the requests an Authorization header"
+        "a name or a password in the target would show wherever the target does; leave it out, and give the requests an Authorization header"
     )]
     TargetUser,
+    #[error(
+        "{{{{ {name} }}}} has no value in {seen_by}, where there is {known}; add it to {field}, or write {{{{ {name} | default('') }}}}"
+    )]
+    Unset { name: String, seen_by: String, known: String, field: &'static str },
     #[error("{0:?} is not a name of a host")]
     HostName(String),
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]

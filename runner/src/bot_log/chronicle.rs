@@ -1,4 +1,4 @@
-//! What the log tells of a run as a whole.
+//! What the log tells of a load as a whole.
 
 use super::{Level, Lines, Record, Sink};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How often the number of bots is told.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Tells how a run begins, how many bots are alive every five seconds, and how it ends.
+/// Tells how a load begins, how many bots are alive every five seconds, and how it ends.
 #[derive(Debug)]
 pub struct Chronicle {
     lines: Lines,
@@ -17,7 +17,7 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
-    /// Tells that a run begins, whose times count from `started`, with so many bots at its height; 0 if
+    /// Tells that a load begins, whose times count from `started`, with so many bots at its height; 0 if
     /// they come by a rate.
     pub fn begin(sink: &Sink, bots: u32, started: Instant) -> Self {
         let mut lines = sink.lines();

@@ -41,10 +41,8 @@ impl Progress {
             screen::follow_resizes();
             screen::make_way_for_panics();
         }
-        // See <https://no-color.org>.
-        let colours = std::env::var("NO_COLOR").ok().is_none_or(|v| v.is_empty());
         let mut progress = Self::on(terminal, run, started);
-        progress.colours = colours;
+        progress.colours = screen::has_colours();
         progress
     }
 

@@ -55,8 +55,9 @@ pub struct Start {
     pub together: Together,
     /// Actions that are not built in.
     pub own: Own,
-    /// Whether it tells how its last bot ended.
-    pub keeps_ending: bool,
+    /// Whether it is no load but what one bot walks once: it tells how that bot ended, and the bot log does not take it for
+    /// the run's beginning and end.
+    pub walks_once: bool,
     /// The bot log, if one is kept.
     pub log: Option<Sink>,
     /// What this share has come to already, in the hands of a runner that was lost.
@@ -89,7 +90,7 @@ impl Start {
             context: Context::new(),
             together: Together::here(),
             own: Own::default(),
-            keeps_ending: false,
+            walks_once: false,
             log: None,
             done: Done::default(),
             losses: Vec::new(),
@@ -184,7 +185,7 @@ impl Army {
             context,
             together,
             own,
-            keeps_ending,
+            walks_once,
             log,
             done,
             losses,
@@ -193,9 +194,10 @@ impl Army {
         let live = run.live_bots().is_some();
         let scenarios = run.scenarios.iter().map(|s| Part::new(s, live, &losses, &done)).collect();
         let since = done.since;
-        let ending = keeps_ending.then(Mutex::default);
+        let ending = walks_once.then(Mutex::default);
         let finished = Notify::new();
-        let chronicle = log.as_ref().map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
+        let chronicle = log.as_ref().filter(|_| !walks_once);
+        let chronicle = chronicle.map(|log| Mutex::new(Chronicle::begin(log, bots(&run, share), at)));
         let pacer = run.max_rate.map(|rate| Pacer::new(part_of_rate(rate, &run, &losses), Instant::now()));
         let common = Common {
             share,

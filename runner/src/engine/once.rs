@@ -51,7 +51,7 @@ pub async fn perform(
         threads: 1,
         context,
         together: together.clone(),
-        keeps_ending: true,
+        walks_once: true,
         log,
         ..Start::here(Arc::new(only))
     };

@@ -1,6 +1,8 @@
 //! The options of the built-in action `http`: one request, what is expected of its answer, and
 //! what is kept of it.
 
+pub mod address;
+
 use crate::action::check_context_name;
 use crate::duration;
 use crate::fields::{Findings, kind_of};
@@ -121,6 +123,10 @@ enum Error {
     Blank(String),
     #[error("{0} names no host; write http://HOST:PORT/PATH")]
     NoHost(String),
+    #[error(
+        "the port of {0} is no number; write http://HOST:PORT/PATH, and special characters of a password as percent and digits"
+    )]
+    Port(String),
     #[error("the value of a header has no line breaks or other control characters, unlike {0}")]
     HeaderValue(String),
     #[error("the header {0} follows from the body; leave it out")]
@@ -150,7 +156,7 @@ pub(crate) fn read(path: &Path, value: &Value, findings: &mut Findings) -> Optio
     };
     let name = match fields.get("name") {
         Some(name) => read_name(&path.field("name"), name, findings).unwrap_or_default(),
-        None => format!("{} {}", http.method, shown_url(url.as_str().unwrap_or_default())),
+        None => format!("{} {}", http.method, address::shown(url.as_str().unwrap_or_default())),
     };
     (findings.len() == known).then_some((http, name))
 }
@@ -203,42 +209,11 @@ fn read_url(path: &Path, url: &Value, findings: &mut Findings) -> Option<Templat
     // What a template begins with is known only when it is rendered.
     let absolute = ["http://", "https://", "{{"].iter().any(|start| text.starts_with(start));
     if !absolute || text.chars().any(char::is_control) {
-        findings.note(path, &Error::Relative(quoted(text)));
-    } else if let Some(error) = wrong_address(text) {
+        findings.note(path, &Error::Relative(quoted(&address::without_user(text))));
+    } else if let Some(error) = address::wrong(text) {
         findings.note(path, &error);
     }
     Some(template)
-}
-
-/// What is wrong with an address outside of its braces, as far as it can be seen before it is rendered.
-fn wrong_address(text: &str) -> Option<Error> {
-    let (mut plain, mut rest) = (String::new(), text);
-    // What stands between braces becomes a letter: it is looked at when it is rendered.
-    while let Some((before, after)) = rest.split_once("{{") {
-        plain.push_str(before);
-        plain.push('x');
-        rest = after.split_once("}}").map_or("", |(_, after)| after);
-    }
-    plain.push_str(rest);
-    if plain.contains(char::is_whitespace) {
-        return Some(Error::Blank(quoted(text)));
-    }
-    let place =
-        plain.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    place.is_some_and(str::is_empty).then(|| Error::NoHost(quoted(text)))
-}
-
-/// The address in a row's name: as written, without `{{ target }}` before it.
-fn shown_url(url: &str) -> &str {
-    let without = url
-        .strip_prefix("{{")
-        .and_then(|rest| rest.trim_start().strip_prefix("target"))
-        .and_then(|rest| rest.trim_start().strip_prefix("}}"));
-    match without {
-        Some("") => "/",
-        Some(rest) => rest,
-        None => url,
-    }
 }
 
 fn entries<'v>(
@@ -425,6 +400,9 @@ mod tests {
             ("{{target}}/a?b={{ c }}", "GET /a?b={{ c }}"),
             ("{{ target }}", "GET /"),
             ("http://x/a", "GET http://x/a"),
+            ("http://[::1]/a", "GET http://[::1]/a"),
+            ("http://[::1]:8{{ n }}/a", "GET http://[::1]:8{{ n }}/a"),
+            ("http://us:pw@x/a@b", "GET http://x/a@b"),
             ("{{ targets }}/a", "GET {{ targets }}/a"),
         ] {
             assert_eq!(read_one(&json!({"get": url})).unwrap().1, name);
@@ -475,6 +453,16 @@ mod tests {
             assert!(findings.iter().any(|f| f.starts_with(part)), "{part} is not in {findings:#?}");
         }
         assert_eq!(findings.len(), 11, "{findings:#?}");
+    }
+
+    #[test]
+    fn no_mistake_tells_a_password() {
+        for url in
+            ["us:pw@h/", "http://us:pw@/", "http://us:pw@h/a b", "http://us:p w@h/", "http://us:p/w@h/"]
+        {
+            let findings = read_one(&json!({"get": url})).unwrap_err();
+            assert!(findings.len() == 1 && !findings[0].contains("us:"), "{findings:?}");
+        }
     }
 
     #[test]

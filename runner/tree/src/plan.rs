@@ -1,5 +1,9 @@
 //! A compiled tree: a flat arena that any number of bots share.
 
+mod unset;
+
+pub use unset::Unset;
+
 use crate::action::Call;
 use crate::ast;
 use crate::compile;

@@ -178,28 +178,29 @@ impl Template {
 
     /// Whether a name is used in it.
     pub fn mentions(&self, name: &str) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Hole(hole) => hole.mentions(name),
-            Self::Text(parts) => {
-                parts.iter().any(|part| matches!(part, Part::Hole(hole) if hole.mentions(name)))
-            }
-            Self::List(items) => items.iter().any(|item| item.mentions(name)),
-            Self::Map(entries) => entries.iter().any(|(_, value)| value.mentions(name)),
-        }
+        self.holes().into_iter().any(|hole| hole.mentions(name))
     }
 
     /// The parts of a name that are used by plain paths: of `data`, say, the columns.
     pub fn parts_of<'t>(&'t self, name: &str) -> Vec<&'t str> {
+        self.holes().into_iter().filter_map(|hole| hole.part_of(name)).collect()
+    }
+
+    /// The plain paths below a name, as they are written.
+    pub fn paths_of<'t>(&'t self, name: &str) -> Vec<&'t str> {
+        self.holes().into_iter().filter_map(|hole| hole.path_of(name)).collect()
+    }
+
+    fn holes(&self) -> Vec<&Hole> {
         match self {
             Self::Literal(_) => Vec::new(),
-            Self::Hole(hole) => hole.part_of(name).into_iter().collect(),
+            Self::Hole(hole) => vec![hole],
             Self::Text(parts) => parts
                 .iter()
-                .filter_map(|part| if let Part::Hole(hole) = part { hole.part_of(name) } else { None })
+                .filter_map(|part| if let Part::Hole(hole) = part { Some(hole) } else { None })
                 .collect(),
-            Self::List(items) => items.iter().flat_map(|item| item.parts_of(name)).collect(),
-            Self::Map(entries) => entries.iter().flat_map(|(_, value)| value.parts_of(name)).collect(),
+            Self::List(items) => items.iter().flat_map(Self::holes).collect(),
+            Self::Map(entries) => entries.iter().flat_map(|(_, value)| value.holes()).collect(),
         }
     }
 
@@ -360,7 +361,7 @@ fn parts_of(text: &str) -> Result<Vec<Part>, Error> {
 }
 
 /// Where `}}` stands that closes an expression: outside of quotes and of inner braces.
-fn closing_braces(inner: &str) -> Option<usize> {
+pub(crate) fn closing_braces(inner: &str) -> Option<usize> {
     let bytes = inner.as_bytes();
     let (mut quote, mut depth, mut i) = (None, 0_usize, 0);
     while i < bytes.len() {

@@ -1,6 +1,7 @@
 //! How a request is put together: what never changes once, the rest for each bot.
 
 use super::Failure;
+use super::place::{self, Place};
 use crate::network::Origin;
 use botarmy_tree::http::{Body, Http as Options};
 use botarmy_tree::template::{Part, Scope, Template};
@@ -17,6 +18,8 @@ pub(super) struct Request {
     headers: Vec<Line>,
     /// The tree gives a `Host` of its own.
     has_host: bool,
+    /// The tree says itself who asks, whatever the address says.
+    has_authorization: bool,
     body: Body,
     /// All of it, if nothing changes.
     fixed: Option<Rendered>,
@@ -29,13 +32,6 @@ enum Target {
     Known { place: Place, path: String, rest: Vec<Part> },
     /// Everything is rendered.
     Unknown,
-}
-
-/// Whom to connect to, and what `Host` says.
-#[derive(Debug, Clone)]
-struct Place {
-    origin: Rc<Origin>,
-    host: String,
 }
 
 /// A header.
@@ -77,6 +73,7 @@ impl Request {
             url: options.url.clone(),
             headers,
             has_host: has("host"),
+            has_authorization: has("authorization"),
             body: options.body.clone(),
             fixed: None,
         };
@@ -119,8 +116,8 @@ impl Request {
 
     /// Puts the request together for a bot, in `text`, which is empty.
     pub(super) fn render(&self, scope: Scope<'_>, mut text: String) -> Result<Rendered, Failure> {
-        let place = match &self.target {
-            Target::Known { place, path, rest } => {
+        let origin = match &self.target {
+            Target::Known { place: known, path, rest } => {
                 // The path is rendered where it will stand.
                 let _ = write!(text, "{} ", self.method);
                 let begin = text.len();
@@ -131,16 +128,16 @@ impl Request {
                         Part::Hole(hole) => hole.render_text(scope, &mut text)?,
                     }
                 }
-                check_path(&mut text, begin)?;
-                self.after_path(&mut text, place);
-                place.clone()
+                place::check_path(&mut text, begin)?;
+                self.after_path(&mut text, known);
+                known.origin.clone()
             }
             Target::Unknown => {
                 let mut url = String::new();
                 self.url.render_text(scope, &mut url)?;
                 let (place, path) = Place::of(&url)?;
                 self.begin(&mut text, &path, &place);
-                place
+                place.origin
             }
         };
         for line in &self.headers {
@@ -148,7 +145,7 @@ impl Request {
         }
         let body = self.render_body(scope)?;
         let head = self.end(&mut text, body.as_deref());
-        Ok(Rendered { origin: place.origin, text, head })
+        Ok(Rendered { origin, text, head })
     }
 
     fn render_body(&self, scope: Scope<'_>) -> Result<Option<String>, Failure> {
@@ -172,6 +169,9 @@ impl Request {
         text.push_str(" HTTP/1.1\r\n");
         if !self.has_host {
             let _ = write!(text, "host: {}\r\n", place.host);
+        }
+        if let Some(authorization) = place.authorization.as_ref().filter(|_| !self.has_authorization) {
+            let _ = write!(text, "authorization: {authorization}\r\n");
         }
     }
 
@@ -203,23 +203,18 @@ impl Target {
         let plain = rest.iter().all(|part| !matches!(part, Part::Plain(text) if text.contains('#')));
         match Place::of(text) {
             Ok((place, path)) if plain && !text.contains('#') => {
-                Self::Known { place, path, rest: rest.to_vec() }
+                Self::Known { place, path, rest: rest.iter().map(sent).collect() }
             }
             _ => Self::Unknown,
         }
     }
 }
 
-impl Place {
-    /// The place of an address, and its path with the query.
-    fn of(url: &str) -> Result<(Self, String), Failure> {
-        let uri: http::Uri = url.parse().map_err(|e| Failure::Url(url.to_owned(), e))?;
-        let origin = Rc::new(Origin::of(&uri)?);
-        let host = uri.authority().map_or("", http::uri::Authority::as_str);
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host).to_owned();
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok((Self { origin, host }, path))
+/// What stays as it is need not be encoded for each bot.
+fn sent(part: &Part) -> Part {
+    match part {
+        Part::Plain(plain) => Part::Plain(place::sent(plain).into_owned()),
+        Part::Hole(hole) => Part::Hole(hole.clone()),
     }
 }
 
@@ -264,19 +259,6 @@ fn is_header_value(text: &str) -> bool {
     text.bytes().all(|b| b == b'\t' || (b >= 0x20 && b != 0x7f))
 }
 
-/// What was rendered into a path must be one; what follows a `#` is the client's own.
-fn check_path(text: &mut String, begin: usize) -> Result<(), Failure> {
-    let is_usual = |b: u8| b.is_ascii_alphanumeric() || b"/?&=-_.~%:@+,;!$'()*".contains(&b);
-    if text.as_bytes()[begin..].iter().all(|b| is_usual(*b)) {
-        return Ok(());
-    }
-    let path = &text[begin..];
-    let checked: http::uri::PathAndQuery = path.parse().map_err(|e| Failure::Url(path.to_owned(), e))?;
-    text.truncate(begin);
-    text.push_str(checked.as_str());
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,7 +284,13 @@ mod tests {
     }
 
     fn of(http: &Value) -> Result<(String, bool), String> {
-        let context = [("id", json!("a b")), ("n", json!(5)), ("bad", json!("x\r\ny: z"))];
+        let context = [
+            ("id", json!("a b")),
+            ("n", json!(5)),
+            ("bad", json!("x\r\ny: z")),
+            ("text", json!("café")),
+            ("special", json!("a b#?&%")),
+        ];
         wire(http, &context.map(|(k, v)| (k.to_owned(), v)).into())
     }
 
@@ -315,7 +303,16 @@ mod tests {
                 json!({"get": "{{ target }}/a?b=c"}),
                 format!("GET /a?b=c HTTP/1.1\r\nhost: shop:8080\r\n{AGENT}\r\n"),
             ),
-            (json!({"get": "http://user@h"}), format!("GET / HTTP/1.1\r\nhost: h\r\n{AGENT}\r\n")),
+            (
+                json!({"get": "http://us:p%40@h/uni/é?q=ü"}),
+                format!(
+                    "GET /uni/%C3%A9?q=%C3%BC HTTP/1.1\r\nhost: h\r\nauthorization: Basic dXM6cEA=\r\n{AGENT}\r\n"
+                ),
+            ),
+            (
+                json!({"get": "http://us:pw@h/", "headers": {"Authorization": "Bearer abc"}}),
+                format!("GET / HTTP/1.1\r\nhost: h\r\n{AGENT}authorization: Bearer abc\r\n\r\n"),
+            ),
             (json!({"get": "http://h/a#b"}), format!("GET /a HTTP/1.1\r\nhost: h\r\n{AGENT}\r\n")),
             (
                 json!({"post": "http://h/", "json": {"a": 1}, "headers": {"X-Level": 3}}),
@@ -348,7 +345,20 @@ mod tests {
             (json!({"get": "http://h{{ n }}/x"}), "GET /x HTTP/1.1\r\nhost: h5\r\n"),
             (json!({"get": "http://h:{{ n }}"}), "GET / HTTP/1.1\r\nhost: h:5\r\n"),
             (json!({"get": "http://h/{{ n }}#top"}), "GET /5 HTTP/1.1\r\nhost: h\r\n"),
-            (json!({"get": "http://h/x?{{ n }}=ü"}), "GET /x?5=ü HTTP/1.1\r\nhost: h\r\n"),
+            (json!({"get": "http://h/x?{{ n }}=ü"}), "GET /x?5=%C3%BC HTTP/1.1\r\nhost: h\r\n"),
+            (
+                json!({"get": "http://h/{{ text }}?q={{ text }}"}),
+                "GET /caf%C3%A9?q=caf%C3%A9 HTTP/1.1\r\nhost: h\r\n",
+            ),
+            (
+                json!({"get": "http://h{{ n }}/{{ text | urlencode }}/{{ text }}#{{ n }}"}),
+                "GET /caf%C3%A9/caf%C3%A9 HTTP/1.1\r\nhost: h5\r\n",
+            ),
+            (json!({"get": "http://h/{{ special | urlencode }}"}), "GET /a%20b%23%3F%26%25 HTTP/1.1\r\n"),
+            (
+                json!({"get": "http://{{ n }}:{{ text }}@h/"}),
+                "GET / HTTP/1.1\r\nhost: h\r\nauthorization: Basic NTpjYWbDqQ==\r\n",
+            ),
         ] {
             let (wire, fixed) = of(&http).expect("a request");
             assert!(wire.starts_with(start) && !fixed, "{http}: {wire}");
@@ -368,6 +378,7 @@ mod tests {
             json!({"get": "http://h/{{ id }}"}),
             json!({"get": "http://h/{{ bad }}"}),
             json!({"get": "http://{{ bad }}/"}),
+            json!({"get": "http://h/{{ text }}{{ id }}"}),
             json!({"get": "http://h/", "headers": {"A": "{{ bad }}"}}),
         ] {
             assert!(of(&http).is_err(), "{http}");

@@ -95,6 +95,14 @@ impl Hole {
         }
     }
 
+    /// The path as it is written, if it is a plain one below a name.
+    pub(super) fn path_of(&self, name: &str) -> Option<&str> {
+        match &self.look {
+            Look::Path(path) if path.len() > 1 && path_head(path) == name => Some(&self.source),
+            Look::Path(_) | Look::Expression { .. } => None,
+        }
+    }
+
     /// Whether the value depends on nothing but the run.
     pub(super) fn is_of_run(&self) -> bool {
         match &self.look {

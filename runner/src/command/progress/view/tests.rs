@@ -67,6 +67,19 @@ fn a_narrow_one_keeps_the_figures() {
     );
 }
 
+#[test]
+fn the_line_that_is_documented_is_one_of_them() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/measures.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let elapsed = Duration::from_secs(31);
+    let shown = format!("\n\n    {}\n\n", View { elapsed, ..view() }.line());
+    assert!(page.contains(&shown), "not in docs/measures.md: {shown:?}");
+    let told = View { dropped: 93, cut_off: 151, ..view() }.line();
+    for part in ["93 dropped", "151 cut off"] {
+        assert!(told.contains(part) && page.contains(&format!("`{part}`")), "{part}: {told}");
+    }
+}
+
 /// Whatever the size, the lines fit it, and colours change nothing but colours.
 #[test]
 fn lines_fit_every_terminal() {
