@@ -123,7 +123,11 @@ fn one_that_panics_ends_its_bot_and_nobody_else() {
         for how in ["panic at once", "panic later"] {
             let totals = totals_of(&node(how, concurrent), &json!({"iterations": 3, "bots": 1}));
             let series = totals.select("My.come").expect("a row");
-            assert_eq!(series.count(Crash), 3, "{how}, concurrent: {concurrent}: the next bot takes its place");
+            assert_eq!(
+                series.count(Crash),
+                3,
+                "{how}, concurrent: {concurrent}: the next bot takes its place"
+            );
             assert_eq!(counts(&totals, "My.come"), [0, 0, 0], "{how}, concurrent: {concurrent}");
             assert_eq!(counts(&totals, "said it"), [0, 0, 0], "{how}, concurrent: {concurrent}");
             let details = totals.total_details();

@@ -228,7 +228,7 @@ fn what_fails_in_the_warm_up_alone_breaks_no_threshold_and_ends_nothing() {
 
 #[test]
 fn what_each_action_did_in_each_stage_is_told() {
-    let stages = "stages: [{duration: 400ms, bots: 2, name: up}, {duration: 400ms, bots: 2}]";
+    let stages = "stages: [{duration: 1500ms, bots: 2, name: up}, {duration: 1500ms, bots: 2}]";
     let tree = "trees: {T: {sequence: [{http: {get: '{{ target }}/catalogue'}}, {http: {get: '{{ target }}/cart'}}, {wait: 10ms}]}}\n";
     let done = run(&format!("{tree}{stages}\n"), &["--demo-target"]);
     let stages = done.result["stages"].as_array().expect("stages");
