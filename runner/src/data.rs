@@ -2,15 +2,22 @@
 
 use botarmy_console::pipe;
 use botarmy_protocol::path;
-use botarmy_spec::data::{Data, MAX_BYTES, Source};
+use botarmy_spec::data::{Data, MAX_BYTES, MAX_ROWS, Source};
 use botarmy_spec::types::DataFormat;
 use botarmy_spec::{Run, Table};
 use botarmy_tree::{Finding, Path};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-/// Most bytes of all files of a run: each of its runners keeps them to the end.
-const MAX_TOGETHER: usize = 512 << 20;
+/// What all files of a run may have: each of its runners keeps them to the end, and where each row is in them.
+const TOGETHER: Room = Room { bytes: 512 << 20, rows: MAX_ROWS };
+
+/// Bytes and rows of files.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: usize,
+    rows: usize,
+}
 
 /// Where the run goes on.
 #[derive(Debug, Clone, Copy)]
@@ -30,9 +37,9 @@ enum Error {
     #[error("{0} has more than {MAX_BYTES} bytes; split it over several runs")]
     TooLarge(String),
     #[error(
-        "with {0} the files of rows that this run names have more than {1} bytes together; let scenarios share one, or split them over several runs"
+        "with {0} the files of rows that this run names have more than {1} {2} together; let scenarios share one, or split them over several runs"
     )]
-    TooLargeTogether(String, usize),
+    TooLargeTogether(String, usize, &'static str),
     #[error("{0} is not text in UTF-8; save it in that encoding")]
     NoText(String),
     #[error("{0}: {1}")]
@@ -43,10 +50,10 @@ enum Error {
 
 /// Reads the rows of all scenarios of a run whose spec lies at `path`, and checks them against its trees.
 pub(crate) fn load(run: &mut Run, path: &Path, place: Place<'_>) -> Result<(), Vec<Finding>> {
-    load_within(MAX_TOGETHER, run, path, place)
+    load_within(TOGETHER, run, path, place)
 }
 
-fn load_within(most: usize, run: &mut Run, path: &Path, place: Place<'_>) -> Result<(), Vec<Finding>> {
+fn load_within(most: Room, run: &mut Run, path: &Path, place: Place<'_>) -> Result<(), Vec<Finding>> {
     let mut findings = Vec::new();
     let mut files = Files { place, most, room: most, known: Vec::new() };
     for (i, scenario) in run.scenarios.iter_mut().enumerate() {
@@ -67,10 +74,10 @@ fn load_within(most: usize, run: &mut Run, path: &Path, place: Place<'_>) -> Res
 /// The files of a run. Scenarios that name the same one have its rows together, which are read and kept once.
 struct Files<'a> {
     place: Place<'a>,
-    /// How many bytes they may have together.
-    most: usize,
-    /// How many of them are left.
-    room: usize,
+    /// What they may have together.
+    most: Room,
+    /// What is left of it.
+    room: Room,
     /// What was read already, or could not be: that is told once.
     known: Vec<(Source, DataFormat, Option<Arc<Table>>)>,
 }
@@ -103,17 +110,20 @@ impl Files<'_> {
         let table = Table::read(text, data.format);
         let table = table
             .map_err(|errors| errors.into_iter().map(|e| Error::Row(shown.clone(), e)).collect::<Vec<_>>())?;
+        let too_many = || vec![Error::TooLargeTogether(shown.clone(), self.most.rows, "rows")];
+        self.room.rows = self.room.rows.checked_sub(table.len()).ok_or_else(too_many)?;
         Ok(Some(Arc::new(table)))
     }
 
     fn text(&mut self, file: &FilePath, shown: &str) -> Result<String, Error> {
         let unreadable = |e| Error::Read(shown.to_owned(), e);
-        let bytes = pipe::read(file, MAX_BYTES.min(self.room) + 1).map_err(unreadable)?;
+        let bytes = pipe::read(file, MAX_BYTES.min(self.room.bytes) + 1).map_err(unreadable)?;
         if bytes.len() > MAX_BYTES {
             return Err(Error::TooLarge(shown.to_owned()));
         }
-        let left = self.room.checked_sub(bytes.len());
-        self.room = left.ok_or_else(|| Error::TooLargeTogether(shown.to_owned(), self.most))?;
+        let left = self.room.bytes.checked_sub(bytes.len());
+        let too_large = || Error::TooLargeTogether(shown.to_owned(), self.most.bytes, "bytes");
+        self.room.bytes = left.ok_or_else(too_large)?;
         String::from_utf8(bytes).map_err(|_| Error::NoText(shown.to_owned()))
     }
 }
@@ -148,7 +158,8 @@ mod tests {
         let (a, b) = (json!({"file": "a.csv"}), json!({"file": "b.csv"}));
         let mut run = run(&[a.clone(), b, json!({"inline": "a\n3\n"}), a]);
         // Four bytes each: the one that is read twice counts once.
-        assert_eq!(told(load_within(8, &mut run, &Path::top(), Place::Here(folder.path()))), [""; 0]);
+        let room = Room { bytes: 8, rows: 2 };
+        assert_eq!(told(load_within(room, &mut run, &Path::top(), Place::Here(folder.path()))), [""; 0]);
         let tables: Vec<&Arc<Table>> =
             run.scenarios.iter().map(|s| s.data.as_ref().unwrap().table.as_ref().unwrap()).collect();
         assert!(Arc::ptr_eq(tables[0], tables[3]));
@@ -174,13 +185,17 @@ mod tests {
         for name in ["a.csv", "b.csv", "c.csv"] {
             fs::write(folder.path().join(name), "a\n1\n").unwrap();
         }
-        let mut run = run(&["a.csv", "b.csv", "c.csv"].map(|name| json!({"file": name})));
-        let told = told(load_within(11, &mut run, &Path::top(), Place::Check(folder.path())));
         let c = folder.path().join("c.csv");
-        let beginning = format!(
-            "scenarios[2].data.file: with {} the files of rows that this run names have more than 11 bytes together; let",
-            c.display()
-        );
-        assert!(told.len() == 1 && told[0].starts_with(&beginning), "{told:#?}");
+        for (room, more) in
+            [(Room { bytes: 11, rows: 3 }, "11 bytes"), (Room { bytes: 12, rows: 2 }, "2 rows")]
+        {
+            let mut run = run(&["a.csv", "b.csv", "c.csv"].map(|name| json!({"file": name})));
+            let told = told(load_within(room, &mut run, &Path::top(), Place::Check(folder.path())));
+            let beginning = format!(
+                "scenarios[2].data.file: with {} the files of rows that this run names have more than {more} together; let",
+                c.display()
+            );
+            assert!(told.len() == 1 && told[0].starts_with(&beginning), "{told:#?}");
+        }
     }
 }

@@ -68,8 +68,11 @@ pub(super) fn validate(
     }
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
     let mut findings = check_objects(run, found.name_is_taken);
-    let accepted_spec = found.checkpoint.as_ref().map_or(&spec, |c| &c.spec);
-    let plan = check_spec(accepted_spec, &name, &path).map_err(|f| findings.extend(f)).ok();
+    let plan = match &found.checkpoint {
+        Some(checkpoint) => check_accepted(&checkpoint.spec, &name, &path),
+        None => check_spec(&spec, &name, &path),
+    };
+    let plan = plan.map_err(|f| findings.extend(f)).ok();
     // What has begun goes on, though others were not let in any more.
     if found.checkpoint.is_none() {
         findings.extend(plan.iter().flat_map(|plan| context.limits.check(plan, &namespace, &path)));
@@ -143,6 +146,20 @@ pub fn canonical(spec: &BotRunSpec) -> BotRunSpec {
 
 /// What a spec that lies at `path` says, or all that is wrong with it on a cluster.
 pub fn check_spec(spec: &BotRunSpec, name: &str, path: &Path) -> Result<Run, Vec<Finding>> {
+    check(spec, name, path, Run::lacking)
+}
+
+/// The same of a spec that was accepted before, maybe by an older version: what its bots lack is theirs to tell.
+fn check_accepted(spec: &BotRunSpec, name: &str, path: &Path) -> Result<Run, Vec<Finding>> {
+    check(spec, name, path, |_, _| Vec::new())
+}
+
+fn check(
+    spec: &BotRunSpec,
+    name: &str,
+    path: &Path,
+    lacking: impl Fn(&Run, &Path) -> Vec<Finding>,
+) -> Result<Run, Vec<Finding>> {
     let mut findings = too_deep(spec, path);
     if !findings.is_empty() {
         // What lies deepest may have been cut off when it was read, so that nothing more can be said.
@@ -150,7 +167,7 @@ pub fn check_spec(spec: &BotRunSpec, name: &str, path: &Path) -> Result<Run, Vec
     }
     findings.extend(template::check(&spec.template, &path.field("template")));
     let plan = Run::check(spec, name, path, &Actions::built_in()).map_err(|f| findings.extend(f)).ok();
-    findings.extend(plan.as_ref().and_then(|plan| plan.missing_target(path)));
+    findings.extend(plan.iter().flat_map(|plan| lacking(plan, path)));
     findings.extend(plan.iter().flat_map(|plan| relative_files(plan, path)));
     plan.filter(|_| findings.is_empty()).ok_or(findings)
 }

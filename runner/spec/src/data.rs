@@ -196,7 +196,8 @@ impl Table {
             DataFormat::Csv => reading.csv(&text),
             DataFormat::JsonLines => reading.json_lines(&text),
         }
-        let Reading { columns, rows, mut errors, more } = reading;
+        let Reading { columns, mut rows, mut errors, more } = reading;
+        rows.shrink_to_fit();
         if rows.len() > MAX_ROWS {
             errors.push(Error::TooMany);
         } else if rows.is_empty() && errors.is_empty() {

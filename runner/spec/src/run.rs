@@ -2,6 +2,7 @@
 
 mod check;
 mod judge;
+mod lacking;
 mod once;
 mod overrides;
 mod threshold;
@@ -18,9 +19,7 @@ use crate::rate;
 use crate::sources;
 use crate::targets::Targets;
 use crate::types::BotRunSpec;
-use botarmy_tree::action::Call;
 use botarmy_tree::notation::{self, Trees};
-use botarmy_tree::plan::LeafRecord;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Actions, Finding, Findings, Path, Plan, compile, duration, together};
 use check::Check;
@@ -156,10 +155,8 @@ enum Error {
         "a name or a password in the target would show wherever the target does; leave it out, and give the requests an Authorization header"
     )]
     TargetUser,
-    #[error(
-        "{{{{ {name} }}}} has no value in {seen_by}, where there is {known}; add it to {field}, or write {{{{ {name} | default('') }}}}"
-    )]
-    Unset { name: String, seen_by: String, known: String, field: &'static str },
+    #[error("{{{{ {name} }}}} has no value in {seen_by}, where there is {known}; add it to {field}{or}")]
+    Unset { name: String, seen_by: String, known: String, field: &'static str, or: String },
     #[error("{0:?} is not a name of a host")]
     HostName(String),
     #[error("the warm-up of {0:?} leaves nothing of a run of {1:?}; make it shorter")]
@@ -264,18 +261,6 @@ impl Run {
             check.findings.later(together::uneven_barriers(run.plans().flat_map(Plan::leaves)));
         }
         check.findings.or(run)
-    }
-
-    /// What is wrong when a request goes to `{{ target }}` and none is given. Not part of
-    /// [`Run::check`]: a file may leave the target to the command line.
-    pub fn missing_target(&self, path: &Path) -> Option<Finding> {
-        let needs = |leaf: &LeafRecord| matches!(&leaf.call, Call::Http(http) if http.url.mentions("target"));
-        let without = self.scenarios.iter().filter(|s| s.scope.target.is_none());
-        let once = [&self.setup, &self.teardown].into_iter().flatten();
-        let once = once.filter(|o| o.scope.target.is_none()).map(|o| &o.plan);
-        let plans = without.map(|s| &s.plan).chain(once);
-        let leaf = plans.flat_map(Plan::leaves).find(|leaf| needs(leaf))?;
-        Some(Finding::new(&path.field("target"), &Error::NoTarget(leaf.path.to_string())))
     }
 
     /// All that its bots walk.

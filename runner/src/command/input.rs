@@ -149,9 +149,9 @@ impl Input {
             }
         };
         // A file may leave the target to the command line; a run may not.
-        let run = run.and_then(|run| match run.missing_target(&place) {
-            Some(finding) => Err(vec![finding]),
-            None => Ok(run),
+        let run = run.and_then(|run| match run.lacking(&place) {
+            none if none.is_empty() => Ok(run),
+            findings => Err(findings),
         });
         Self::judge(shown, findings, run)
     }

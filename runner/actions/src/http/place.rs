@@ -22,8 +22,7 @@ pub(super) struct Place {
 impl Place {
     /// The place of an address, and its path with the query.
     pub(super) fn of(url: &str) -> Result<(Self, String), Failure> {
-        let user = address::user(url).map(|user| &url[user]);
-        let url_of_host = address::without_user(url);
+        let (user, url_of_host) = address::apart(url);
         let uri: http::Uri = url_of_host.parse().map_err(|e| Failure::Url(address::hidden(url), e))?;
         let origin = Origin::of(&uri).map_err(|_| network::Error::Address(address::hidden(url)))?;
         let host = uri.authority().map_or("", http::uri::Authority::as_str).to_owned();

@@ -35,7 +35,7 @@ enum At {
 }
 
 /// What is wrong with the quotes of a row. RFC 4180 has them around all of a value and doubled in it; the reader takes
-/// others too, and would hand on another text than was meant.
+/// others too, and makes of some of them another text than was meant.
 fn misquoted(row: &str, line: u64) -> Option<Error> {
     if !row.contains('"') {
         return None;

@@ -8,9 +8,7 @@ use crate::data::{Data, RowsFor};
 use crate::load::{self, Model, Open};
 use crate::rate;
 use crate::types::{BotRunSpec, EnvVar, LoadSpec, ScenarioSpec, Time};
-use botarmy_tree::finding::{listed, quoted};
 use botarmy_tree::http::address;
-use botarmy_tree::plan::Unset;
 use botarmy_tree::template::RunScope;
 use botarmy_tree::{Finding, Findings, Path, Plan, duration};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +55,6 @@ impl Check<'_> {
             let plan = self.plan(plan_of(spec.tree.as_deref(), self.path));
             let start_delay = Duration::ZERO;
             let plan = plan.with_seed(seed(spec)).fold(scope);
-            self.set_names(&plan, scope, "the run");
             return vec![Scenario { name: None, plan, scope: scope.clone(), load, start_delay, data }];
         }
         self.only_scenarios(spec);
@@ -96,25 +93,8 @@ impl Check<'_> {
         let load = load::check(&spec.load, place, &mut self.findings);
         let data = self.data(&spec.load, place);
         let plan = plan.fold(&scope);
-        self.set_names(&plan, &scope, &format!("the scenario {}", quoted(&spec.name)));
         let start_delay = delay.unwrap_or_default();
         Scenario { name: Some(spec.name.clone()), plan, scope, load, start_delay, data }
-    }
-
-    /// Notes each name that a tree uses and that nobody has set: known before the start, and the death of each bot after it.
-    fn set_names(&mut self, plan: &Plan, scope: &RunScope, seen_by: &str) {
-        for Unset { leaf, subtree, name } in plan.unset() {
-            let trees = self.path.field("trees");
-            let place = leaf.unwrap_or_else(|| subtree.map_or(trees.clone(), |tree| trees.field(&tree)));
-            let error = if name.starts_with("env") {
-                let known = listed(scope.env.keys().map(|known| format!("env.{known}")));
-                Error::Unset { name, seen_by: seen_by.to_owned(), known, field: "env" }
-            } else {
-                let known = listed(scope.custom.keys().map(|known| format!("custom.{known}")));
-                Error::Unset { name, seen_by: seen_by.to_owned(), known, field: "custom" }
-            };
-            self.findings.note(&place, &error);
-        }
     }
 
     fn data(&mut self, load: &LoadSpec, place: &Path) -> Option<Data> {
@@ -143,7 +123,6 @@ impl Check<'_> {
         let plan = plan.with_seed(seed(spec)).fold(scope);
         let unknown = crate::data::unknown_columns(&RowsFor::Once, plan.leaves(), plan.frames(), self.path);
         self.findings.later(unknown);
-        self.set_names(&plan, scope, field);
         Some(Once { plan, scope: scope.clone(), timeout: timeout.unwrap_or(DEFAULT_TIMEOUT) })
     }
 
@@ -305,37 +284,6 @@ mod tests {
         let spec = serde_json::from_value(value.clone()).expect("a spec");
         let run = Run::check(&spec, "demo", &Path::top().field("spec"), &Actions::built_in());
         run.map_err(|f| f.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn a_name_that_nobody_has_set_is_told() {
-        let uses = json!({"log": "{{ env.REGION }} {{ custom.shop.id }}"});
-        let found = check(&json!({"trees": {"T": uses}, "env": [{"name": "ZONE"}], "custom": {"shop": {}}}));
-        assert_eq!(
-            found.expect_err("mistakes"),
-            [
-                "spec.trees.T: {{ env.REGION }} has no value in the run, where there is env.ZONE; add it to env, or write {{ env.REGION | default('') }}",
-                "spec.trees.T: {{ custom.shop.id }} has no value in the run, where there is custom.shop; add it to custom, or write {{ custom.shop.id | default('') }}",
-            ]
-        );
-        let elsewhere = json!([{"name": "REGION", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k", "optional": true}}}]);
-        check(&json!({"trees": {"T": uses}, "env": elsewhere, "custom": {"shop": {"id": 1}}}))
-            .expect("a run");
-        let scenarios = json!([{"name": "a", "env": [{"name": "REGION"}]}, {"name": "b"}]);
-        let of = |setup: &Value| {
-            let mut spec =
-                json!({"trees": {"T": uses}, "scenarios": scenarios, "custom": {"shop": {"id": 1}}});
-            spec["setup"] = setup.clone();
-            check(&spec).expect_err("a mistake")
-        };
-        let told = of(&Value::Null);
-        assert_eq!(told.len(), 1, "{told:#?}");
-        assert!(
-            told[0].contains("{{ env.REGION }} has no value in the scenario \"b\", where there is none;"),
-            "{told:#?}"
-        );
-        let told = of(&json!({"tree": "T"}));
-        assert!(told.iter().any(|told| told.contains("has no value in setup, where")), "{told:#?}");
     }
 
     #[test]

@@ -7,15 +7,25 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// Where a name and a password stand before the host, without the `@` behind them (RFC 3986, 3.2.1).
-pub fn user(address: &str) -> Option<Range<usize>> {
+fn user(address: &str) -> Option<Range<usize>> {
     user_among(address, address.char_indices())
 }
 
-/// The address without a name and a password before the host, which are for the target alone.
-pub fn without_user(written: &str) -> Cow<'_, str> {
-    match user_among(written, outside_of_braces(written)) {
-        Some(user) => Cow::Owned(format!("{}{}", &written[..user.start], &written[user.end + 1..])),
-        None => Cow::Borrowed(written),
+/// The name and the password before the host of an address that is rendered, and the address without them.
+pub fn apart(address: &str) -> (Option<&str>, Cow<'_, str>) {
+    let found = user(address);
+    (found.clone().map(|user| &address[user]), without(address, found))
+}
+
+/// The address as it is written without a name and a password before the host, which are for the target alone.
+pub(super) fn without_user(written: &str) -> Cow<'_, str> {
+    without(written, user_among(written, outside_of_braces(written)))
+}
+
+fn without(address: &str, user: Option<Range<usize>>) -> Cow<'_, str> {
+    match user {
+        Some(user) => Cow::Owned(format!("{}{}", &address[..user.start], &address[user.end + 1..])),
+        None => Cow::Borrowed(address),
     }
 }
 
@@ -71,8 +81,10 @@ pub(super) fn wrong(text: &str) -> Option<Error> {
     if plain.contains(char::is_whitespace) {
         return Some(Error::Blank(quoted(&without_user(text))));
     }
-    let place =
-        plain.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    // One that begins with braces has its scheme there, and may have another address in its query.
+    let begins = |scheme: &str| !scheme.contains(['/', '?', '#']);
+    let rest = plain.split_once("://").filter(|(scheme, _)| begins(scheme)).map(|(_, rest)| rest);
+    let place = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let host = place.map(|place| place.rsplit_once('@').map_or(place, |(_, host)| host));
     match host {
         Some("") => Some(Error::NoHost(quoted(&without_user(text)))),
@@ -118,7 +130,28 @@ mod tests {
             ("/a@b", None),
             ("", None),
         ] {
-            assert_eq!(user(address).map(|user| &address[user]), found, "{address}");
+            assert_eq!(apart(address).0, found, "{address}");
+        }
+        assert_eq!(
+            apart("http://a{{b/c}}@h/"),
+            (None, "http://a{{b/c}}@h/".into()),
+            "braces are as any other"
+        );
+    }
+
+    #[test]
+    fn an_address_in_a_query_is_not_that_of_the_request() {
+        for right in [
+            "{{ target }}/search?site=https://example.com&sort=price:desc",
+            "{{ target }}/login?to=app://auth:callback",
+            "{{ target }}?file=file:///x",
+            "http://h/?to=http://a:b@c",
+            "{{ scheme }}://h:80/",
+        ] {
+            assert!(wrong(right).is_none(), "{right}");
+        }
+        for no_port in ["http://h:x/", "{{ scheme }}://h:x/", "http://us:p/w@h"] {
+            assert!(wrong(no_port).is_some(), "{no_port}");
         }
     }
 

@@ -48,7 +48,7 @@ impl Search<'_> {
         let record = plan.nodes[id as usize];
         let children = &plan.children[record.first as usize..][..record.len as usize];
         match record.op {
-            Op::Leaf(leaf) => return self.leaf(leaf),
+            Op::Leaf(leaf) => self.leaf(leaf),
             Op::If => {
                 if let Some(condition) = children.first() {
                     self.node(*condition);
@@ -87,14 +87,12 @@ impl Search<'_> {
         conditional
     }
 
-    fn leaf(&mut self, index: u32) -> bool {
+    fn leaf(&mut self, index: u32) {
         let leaf = &self.plan.leaves[index as usize];
-        // A check of what is not there does not hold, and nobody dies.
-        if matches!(leaf.call, Call::Check(_)) {
-            return true;
+        // A check of what is not there does not hold, and nobody dies of it; what follows is reached all the same.
+        if !matches!(leaf.call, Call::Check(_)) {
+            self.note(leaf.call.templates().into_iter(), Some(&leaf.path), None);
         }
-        self.note(leaf.call.templates().into_iter(), Some(&leaf.path), None);
-        false
     }
 
     fn note<'t>(
@@ -150,6 +148,10 @@ mod tests {
                 &["env.NO in T.select[0].parallel.children[0]", "env.NO in T.select[1]"],
             ),
             (
+                json!({"sequence": [{"check": "env.NO is defined"}, {"log": "{{ env.NO }}"}]}),
+                &["env.NO in T.sequence[1]"],
+            ),
+            (
                 json!({"random": [{"check": "bot.id > 1"}, {"retry": {"attempts": 2, "child": {"log": "{{ env.NO }}"}}}]}),
                 &["env.NO in T.random[1].retry.child"],
             ),
@@ -165,9 +167,8 @@ mod tests {
             json!({"log": "{{ custom.no.deeper | default(0) }} {{ no }} {{ shared.no }}"}),
             json!({"check": "env.NO"}),
             json!({"if": {"when": "env.NO is defined", "then": {"log": "{{ env.NO }}"}, "else": {"log": "{{ env.NO }}"}}}),
-            json!({"sequence": [{"check": "env.NO is defined"}, {"log": "{{ env.NO }}"}]}),
-            json!({"select": [{"sequence": [{"check": "env.YES == 'b'"}, "done"]}, {"log": "{{ env.NO }}"}]}),
-            json!({"sequence": [{"negate": {"check": "env.NO is undefined"}}, {"subtree": "Uses"}]}),
+            json!({"sequence": [{"if": {"when": "env.NO is undefined", "then": "done"}}, {"log": "{{ env.NO }}"}]}),
+            json!({"sequence": [{"negate": {"if": {"when": "env.NO is undefined", "then": {"wait": 1}}}}, {"subtree": "Uses"}]}),
             json!({"random_weighted": [{"weight": 0, "child": {"log": "{{ env.NO }}"}}, {"weight": 1, "child": "done"}]}),
         ] {
             assert_eq!(unset(&tree), [""; 0], "{tree}");
