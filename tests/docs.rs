@@ -77,9 +77,11 @@ fn file_of(node: &str) -> String {
 fn said(text: &str) -> String {
     let check = || {
         let Reading { file, mut findings } = file::read(text)?;
-        let File::Run { spec, path, .. } = file else { panic!("no run: {text}") };
+        let File::Run { mut spec, path, .. } = file else { panic!("no run: {text}") };
+        // The command line may give it.
+        spec.target.get_or_insert_with(|| "http://127.0.0.1:8080".to_owned());
         let meaning = Run::check(&spec, "run", &path, &Actions::built_in().allow_unknown());
-        findings.later(meaning.err().unwrap_or_default());
+        findings.later(meaning.map_or_else(|wrong| wrong, |run| run.lacking(&path)));
         Findings::or(findings, ())
     };
     let mut lines = String::new();
