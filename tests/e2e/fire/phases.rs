@@ -84,6 +84,18 @@ fn open_slow_shop(namespace: &Namespace) {
     namespace.kubectl(&["rollout", "status", "deployment/slow", "--timeout=120s"]);
 }
 
+/// Waits until bots find the shop by its name. After an outage of the API server the cluster's DNS hears of a new Service only
+/// when its watch is there again, and what these runs do once must not fail for that.
+fn wait_for_names(namespace: &Namespace) {
+    let mut tries = 0;
+    namespace.eventually("the cluster's DNS knows the shop", |n| {
+        tries += 1;
+        let (run, passes) = (format!("asks-{tries}"), json!([{"expect": "fail_rate < 1%"}]));
+        n.apply(&army(&run, &json!({"iterations": 2, "runners": {"count": 1}, "thresholds": passes})));
+        (n.wait_complete(&run)["status"]["outcome"] == "Passed").then_some(())
+    });
+}
+
 /// Before their bots begin, and while they are at work. Two of them share a name of the shop, of which the second one
 /// waits for the first.
 fn before_and_at_work() -> Vec<Caught> {
@@ -267,6 +279,7 @@ fn the_leader_is_killed_in_each_phase() {
     for service in [service("side", "target"), service("later", "nobody")] {
         namespace.apply(&service.to_string());
     }
+    wait_for_names(&namespace);
     let mut all = before_and_at_work();
     all.extend(in_setup_and_teardown().into_iter().chain(suspended_at_work()).chain([exporting()]));
     catch(&namespace, &all);
