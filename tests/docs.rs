@@ -81,7 +81,7 @@ fn said(text: &str) -> String {
         // The command line may give it.
         spec.target.get_or_insert_with(|| "http://127.0.0.1:8080".to_owned());
         let meaning = Run::check(&spec, "run", &path, &Actions::built_in().allow_unknown());
-        findings.later(meaning.map_or_else(|wrong| wrong, |run| run.lacking(&path)));
+        findings.later(meaning.and_then(|run| run.complete(&path)).err().unwrap_or_default());
         Findings::or(findings, ())
     };
     let mut lines = String::new();

@@ -244,10 +244,7 @@ impl Agent {
         let (origins, digest) =
             sources::load(&mut spec, &path, sources::Place::Pod).map_err(|f| hidden(refusal(&f, true)))?;
         let checked = Run::check(&spec, &self.contact.identity.run.name, &path, &Actions::built_in());
-        let complete = checked.and_then(|run| match run.lacking(&path) {
-            none if none.is_empty() => Ok(run),
-            findings => Err(findings),
-        });
+        let complete = checked.and_then(|run| run.complete(&path));
         let mut run = complete.map_err(|mut findings| {
             origins.name_files(&mut findings, &path);
             hidden(refusal(&findings, true))

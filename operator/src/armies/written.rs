@@ -30,7 +30,6 @@ impl Written {
     pub(super) fn add(&mut self, checkpoint: &Checkpoint) {
         let newer = Self::of(checkpoint);
         *self = Self {
-            plan: true,
             setup: self.setup || newer.setup,
             teardown: self.teardown || newer.teardown,
             aborted: self.aborted || newer.aborted,

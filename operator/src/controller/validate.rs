@@ -221,3 +221,21 @@ fn check_objects(run: &BotRun, name_is_taken: bool) -> Vec<Finding> {
 pub(super) fn foreign(object: &str) -> Finding {
     Finding::new(&Path::top().field("metadata").field("name"), &Error::Foreign(object.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_bots_lack_is_asked_of_new_runs_alone() {
+        let path = Path::top().field("spec");
+        let spec = json!({"trees": {"T": {"log": "{{ env.REGION }}"}}});
+        let spec: BotRunSpec = serde_json::from_value(spec).unwrap();
+        assert!(check_spec(&spec, "a", &path).unwrap_err()[0].to_string().contains("env.REGION"));
+        check_accepted(&spec, "a", &path).unwrap();
+        let spec: BotRunSpec =
+            serde_json::from_value(json!({"trees": {"T": {"log": 1, "wait": 1}}})).unwrap();
+        check_accepted(&spec, "a", &path).unwrap_err();
+    }
+}

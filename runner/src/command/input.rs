@@ -149,10 +149,7 @@ impl Input {
             }
         };
         // A file may leave the target to the command line; a run may not.
-        let run = run.and_then(|run| match run.lacking(&place) {
-            none if none.is_empty() => Ok(run),
-            findings => Err(findings),
-        });
+        let run = run.and_then(|run| run.complete(&place));
         Self::judge(shown, findings, run)
     }
 }

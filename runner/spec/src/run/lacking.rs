@@ -16,6 +16,12 @@ impl Run {
         findings
     }
 
+    /// The run, unless it lacks something.
+    pub fn complete(self, path: &Path) -> Result<Self, Vec<Finding>> {
+        let lacking = self.lacking(path);
+        if lacking.is_empty() { Ok(self) } else { Err(lacking) }
+    }
+
     fn missing_target(&self, path: &Path) -> Option<Finding> {
         let needs = |leaf: &LeafRecord| matches!(&leaf.call, Call::Http(http) if http.url.mentions("target"));
         let without = self.scenarios.iter().filter(|s| s.scope.target.is_none());

@@ -6,14 +6,9 @@ use crate::template::closing_braces;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Where a name and a password stand before the host, without the `@` behind them (RFC 3986, 3.2.1).
-fn user(address: &str) -> Option<Range<usize>> {
-    user_among(address, address.char_indices())
-}
-
 /// The name and the password before the host of an address that is rendered, and the address without them.
 pub fn apart(address: &str) -> (Option<&str>, Cow<'_, str>) {
-    let found = user(address);
+    let found = user_among(address, address.char_indices());
     (found.clone().map(|user| &address[user]), without(address, found))
 }
 
@@ -38,7 +33,8 @@ pub fn hidden(address: &str) -> String {
     }
 }
 
-/// Looks for it among these characters of an address, of which each has its place.
+/// Where a name and a password stand before the host, without the `@` behind them (RFC 3986, 3.2.1): among these
+/// characters of an address, of which each has its place.
 fn user_among(address: &str, chars: impl Iterator<Item = (usize, char)>) -> Option<Range<usize>> {
     let (mut start, mut at) = (0, None);
     for (place, c) in chars {
